@@ -1,0 +1,271 @@
+"""From a waveform to timed chords: constant-Q transform, BTC network, decoding.
+
+Each step is a function of its own: `cqt_features`, `frame_logits`, `frames_to_segments`. `ChordRecognizer` puts
+them together; it takes a whole waveform, or blocks of one as they are decoded.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import librosa
+import numpy as np
+import torch
+
+from .harmony_m2e import VOCABULARY, ChordSegment, parse_chord
+from .modeling_btc import BTCModel
+
+# The input of the published network (Park et al., ISMIR 2019, section 4.1).
+SAMPLING_RATE = 22050  # Hz
+HOP = 2048  # samples between frames
+BINS, BINS_PER_OCTAVE = 144, 24  # from C1 upwards
+FLOOR = 1e-6  # added to the magnitude under the logarithm
+CHUNK_SECONDS = 10
+CHUNK_SAMPLES = CHUNK_SECONDS * SAMPLING_RATE
+CHUNK_FRAMES = 1 + CHUNK_SAMPLES // HOP  # 108
+SECONDS_PER_FRAME = CHUNK_SECONDS / CHUNK_FRAMES  # a frame's share of its chunk; the hop is 0.3 % longer
+
+GROUP_CHUNKS = 32  # 320 s are transformed and recognised at once: what bounds the memory
+MIN_SAMPLES = 128  # the shortest signal that six octaves of downsampling leave something of
+CHORD_SECONDS = 2.08  # mean duration of a chord in POP909 (849 songs, 101,850 chords)
+HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+
+
+def cqt_features(waveform: np.ndarray) -> np.ndarray:
+    """(frames, 144) float32, log(|CQT| + 1e-6) of a mono waveform (samples,) at 22,050 Hz.
+
+    Chunks of 10 s are transformed on their own and give 108 frames each, a shorter last one gives 1 + samples // 2048
+    (one more just below a multiple of 2048). Raises ValueError for anything but finite samples in one dimension.
+    """
+    waveform = _checked(waveform)
+    groups = [
+        _group_features(waveform[start : start + GROUP_CHUNKS * CHUNK_SAMPLES])
+        for start in range(0, len(waveform), GROUP_CHUNKS * CHUNK_SAMPLES)
+    ]
+    return np.concatenate(groups) if groups else np.empty((0, BINS), np.float32)
+
+
+def _checked(waveform: np.ndarray) -> np.ndarray:
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1:
+        raise ValueError(f"Chords are recognised in one mono waveform (samples,), not in an array {waveform.shape}.")
+    if not np.isfinite(waveform).all():
+        raise ValueError("The waveform holds NaN or infinite samples: remove them before chords are recognised.")
+    return waveform
+
+
+def _group_features(waveform: np.ndarray) -> np.ndarray:
+    whole = len(waveform) // CHUNK_SAMPLES * CHUNK_SAMPLES
+    parts = []
+    if whole:  # in one call: the filters are then built once
+        parts.append(_log_cqt(waveform[:whole].reshape(-1, CHUNK_SAMPLES)))
+    if rest := len(waveform) - whole:
+        parts.append(_log_cqt(np.pad(waveform[whole:], (0, max(0, MIN_SAMPLES - rest)))[None]))
+    return np.concatenate([part.reshape(-1, BINS) for part in parts])
+
+
+def _log_cqt(chunks: np.ndarray) -> np.ndarray:
+    """(chunks, samples) -> (chunks, frames, 144)."""
+    with warnings.catch_warnings():
+        if chunks.shape[1] < CHUNK_SAMPLES:  # a filter longer than the rest of the track is no reason to worry a user
+            warnings.filterwarnings("ignore", message="n_fft=.* is too large", category=UserWarning)
+        cqt = librosa.cqt(chunks, sr=SAMPLING_RATE, hop_length=HOP, n_bins=BINS, bins_per_octave=BINS_PER_OCTAVE)
+    return np.log(np.abs(cqt) + FLOOR).transpose(0, 2, 1)
+
+
+@torch.inference_mode()
+def frame_logits(features: np.ndarray, model: BTCModel) -> np.ndarray:
+    """(frames, classes) float32 logits of `features` (frames, 144) as given by `cqt_features`.
+
+    The frames are normalised with the model's mean and deviation and cut into blocks of 108, the last one filled
+    with zeros as in the published code; up to 32 blocks are one batch.
+    """
+    size = model.config.num_frames
+    normalised = ((features - model.config.feature_mean) / model.config.feature_std).astype(np.float32)
+    blocks = np.pad(normalised, ((0, -len(features) % size), (0, 0))).reshape(-1, size, features.shape[1])
+    logits = np.empty((len(blocks), size, model.config.num_labels), np.float32)
+    for start in range(0, len(blocks), GROUP_CHUNKS):
+        batch = torch.from_numpy(blocks[start : start + GROUP_CHUNKS])
+        logits[start : start + GROUP_CHUNKS] = model(batch.to(model.device, model.dtype)).logits.float().cpu().numpy()
+    return logits.reshape(-1, logits.shape[-1])[: len(features)]
+
+
+def frames_to_segments(
+    frame_ids: Sequence[int] | np.ndarray,
+    seconds_per_frame: float = SECONDS_PER_FRAME,
+    labels: Sequence[str] = VOCABULARY,
+) -> list[ChordSegment]:
+    """The runs of equal ids as chords: frame i lasts from i to (i + 1) times `seconds_per_frame`."""
+    ids = np.asarray(frame_ids)
+    if not len(ids):
+        return []
+    borders = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(ids)]
+    return [
+        ChordSegment(start * seconds_per_frame, end * seconds_per_frame, parse_chord(labels[ids[start]]).label)
+        for start, end in zip(borders[:-1], borders[1:], strict=True)
+    ]
+
+
+class BestFrames:
+    """The published decoding: the best class of each frame on its own."""
+
+    def __init__(self):
+        self._ids = []
+
+    def push(self, logits: np.ndarray) -> None:
+        """Takes the logits (frames, classes) of the next frames."""
+        self._ids.append(logits.argmax(axis=1))
+
+    def finish(self) -> np.ndarray:
+        """(frames,) class ids of all frames so far."""
+        return np.concatenate(self._ids) if self._ids else np.empty(0, np.int64)
+
+
+class SmoothFrames:
+    """Viterbi decoding with one probability of a chord change, the same for all pairs of chords.
+
+    A chord lasts `chord_seconds` on average, so that short-lived alternatives have to be much more probable than
+    the chord around them. Nothing is stored per frame but one bit per class and the best class.
+    """
+
+    def __init__(self, chord_seconds: float = CHORD_SECONDS, seconds_per_frame: float = SECONDS_PER_FRAME):
+        self._change = seconds_per_frame / chord_seconds
+        self._scores = None
+        self._stayed, self._best = [], []
+
+    def push(self, logits: np.ndarray) -> None:
+        """Takes the logits (frames, classes) of the next frames."""
+        logits = logits.astype(np.float64)
+        peak = logits.max(axis=1, keepdims=True)
+        log_probabilities = logits - peak - np.log(np.exp(logits - peak).sum(axis=1, keepdims=True))
+        penalty = np.log((1 - self._change) * (logits.shape[1] - 1) / self._change)
+        for frame in log_probabilities:
+            if self._scores is None:
+                self._scores = frame
+                continue
+            best = int(self._scores.argmax())
+            changed = self._scores[best] - penalty
+            stayed = self._scores >= changed
+            self._stayed.append(np.packbits(stayed))
+            self._best.append(best)
+            self._scores = np.where(stayed, self._scores, changed) + frame
+            self._scores -= self._scores.max()  # only differences count; keeps an endless stream in range
+
+    def finish(self) -> np.ndarray:
+        """(frames,) class ids of the best path through all frames so far."""
+        if self._scores is None:
+            return np.empty(0, np.int64)
+        ids = [int(self._scores.argmax())]
+        for stayed, best in zip(reversed(self._stayed), reversed(self._best), strict=True):
+            bit = stayed[ids[-1] // 8] >> (7 - ids[-1] % 8) & 1
+            ids.append(ids[-1] if bit else best)
+        return np.array(ids[::-1])
+
+
+DECODINGS = {"paper": BestFrames, "smooth": SmoothFrames}
+
+
+class ChordStream:
+    """The chords of one waveform that arrives in blocks; holds at most 320 s of it."""
+
+    def __init__(self, recognizer: "ChordRecognizer"):
+        self._recognizer = recognizer
+        self._frames = DECODINGS[recognizer.decoding]()
+        self._pieces, self._pending, self._samples = [], 0, 0
+
+    def push(self, samples: np.ndarray) -> None:
+        """Takes the next samples (n,), mono, 22,050 Hz, of any number."""
+        samples = _checked(samples)
+        self._samples += len(samples)
+        while len(samples):
+            piece, samples = np.split(samples, [GROUP_CHUNKS * CHUNK_SAMPLES - self._pending])
+            self._pieces.append(piece.copy())  # the caller may reuse its buffer
+            self._pending += len(piece)
+            if self._pending == GROUP_CHUNKS * CHUNK_SAMPLES:
+                self._recognize_pending()
+
+    def finish(self) -> list[ChordSegment]:
+        """The chords of everything that was pushed: the same as those of the whole waveform at once."""
+        if self._pending:
+            self._recognize_pending()
+        config = self._recognizer.model.config
+        labels = [config.id2label[i] for i in range(config.num_labels)]
+        segments = frames_to_segments(self._frames.finish(), SECONDS_PER_FRAME, labels)
+        if self._recognizer.decoding != "paper":  # the published last frame reaches beyond the end of the track
+            duration = self._samples / SAMPLING_RATE
+            segments = [ChordSegment(s.start, min(s.end, duration), s.label) for s in segments if s.start < duration]
+        return segments
+
+    def _recognize_pending(self) -> None:
+        waveform = np.concatenate(self._pieces)
+        self._pieces, self._pending = [], 0
+        self._frames.push(frame_logits(cqt_features(waveform), self._recognizer.model))
+
+
+class ChordRecognizer:
+    """Waveform (samples,) at `sampling_rate`, mono -> list of ChordSegment without gaps.
+
+    decoding: "paper", each frame on its own, times as published; or "smooth", chords of a plausible duration that
+    end where the track ends. None takes what the model was saved with ("paper" if nothing was said).
+    `push` and `finish` do the same for a waveform in blocks; `stream()` gives one such reader for each of several.
+    """
+
+    sampling_rate = SAMPLING_RATE
+    subfolder = "chords"
+
+    def __init__(self, model: BTCModel, decoding: str | None = None):
+        decoding = decoding or model.config.decoding
+        if decoding not in DECODINGS:
+            raise ValueError(f"Unknown chord decoding {decoding!r}: choose {' or '.join(map(repr, DECODINGS))}.")
+        self.model = model.eval()
+        self.decoding = decoding
+        self._stream = None
+
+    def __call__(self, waveform: np.ndarray) -> list[ChordSegment]:
+        """The chords of a whole waveform; none for an empty one. Raises ValueError for NaN or several channels."""
+        stream = self.stream()
+        stream.push(waveform)
+        return stream.finish()
+
+    def stream(self) -> ChordStream:
+        """A reader for one waveform in blocks, independent of all others."""
+        return ChordStream(self)
+
+    def push(self, samples: np.ndarray) -> None:
+        """Takes the next samples of the current waveform; the first call after `finish` begins a new one."""
+        if self._stream is None:
+            self._stream = self.stream()
+        self._stream.push(samples)
+
+    def finish(self) -> list[ChordSegment]:
+        """The chords of everything pushed since the last `finish`."""
+        stream, self._stream = self._stream, None
+        return stream.finish() if stream else []
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs; the transform is computed on the CPU."""
+        return self.model.device
+
+    def to(self, device: str | torch.device) -> "ChordRecognizer":
+        """Itself, with the network on `device`."""
+        self.model.to(device)
+        return self
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Writes the network into the folder `chords` of `save_directory`."""
+        self.model.config.decoding = self.decoding
+        self.model.save_pretrained(Path(save_directory) / self.subfolder)
+
+    @classmethod
+    def from_pretrained(
+        cls, repo_or_dir: str | Path, decoding: str | None = None, subfolder: str = "", **hub_arguments
+    ) -> "ChordRecognizer":
+        """The recogniser in the folder `chords` (below `subfolder`) of a hub repository or local folder, in float32.
+
+        hub_arguments: cache_dir, force_download, local_files_only, revision, token; others are not looked at.
+        """
+        arguments = {key: hub_arguments[key] for key in HUB_ARGUMENTS if hub_arguments.get(key) is not None}
+        folder = str(PurePosixPath(subfolder or "") / cls.subfolder)
+        model = BTCModel.from_pretrained(repo_or_dir, subfolder=folder, dtype=torch.float32, **arguments)
+        return cls(model, decoding)

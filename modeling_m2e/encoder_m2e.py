@@ -1,0 +1,454 @@
+"""Frozen audio encoders: equal windows of a waveform in, one embedding per window out.
+
+The rest of the package sees one seam, `Encoder`. Two kinds stand behind it: `MertEncoder` (MERT, a HuBERT network with
+published weights that stay on the hub) and `TaggerEncoder` (small taggers whose weights travel with the model repo).
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from transformers import HubertConfig, HubertModel
+from transformers.utils import cached_file
+from transformers.utils.hub import extract_commit_hash
+
+from .modeling_taggers import TaggersModel
+
+WINDOW_SECONDS = 30.0  # length of the paper's segments
+MERT_LAYERS = (6, 7)  # indices into Hugging Face hidden_states that the published checkpoints were trained on
+MERT_SAMPLING_RATE = 24000  # Hz
+TAGGERS_SUBFOLDER = "encoder"
+
+# Commits that fix what "the published weights" means, so that a later push cannot change an embedding.
+PINNED_REVISIONS = {
+    "m-a-p/MERT-v1-95M": "12af15fef9d0ac838c3f475bfbbf26d2060dd4f5",
+    "m-a-p/MERT-v1-330M": "5240c2708a5acaee1007f43fb9735c7dcd0b78c9",
+}
+
+HUB_ARGUMENTS = ("cache_dir", "force_download", "token", "revision", "local_files_only", "subfolder")
+
+_MODEL_TYPES = ("mert_model", "hubert")
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_VARIANCE_FLOOR = 1e-7  # of Wav2Vec2FeatureExtractor: keeps silence finite
+
+
+class EncoderError(ValueError):
+    """An encoder cannot be loaded, or cannot take these windows; the message is one sentence."""
+
+
+class Encoder(Protocol):
+    """What a frozen encoder offers; `window_seconds` is the longest window it is meant for."""
+
+    sampling_rate: int
+    hidden_size: int
+    window_seconds: float
+
+    def to(self, device: str | torch.device) -> "Encoder": ...
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Embeddings (n, hidden_size), float32 on the CPU, of windows (n, samples) at `sampling_rate`."""
+        ...
+
+    def reference(self) -> dict[str, Any]:
+        """What `load_encoder` needs to make this encoder again; JSON-able."""
+        ...
+
+    def save_pretrained(self, save_directory: str | os.PathLike) -> None:
+        """Write the weights that travel with the model repo, if any."""
+        ...
+
+
+def normalize(windows: Tensor) -> Tensor:
+    """Windows (n, samples) moved to zero mean and unit variance, each by itself.
+
+    The same numbers as Wav2Vec2FeatureExtractor with do_normalize; a constant window becomes zeros.
+    """
+    centred = windows - windows.mean(dim=-1, keepdim=True)
+    return centred / torch.sqrt(centred.square().mean(dim=-1, keepdim=True) + _VARIANCE_FLOOR)
+
+
+class MertEncoder:
+    """MERT as a frozen encoder: time means of chosen hidden states, concatenated.
+
+    Runs transformers' own HubertModel on the published weights, never the repository's code. `layers` are indices into
+    Hugging Face hidden_states: 0 is the input of the first layer, i the output of the i-th layer. Pre-norm networks
+    (MERT-v1-330M) apply one more norm after their last layer; every state here, the last included, is taken before it.
+
+    Args:
+        model: its encoder has at least max(layers) layers; more are run for nothing (`from_pretrained` drops them).
+        layers: read in this order; (6, 7) is the paper's choice for MERT-v1-95M.
+        name, revision: hub id (or folder) and commit that `reference` reports.
+        sampling_rate: of the windows, in Hz.
+        do_normalize: whether the network was trained on waveforms of zero mean and unit variance.
+    """
+
+    window_seconds = WINDOW_SECONDS
+
+    def __init__(
+        self,
+        model: HubertModel,
+        layers: Sequence[int] = MERT_LAYERS,
+        name: str | None = None,
+        revision: str | None = None,
+        sampling_rate: int = MERT_SAMPLING_RATE,
+        do_normalize: bool = True,
+    ):
+        self.layers = _check_layers(layers, model.config.num_hidden_layers, name or "this model")
+        # eval() also keeps layer drop from shortening the tuple of hidden states.
+        self.model = model.eval().requires_grad_(False)
+        self.name = name
+        self.revision = revision
+        self.sampling_rate = sampling_rate
+        self.do_normalize = do_normalize
+        self.hidden_size = len(self.layers) * model.config.hidden_size
+        self._min_samples = _receptive_field(model.config.conv_kernel, model.config.conv_stride)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike,
+        revision: str | None = None,
+        layers: Sequence[int] = MERT_LAYERS,
+        dtype: str | torch.dtype = "float32",
+        **hub_arguments: Any,
+    ) -> "MertEncoder":
+        """Encoder with the published weights of a hub id or a local folder, cut off above the highest layer read.
+
+        Args:
+            name: such as "m-a-p/MERT-v1-95M", or a folder with config.json and model.safetensors or pytorch_model.bin.
+            revision: commit, tag or branch; None takes the pinned commit of the known repositories, else the default
+                branch. Means nothing for a folder.
+            layers: see the class.
+            dtype: "bfloat16" halves time and memory on hardware that has it, for a relative difference near 1 %.
+            hub_arguments: cache_dir, force_download, token, local_files_only, subfolder.
+
+        Raises:
+            EncoderError: files missing or unreadable, a network that HubertModel cannot express, a layer out of range.
+        """
+        unknown = set(hub_arguments) - set(HUB_ARGUMENTS)
+        if unknown:
+            raise TypeError(f"MertEncoder.from_pretrained got unexpected arguments: {', '.join(sorted(unknown))}")
+        name = os.fspath(name)
+        dtype = _check_dtype(dtype)
+        hub = {key: value for key, value in hub_arguments.items() if value is not None}
+        if os.path.isdir(name):
+            revision = None
+        else:
+            hub["revision"] = revision = revision or PINNED_REVISIONS.get(name)
+
+        config_file = _find(name, "config.json", hub)
+        if config_file is None:
+            raise EncoderError(
+                f"{name} has no config.json within reach: check the name, or connect once so that it is cached."
+            )
+        published = _read_json(config_file)
+        config = mert_config(published, layers, name)
+        preprocessor_file = _find(name, "preprocessor_config.json", hub)
+        preprocessor = {} if preprocessor_file is None else _read_json(preprocessor_file)
+        weights_file = _find(name, "model.safetensors", hub) or _find(name, "pytorch_model.bin", hub)
+        if weights_file is None:
+            raise EncoderError(
+                f"{name} has neither model.safetensors nor pytorch_model.bin within reach: check the name, "
+                "or connect once so that the weights are cached."
+            )
+        model = _build(config, _read_weights(weights_file, config.num_hidden_layers), dtype, weights_file)
+        if not os.path.isdir(name):
+            revision = extract_commit_hash(config_file, None) or revision  # a branch is recorded as its commit
+        return cls(
+            model,
+            layers,
+            name=name,
+            revision=revision,
+            sampling_rate=preprocessor.get("sampling_rate", published.get("sample_rate", MERT_SAMPLING_RATE)),
+            do_normalize=preprocessor.get("do_normalize", True),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def to(self, device: str | torch.device) -> "MertEncoder":
+        """This encoder, moved."""
+        self.model.to(device)
+        return self
+
+    # no_grad rather than inference_mode: inference tensors cannot enter a later training graph.
+    @torch.no_grad()
+    def hidden_states(self, windows: Tensor) -> list[Tensor]:
+        """The read hidden states in the order of `layers`: each (n, frames, width) on the encoder's device.
+
+        Windows have equal lengths by being one tensor: with group norm in the convolutions (both published MERTs)
+        padding would change the result, even under an attention mask.
+
+        Raises:
+            EncoderError: windows not (n, samples), shorter than one frame of the network, or not finite.
+        """
+        windows = _check_windows(windows)
+        if windows.shape[1] < self._min_samples:
+            raise EncoderError(
+                f"A window of {windows.shape[1]} samples is too short for MERT, which needs {self._min_samples}."
+            )
+        windows = windows.to(self.device)
+        if self.do_normalize:
+            windows = normalize(windows)
+        output = self.model(windows.to(self.model.dtype), output_hidden_states=list(self.layers), return_dict=True)
+        return [output.hidden_states[layer] for layer in self.layers]
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Embeddings (n, hidden_size), float32 on the CPU, of windows (n, samples) at `sampling_rate`.
+
+        Means over time per layer, concatenated in the order of `layers` (as the paper does).
+
+        Raises:
+            EncoderError: see `hidden_states`.
+        """
+        windows = _check_windows(windows)
+        if len(windows) == 0:
+            return torch.zeros(0, self.hidden_size)
+        return torch.cat([state.float().mean(dim=1) for state in self.hidden_states(windows)], dim=-1).cpu()
+
+    def reference(self) -> dict[str, Any]:
+        """Hub id, commit and layers: the weights stay where they were published.
+
+        Raises:
+            EncoderError: the encoder was built from a bare model, so that there is nothing to refer to.
+        """
+        if self.name is None:
+            raise EncoderError("This MERT encoder was built from a bare model: give it the name of published weights.")
+        return {"type": "mert", "id": self.name, "revision": self.revision, "layers": list(self.layers)}
+
+    def save_pretrained(self, save_directory: str | os.PathLike) -> None:
+        """Nothing is written: `reference` says where the weights are."""
+
+
+class TaggerEncoder:
+    """Small music taggers as a frozen encoder; their weights travel with the model repo, in the folder "encoder".
+
+    Windows shorter than a network needs are repeated by the network itself.
+    """
+
+    window_seconds = WINDOW_SECONDS
+
+    def __init__(self, model: TaggersModel):
+        self.model = model.eval().requires_grad_(False)
+        self.sampling_rate: int = model.config.sampling_rate
+        self.hidden_size: int = model.config.hidden_size
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, **hub_arguments: Any) -> "TaggerEncoder":
+        """Encoder of a model repo (hub id or folder), read from its folder "encoder".
+
+        Args:
+            name: the repo that carries the encoder.
+            hub_arguments: cache_dir, force_download, token, revision, local_files_only, subfolder (where the model
+                repo itself lies; the encoder is looked for below).
+
+        Raises:
+            EncoderError: there is no readable encoder.
+        """
+        name = os.fspath(name)
+        hub = {key: value for key, value in hub_arguments.items() if value is not None}
+        parent = hub.pop("subfolder", "")
+        subfolder = f"{parent}/{TAGGERS_SUBFOLDER}" if parent else TAGGERS_SUBFOLDER
+        try:
+            model, report = TaggersModel.from_pretrained(
+                name, subfolder=subfolder, dtype=torch.float32, output_loading_info=True, **hub
+            )
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = _first_line(error)
+            raise EncoderError(f"{name} has no readable encoder in its folder {subfolder}: {reason}") from error
+        missing = sorted(report["missing_keys"])
+        if missing:  # transformers only warns, and leaves such weights random
+            raise EncoderError(
+                f"{name} lacks weights of the encoder in its folder {subfolder}, the first is {missing[0]}."
+            )
+        return cls(model)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def to(self, device: str | torch.device) -> "TaggerEncoder":
+        """This encoder, moved."""
+        self.model.to(device)
+        return self
+
+    @torch.no_grad()
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Embeddings (n, hidden_size), float32 on the CPU, of windows (n, samples) at `sampling_rate`.
+
+        Raises:
+            EncoderError: windows not (n, samples), empty or not finite.
+        """
+        windows = _check_windows(windows)
+        if len(windows) == 0:
+            return torch.zeros(0, self.hidden_size)
+        return self.model(input_values=windows.to(self.device)).embeddings.float().cpu()
+
+    def reference(self) -> dict[str, Any]:
+        """The kind only: the weights lie beside the model, see `save_pretrained`."""
+        return {"type": "taggers"}
+
+    def save_pretrained(self, save_directory: str | os.PathLike) -> None:
+        """Write configuration and weights to the folder "encoder" below `save_directory`."""
+        self.model.save_pretrained(os.path.join(save_directory, TAGGERS_SUBFOLDER))
+
+
+def load_encoder(
+    reference: dict[str, Any],
+    repo: str | os.PathLike | None = None,
+    dtype: str | torch.dtype = "float32",
+    **hub_arguments: Any,
+) -> Encoder:
+    """The encoder that `Encoder.reference` described.
+
+    Args:
+        reference: {"type": "mert", "id": ..., "revision": ..., "layers": [...]} or {"type": "taggers"}.
+        repo: hub id or folder of the model repo; needed where the weights travel with it.
+        dtype: of MERT's weights; the taggers are small and always run in float32.
+        hub_arguments: those in HUB_ARGUMENTS are passed on, others (of Auto classes) ignored. `revision` and
+            `subfolder` are the model repo's and therefore never applied to MERT's own repository.
+
+    Raises:
+        EncoderError: unknown or incomplete reference, or see the encoders' `from_pretrained`.
+    """
+    hub = {key: hub_arguments[key] for key in HUB_ARGUMENTS if hub_arguments.get(key) is not None}
+    kind = reference.get("type")
+    if kind == "taggers":
+        if repo is None:
+            raise EncoderError("The weights of a tagger encoder travel with the model: name the model repo or folder.")
+        return TaggerEncoder.from_pretrained(repo, **hub)
+    if kind == "mert":
+        if not reference.get("id"):
+            raise EncoderError("A reference to a MERT encoder needs an id: a hub id or a folder.")
+        hub = {key: value for key, value in hub.items() if key not in ("revision", "subfolder")}
+        layers = reference.get("layers", MERT_LAYERS)
+        return MertEncoder.from_pretrained(reference["id"], reference.get("revision"), layers, dtype, **hub)
+    raise EncoderError(f"There is no encoder of type {kind!r}: known types are mert and taggers.")
+
+
+def mert_config(
+    published: dict[str, Any], layers: Sequence[int] = MERT_LAYERS, name: str = "this model"
+) -> HubertConfig:
+    """HubertConfig of a published MERT (or HuBERT) configuration, with only as many layers as are read.
+
+    Raises:
+        EncoderError: what HubertModel cannot express (a CQT front end, deepnorm), or a layer out of range.
+    """
+    model_type = published.get("model_type", "hubert")
+    if model_type not in _MODEL_TYPES:
+        raise EncoderError(f"{name} is a {model_type!r} model: name a MERT or HuBERT model.")
+    if published.get("feature_extractor_cqt"):
+        raise EncoderError(f"{name} adds a CQT to its input, which HubertModel cannot express: use a MERT without it.")
+    if published.get("deepnorm"):
+        raise EncoderError(f"{name} uses deepnorm, which HubertModel cannot express: use a MERT without it.")
+    # attention_relax needs no refusal: it subtracts a constant before the softmax, which changes nothing.
+    default = HubertConfig()
+    described = ("model_type", "architectures", "transformers_version", "dtype", "num_feat_extract_layers")
+    known = {key: published[key] for key in default.to_dict() if key in published and key not in described}
+    depth = max(_check_layers(layers, known.get("num_hidden_layers", default.num_hidden_layers), name))
+    # Masking is for training; without it the network has no mask embedding either.
+    return HubertConfig(
+        **known
+        | {"num_hidden_layers": max(depth, 1), "layerdrop": 0.0, "apply_spec_augment": False}
+        | {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    )
+
+
+def _build(config: HubertConfig, weights: dict[str, Tensor], dtype: torch.dtype, source: str) -> HubertModel:
+    """HubertModel with these weights and no others.
+
+    Not by HubertModel.from_pretrained: for a repository that has only a .bin it starts a thread that asks the hub for a
+    conversion, and it reports every layer that is left out.
+    """
+    with torch.device("meta"):  # no time spent on initial values that are replaced at once
+        model = HubertModel(config)
+    weights = {key: value.to(dtype) for key, value in weights.items()}
+    try:
+        # torch itself maps weight_g and weight_v of 2023 to today's parametrizations.
+        model.load_state_dict(weights, strict=True, assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise EncoderError(f"{source} does not hold the weights that its config.json describes: {reason}") from error
+    return model
+
+
+def _read_weights(path: str, depth: int) -> dict[str, Tensor]:
+    """Tensors of a checkpoint without the layers above `depth` and without the mask embedding."""
+
+    def is_read(key: str) -> bool:
+        parts = key.split(".")
+        above = parts[:2] == ["encoder", "layers"] and int(parts[2]) >= depth
+        return not above and key != "masked_spec_embed"
+
+    try:
+        if path.endswith(".safetensors"):
+            with safe_open(path, framework="pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys() if is_read(key)}
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: tensor for key, tensor in tensors.items() if is_read(key)}
+    except Exception as error:  # both readers raise many types for a damaged or unsafe file
+        raise EncoderError(f"{path} is not a readable checkpoint: {_first_line(error)}") from error
+
+
+def _find(name: str, filename: str, hub: dict[str, Any]) -> str | None:
+    """Path of a file of a folder or (downloaded, cached) of a hub repository; None where it is absent."""
+    try:
+        return cached_file(name, filename, _raise_exceptions_for_missing_entries=False, **hub)
+    except OSError as error:
+        raise EncoderError(f"{name} cannot be loaded: {_first_line(error)}") from error
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EncoderError(f"{path} is not valid JSON: {_first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise EncoderError(f"{path} does not hold a JSON object.")
+    return content
+
+
+def _check_layers(layers: Sequence[int], depth: int, name: str) -> tuple[int, ...]:
+    layers = tuple(layers)
+    if not layers or len(set(layers)) < len(layers):
+        raise EncoderError(f"The layers to read must be distinct and at least one, not {list(layers)}.")
+    if any(not isinstance(layer, int) or isinstance(layer, bool) or not 0 <= layer <= depth for layer in layers):
+        raise EncoderError(f"{name} has hidden states 0 to {depth}: layers {list(layers)} are out of range.")
+    return layers
+
+
+def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    resolved = _DTYPES.get(dtype, None) if isinstance(dtype, str) else dtype
+    if resolved not in _DTYPES.values():
+        raise EncoderError(f"An encoder cannot run in {dtype}: choose {', '.join(_DTYPES)}.")
+    return resolved
+
+
+def _check_windows(windows: Tensor) -> Tensor:
+    windows = torch.as_tensor(windows)
+    if windows.ndim != 2 or windows.shape[1] == 0 or not windows.is_floating_point():
+        kind = f"{tuple(windows.shape)} {windows.dtype}".replace("torch.", "")
+        raise EncoderError(f"An encoder takes floating-point windows of shape (n, samples), not {kind}.")
+    if not torch.isfinite(windows).all():
+        raise EncoderError("The windows hold NaN or infinite samples: check the audio they were cut from.")
+    return windows.float()
+
+
+def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
+    """Samples that one frame of the convolutions sees, which is the shortest input they take."""
+    samples, hop = 1, 1
+    for kernel, stride in zip(kernels, strides, strict=True):
+        samples += (kernel - 1) * hop
+        hop *= stride
+    return samples
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

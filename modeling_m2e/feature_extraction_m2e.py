@@ -1,0 +1,46 @@
+"""How a track is cut for the encoder: the part of the processor that transformers calls a feature extractor."""
+
+import numpy as np
+from transformers import BatchFeature, FeatureExtractionMixin
+
+from .audio_m2e import AudioInput, Windows, load
+
+
+class M2EFeatureExtractor(FeatureExtractionMixin):
+    """Audio of any form and rate to the equal windows of an encoder.
+
+    sampling_rate: of the encoder, in Hz.  window_seconds: length of a window (arXiv 2502.03979: 30 s).
+    padding_value, padding_side: what fills features of shorter tracks in a batch; weights and masks are 0 there.
+    """
+
+    model_input_names = ["input_values", "window_weights"]
+
+    def __init__(
+        self,
+        sampling_rate: int = 16000,
+        window_seconds: float = 30.0,
+        padding_value: float = 0.0,
+        padding_side: str = "right",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.sampling_rate = sampling_rate
+        self.window_seconds = window_seconds
+        self.padding_value = padding_value
+        self.padding_side = padding_side
+
+    def windows(self) -> Windows:
+        """A cutter for one track that arrives in blocks at `sampling_rate`."""
+        return Windows(round(self.window_seconds * self.sampling_rate), self.sampling_rate)
+
+    def __call__(self, audio: AudioInput, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs):
+        """input_values (windows, samples) and window_weights (windows,) of one track.
+
+        audio: what `stream` of the audio module takes, or a bare waveform with its `sampling_rate`. Raises: AudioError.
+        """
+        waveform, _ = load(audio if sampling_rate is None else (np.asarray(audio), sampling_rate), self.sampling_rate)
+        cutter = self.windows()
+        pieces = cutter.push(waveform) + cutter.finish()
+        values = np.stack([samples for samples, _ in pieces])
+        weights = np.array([window.weight for _, window in pieces], np.float32)
+        return BatchFeature({"input_values": values, "window_weights": weights}, tensor_type=return_tensors)

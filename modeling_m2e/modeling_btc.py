@@ -1,0 +1,228 @@
+"""BTC, the bi-directional transformer for chord recognition, as a transformers model.
+
+Park, Choi, Jeon, Kim, Park: "A Bi-Directional Transformer for Musical Chord Recognition", ISMIR 2019. Input are
+10-second pieces of a constant-Q transform, output is one of 170 chords for each of their 108 frames.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .harmony_m2e import VOCABULARY
+
+
+class BTCConfig(PreTrainedConfig):
+    """Sizes of a BTC network (defaults: the published large-vocabulary one) and the scale of its input.
+
+    num_bins, num_frames: shape of one input piece. intermediate_size, kernel_size: width of the position-wise
+    convolutions and frames they span. feature_mean, feature_std: scalars of log(|CQT| + 1e-6) over the training
+    data; the network expects (feature - feature_mean) / feature_std. decoding: how its user makes chords of frames.
+    """
+
+    model_type = "m2e-btc"
+
+    num_bins: int = 144
+    num_frames: int = 108
+    hidden_size: int = 128
+    num_hidden_layers: int = 8
+    num_attention_heads: int = 4
+    intermediate_size: int = 128
+    kernel_size: int = 3
+    max_timescale: float = 10000.0  # frames, slowest sinusoid of the timing signal / 2 pi
+    input_dropout: float = 0.2
+    layer_dropout: float = 0.2
+    attention_dropout: float = 0.2
+    relu_dropout: float = 0.2
+    layer_norm_eps: float = 1e-6  # added to the standard deviation, not to the variance
+    feature_mean: float = 0.0
+    feature_std: float = 1.0
+    decoding: str = "paper"
+
+    def __post_init__(self, **kwargs):
+        if self.id2label is None and kwargs.get("num_labels") in (None, len(VOCABULARY)):
+            self.id2label = dict(enumerate(VOCABULARY))
+            self.label2id = {label: index for index, label in enumerate(VOCABULARY)}
+        super().__post_init__(**kwargs)
+        if self.hidden_size % (2 * self.num_attention_heads):
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be even and divisible by num_attention_heads "
+                f"{self.num_attention_heads}."
+            )
+
+
+@dataclass
+class BTCOutput(ModelOutput):
+    """loss: scalar, mean cross-entropy over labelled frames. logits: (batch, frames, 170). last_hidden_state:
+    (batch, frames, hidden_size) after the last norm. hidden_states: on request, the input of the first layer and
+    the output of each layer, (batch, frames, hidden_size) each."""
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    last_hidden_state: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+
+
+def timing_signal(frames: int, size: int, max_timescale: float = 10000.0) -> torch.Tensor:
+    """(frames, size) float32: sines of `size / 2` geometrically spaced timescales 1...max_timescale, then cosines."""
+    scales = size // 2
+    steps = torch.arange(scales, dtype=torch.float64) / max(scales - 1, 1)
+    angles = torch.arange(frames, dtype=torch.float64)[:, None] * torch.exp(-math.log(max_timescale) * steps)
+    return torch.cat([angles.sin(), angles.cos()], dim=1).float()
+
+
+class BTCLayerNorm(nn.Module):
+    """Layer norm that divides by (unbiased standard deviation + eps).
+
+    Training takes the fused kernel: its biased variance is smaller by (n - 1) / n, which the gain absorbs, and eps
+    goes squared under the root. What is left is a relative difference of eps / deviation, about 1e-6.
+    """
+
+    def __init__(self, size: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.bias_correction = (size - 1) / size
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            weight = self.weight * math.sqrt(self.bias_correction)
+            return F.layer_norm(x, self.weight.shape, weight, self.bias, self.eps**2 * self.bias_correction)
+        deviation, mean = torch.std_mean(x, dim=-1, keepdim=True)
+        return (x - mean) / (deviation + self.eps) * self.weight + self.bias
+
+
+class BTCAttention(nn.Module):
+    """Multi-head attention of each frame over itself and the past, or over itself and the future (`reverse`)."""
+
+    def __init__(self, config: BTCConfig, reverse: bool):
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.dropout = config.attention_dropout
+        self.reverse = reverse
+        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, frames, size = x.shape
+        qkv = self.query_key_value(x)
+        if self.reverse:  # the future mask is the causal one of the reversed piece
+            qkv = qkv.flip(1)
+        query, key, value = qkv.view(batch, frames, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
+        attended = attended.transpose(1, 2).reshape(batch, frames, size)
+        if self.reverse:
+            attended = attended.flip(1)
+        return self.output(attended)
+
+
+class BTCFeedForward(nn.Module):
+    """Two convolutions over time, each followed by ReLU: the second one too, as published."""
+
+    def __init__(self, config: BTCConfig):
+        super().__init__()
+        size, inner, kernel = config.hidden_size, config.intermediate_size, config.kernel_size
+        self.conv_in = nn.Conv1d(size, inner, kernel, padding=kernel // 2)
+        self.conv_out = nn.Conv1d(inner, size, kernel, padding=kernel // 2)
+        self.dropout = nn.Dropout(config.relu_dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.dropout(F.relu(self.conv_in(x.transpose(1, 2))))
+        return F.relu(self.conv_out(x)).transpose(1, 2)
+
+
+class BTCBlock(nn.Module):
+    """Pre-norm transformer block that looks in one direction of time (paper section 3.2)."""
+
+    def __init__(self, config: BTCConfig, reverse: bool):
+        super().__init__()
+        self.attention_norm = BTCLayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.attention = BTCAttention(config, reverse)
+        self.feed_forward_norm = BTCLayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.feed_forward = BTCFeedForward(config)
+        self.dropout = nn.Dropout(config.layer_dropout)
+        # ReLU dropout and layer dropout follow each other here: one dropout that keeps what both keep.
+        self.feed_forward_dropout = nn.Dropout(1 - (1 - config.relu_dropout) * (1 - config.layer_dropout))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.dropout(self.attention(self.attention_norm(x)))
+        return x + self.feed_forward_dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class BTCLayer(nn.Module):
+    """A block towards the past and one towards the future, side by side, projected back to hidden_size."""
+
+    def __init__(self, config: BTCConfig):
+        super().__init__()
+        self.forward_block = BTCBlock(config, reverse=False)
+        self.backward_block = BTCBlock(config, reverse=True)
+        self.projection = nn.Linear(2 * config.hidden_size, config.hidden_size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.projection(torch.cat([self.forward_block(x), self.backward_block(x)], dim=-1))
+
+
+class BTCModel(PreTrainedModel):
+    """CQT pieces -> chord logits of every frame. Weights are trained from scratch or converted from published ones."""
+
+    config: BTCConfig
+    base_model_prefix = "btc"
+    main_input_name = "input_features"
+    input_modalities = "audio"
+    _supports_sdpa = True
+    _no_split_modules = ["BTCLayer"]
+
+    def __init__(self, config: BTCConfig):
+        super().__init__(config)
+        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.embedding = nn.Linear(config.num_bins, config.hidden_size, bias=False)
+        self.layers = nn.ModuleList(BTCLayer(config) for _ in range(config.num_hidden_layers))
+        self.norm = BTCLayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        """PyTorch's own scheme: the library's 0.02 is too small for layers without a skip around them."""
+        if isinstance(module, nn.Linear | nn.Conv1d):
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            init.uniform_(module.weight, -bound, bound)
+            if module.bias is not None:
+                init.uniform_(module.bias, -bound, bound)
+        else:
+            super()._init_weights(module)
+
+    def forward(
+        self,
+        input_features: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        output_hidden_states: bool = False,
+        return_dict: bool | None = None,
+        **kwargs,
+    ) -> BTCOutput | tuple:
+        """BTCOutput for input_features (batch, frames, num_bins), normalised log-magnitudes; frames is 108 in training
+        and in published weights. labels: (batch, frames) chord indices, -100 = not counted."""
+        signal = timing_signal(input_features.shape[1], self.config.hidden_size, self.config.max_timescale)
+        x = self.embedding(self.input_dropout(input_features))
+        x = x + signal.to(x)
+        states = (x,)
+        for layer in self.layers:
+            x = layer(x)
+            states += (x,) if output_hidden_states else ()
+        x = self.norm(x)
+        logits = self.classifier(x)
+        loss = None
+        if labels is not None:  # a sum over the count: a batch without any label gives 0, not NaN
+            total = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
+            loss = total / (labels != -100).sum().clamp(min=1)
+        output = BTCOutput(
+            loss=loss, logits=logits, last_hidden_state=x, hidden_states=states if output_hidden_states else None
+        )
+        return output.to_tuple() if return_dict is False else output
