@@ -300,6 +300,9 @@ def _download(url: str, name: str, stack: ExitStack) -> str:
             if declared > MAX_DOWNLOAD_BYTES:
                 raise OverflowError
             path = _spool(response, stack, MAX_DOWNLOAD_BYTES)
+        complete = os.path.getsize(path) >= declared  # http.client tells of a lost connection, or does not, by version
+    except http.client.IncompleteRead:
+        complete = False
     except OverflowError:
         raise UnreadableAudioError(
             f"{name}: is larger than {MAX_DOWNLOAD_BYTES / 2**20:g} MiB; download it and give its path."
@@ -307,7 +310,7 @@ def _download(url: str, name: str, stack: ExitStack) -> str:
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = _first_line(str(getattr(error, "reason", None) or error) or type(error).__name__)
         raise UnreadableAudioError(f"{name}: cannot be downloaded ({reason}).") from error
-    if os.path.getsize(path) < declared:
+    if not complete:
         raise TruncatedAudioError(f"{name}: the download broke off before its end; try again.")
     return path
 
@@ -493,6 +496,7 @@ def _block_frames(rate: int, channels: int, seconds: float) -> int:
 
 def _first_line(text: str) -> str:
     """A decoder's first complaint without its address or path prefix."""
+    text = text.replace(f" '{_DEMUXERS}'", "")
     line = next((line for line in text.splitlines() if line.strip()), "no reason given")
     return re.sub(r"^(\[[^]]*\]|file:.*:) ", "", line.strip()).rstrip(".")[:100]
 

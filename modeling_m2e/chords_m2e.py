@@ -232,10 +232,10 @@ class ChordRecognizer:
         return ChordStream(self)
 
     def push(self, samples: np.ndarray) -> None:
-        """Takes the next samples of the current waveform; the first call after `finish` begins a new one."""
-        if self._stream is None:
-            self._stream = self.stream()
-        self._stream.push(samples)
+        """Takes the next samples of the current waveform. The first call begins one, as after `finish` or an error."""
+        stream, self._stream = self._stream or self.stream(), None
+        stream.push(samples)
+        self._stream = stream
 
     def finish(self) -> list[ChordSegment]:
         """The chords of everything pushed since the last `finish`."""

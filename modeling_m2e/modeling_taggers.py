@@ -6,6 +6,7 @@ FCN and CRNN: Won et al., "Evaluation of CNN-based automatic music tagging model
 
 from dataclasses import dataclass
 
+import librosa
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -24,8 +25,8 @@ PATCH_FRAMES = 187  # MusiCNN's input: 3 s
 class TaggersConfig(PreTrainedConfig):
     """Which nets run and what the embedding is made of.
 
-    nets: names `<architecture>_<training set>`; the architecture is musicnn, fcn or crnn (`musicnn_msd`, `fcn_jamendo`, ...).
-    features: architecture -> names of the features that enter the embedding (None: `DEFAULT_FEATURES`).
+    nets: names `<architecture>_<training set>`, the architecture one of musicnn, fcn, crnn (`musicnn_msd`, ...).
+    features: architecture -> names of the features that enter the embedding (where not given: `DEFAULT_FEATURES`).
     """
 
     model_type = "m2e-taggers"
@@ -37,9 +38,11 @@ class TaggersConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
         self.nets = list(self.nets)
-        self.features = {**DEFAULT_FEATURES, **(self.features or {})}
+        self.features = {key: list(value) for key, value in {**DEFAULT_FEATURES, **(self.features or {})}.items()}
         if not self.nets or len(set(self.nets)) < len(self.nets):
             raise ValueError(f"TaggersConfig.nets must name at least one net and each only once, got {self.nets}.")
+        for architecture in self.features:
+            self.architecture(architecture)
         self.hidden_size = sum(sum(self.embedding_widths(name).values()) for name in self.nets)
 
     @staticmethod
@@ -55,9 +58,8 @@ class TaggersConfig(PreTrainedConfig):
         architecture = self.architecture(name)
         widths = FEATURE_WIDTHS[architecture]
         chosen = self.features[architecture]
-        unknown = [feature for feature in chosen if feature not in widths]
-        if unknown or not chosen:
-            raise ValueError(f"{architecture} offers the features {', '.join(widths)}; TaggersConfig asks for {list(chosen)}.")
+        if not chosen or not set(chosen) <= set(widths):
+            raise ValueError(f"{architecture} offers the features {', '.join(widths)}, TaggersConfig wants {chosen}.")
         return {feature: widths[feature] for feature in chosen}
 
 
@@ -79,7 +81,7 @@ class TaggersOutput(ModelOutput):
 
 
 def repeat_to_length(waveform: torch.Tensor, samples: int) -> torch.Tensor:
-    """(n, max(length, samples)): a waveform (n, length) that is too short, repeated from its start until it fills `samples`."""
+    """(n, max(length, samples)): waveforms (n, length), repeated from their start where too short for `samples`."""
     length = waveform.shape[-1]
     if length >= samples:
         return waveform
@@ -87,14 +89,14 @@ def repeat_to_length(waveform: torch.Tensor, samples: int) -> torch.Tensor:
 
 
 def power_spectrogram(waveform: torch.Tensor) -> torch.Tensor:
-    """(n, 1 + length // 256, 257) power spectrogram of (n, length >= 257): Hann window, centred, reflected at the ends."""
+    """(n, 1 + length // 256, 257) power of (n, length >= 257): periodic Hann window, centred, reflected at the ends."""
     window = torch.hann_window(N_FFT, device=waveform.device, dtype=waveform.dtype)
-    spectrum = torch.stft(waveform, N_FFT, HOP_LENGTH, window=window, center=True, pad_mode="reflect", return_complex=True)
+    spectrum = torch.stft(waveform, N_FFT, HOP_LENGTH, window=window, pad_mode="reflect", return_complex=True)
     return (spectrum.real.square() + spectrum.imag.square()).transpose(1, 2)
 
 
 def zero_padded_edges(power: torch.Tensor, waveform: torch.Tensor) -> torch.Tensor:
-    """The same spectrogram as if the waveform had been padded with zeros: only the first and the last frame reach past its ends."""
+    """`power` of `waveform` as it is with zeros at the ends: only the first and the last frame reach past them."""
     half = N_FFT // 2
     first = F.pad(waveform[:, :half], (half, 0))
     last = waveform[:, (power.shape[1] - 1) * HOP_LENGTH - half :]
@@ -106,7 +108,7 @@ def zero_padded_edges(power: torch.Tensor, waveform: torch.Tensor) -> torch.Tens
 
 
 class MusiCNN(nn.Module):
-    """Tall "timbral" and wide "temporal" convolutions, three dense convolutions over time, max and mean over time, two dense layers."""
+    """ "Timbral" and "temporal" convolutions, three convolutions over time, pooling over time, two dense layers."""
 
     mel_scale = "slaney"
     min_samples = (PATCH_FRAMES - 1) * HOP_LENGTH  # one patch
@@ -155,7 +157,7 @@ class MusiCNN(nn.Module):
         return {"penultimate": penultimate, "mean_pool": mean_pool, "max_pool": max_pool, "logits": logits}
 
     def forward(self, log_mel: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Feature name -> (n, width): means over the whole 3-s patches of (n, frames, 96); an incomplete last patch is left out."""
+        """Feature name -> (n, width): means over the 3-s patches of (n, frames, 96), without an incomplete last one."""
         n, frames, _ = log_mel.shape
         patches = log_mel[:, : frames - frames % PATCH_FRAMES].reshape(-1, PATCH_FRAMES, N_MELS)
         parts = [self.patch_features(chunk) for chunk in patches.split(self.chunk)]
@@ -163,9 +165,9 @@ class MusiCNN(nn.Module):
 
 
 def _conv_for_maximum(x: torch.Tensor, conv: nn.Conv2d, norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """(sign * conv(x), sign), sign (channels,) = that of the norm's scale, so that norm(sign * y) rises with y in every channel.
+    """(sign * conv(x), sign); sign (channels,) is that of the norm's scale, so that norm(sign * y) rises with y.
 
-    A maximum over such y may be taken before norm and ReLU instead of after them, bit for bit, which leaves them far less data."""
+    A maximum may then be taken before the norm and the ReLU, with the same result, and leaves them far less data."""
     sign = torch.where(norm.weight < 0, -1.0, 1.0).to(x.dtype)
     return F.conv2d(x, conv.weight * sign[:, None, None, None], conv.bias * sign, padding=conv.padding), sign
 
@@ -239,15 +241,15 @@ class CRNN(_MelConvNet):
         """Feature name -> (n, width) from (n, frames, 96)."""
         *_, block3, block4 = self.run_blocks(log_mel)
         states, _ = self.gru(block4.squeeze(2).transpose(1, 2))
-        state = states[:, -1]
-        return {"block3": block3.mean((2, 3)), "block4": block4.mean((2, 3)), "state": state, "logits": self.dense(state)}
+        last = states[:, -1]
+        return {"block3": block3.mean((2, 3)), "block4": block4.mean((2, 3)), "state": last, "logits": self.dense(last)}
 
 
 ARCHITECTURES = {"musicnn": MusiCNN, "fcn": FCN, "crnn": CRNN}
 
 
 class TaggersModel(PreTrainedModel):
-    """Waveforms to embeddings through one or more frozen taggers; nets with the same front end share one spectrogram."""
+    """Waveforms to embeddings through frozen taggers; nets with the same front end share one spectrogram."""
 
     config: TaggersConfig
     base_model_prefix = "taggers"
@@ -269,11 +271,14 @@ class TaggersModel(PreTrainedModel):
             for scale in sorted({net.mel_scale for net in self.nets.values()}):
                 init.copy_(getattr(self, f"mel_{scale}"), mel_matrix(scale))
 
-    def forward(self, input_values: torch.Tensor, output_blocks: bool = False, return_dict: bool | None = None) -> TaggersOutput:
+    def forward(
+        self, input_values: torch.Tensor, output_blocks: bool = False, return_dict: bool | None = None
+    ) -> TaggersOutput:
         """`TaggersOutput.embeddings` (n, hidden_size), float32; no gradients unless in training mode.
 
-        input_values: (n, samples) waveforms at 16 kHz. A net that needs more (29 s for FCN and CRNN, 3 s for MusiCNN) sees the
-        waveform repeated; a longer one is seen whole. output_blocks: return every feature of every net as well.
+        input_values: (n, samples) waveforms at 16 kHz. A net that needs more (29 s for FCN, 29.1 s for CRNN, 3 s for
+        MusiCNN) sees the waveform repeated; a longer one is seen whole.
+        output_blocks: return every feature of every net as well.
         ValueError: not two-dimensional, or without samples.
         """
         if input_values.ndim != 2 or input_values.shape[-1] == 0:
@@ -309,8 +314,6 @@ class TaggersModel(PreTrainedModel):
 
 def mel_matrix(scale: str) -> torch.Tensor:
     """(257, 96) mel filters: "slaney" (area-normalised, MusiCNN) or "htk" (peaks of one, FCN and CRNN)."""
-    import librosa
-
     htk = scale == "htk"
     filters = librosa.filters.mel(sr=SAMPLING_RATE, n_fft=N_FFT, n_mels=N_MELS, htk=htk, norm=None if htk else "slaney")
     return torch.from_numpy(filters.T.copy())

@@ -1,0 +1,102 @@
+"""Panda 4Q: clips of 30 s with a quadrant, AllMusic mood words, and valence and arousal derived from those words.
+
+Panda, Malheiro, Paiva: "Novel audio features for music emotion recognition", IEEE TAFFC 2018. Research use; the audio
+is commercial and stays where it is. Layout read here: ``metadata.csv`` (song_id, artist, quadrant, valence, arousal,
+tags, split), ``audio/SONG_ID.opus`` and, optionally, ``soft_labels.npz`` with the outputs of teachers trained on
+MTG-Jamendo (56 mood logits) and EmoMusic (valence, arousal).
+
+Valence and arousal come from the same words as the moods: no word may be an input of a model of them.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modeling_m2e.configuration_m2e import JAMENDO_MOODS
+
+QUADRANTS = ("Q1", "Q2", "Q3", "Q4")
+
+# AllMusic mood -> MTG-Jamendo mood/theme tags that mean the same; words without a counterpart are left out.
+ALLMUSIC_TO_JAMENDO = {
+    "Atmospheric": "soundscape", "Bittersweet": "melancholic", "Bleak": "dark", "Bright": "positive",
+    "Brooding": "dark", "Calm/Peaceful": "calm relaxing", "Celebratory": "party happy", "Cheerful": "happy upbeat",
+    "Delicate": "soft", "Dramatic": "dramatic", "Dreamy": "dream", "Eerie": "dark", "Energetic": "energetic",
+    "Epic": "epic", "Ethereal": "dream space", "Euphoric": "uplifting", "Exciting": "energetic",
+    "Explosive": "energetic powerful", "Exuberant": "energetic happy", "Fierce": "heavy powerful",
+    "Fiery": "energetic", "Fun": "fun", "Gentle": "soft calm", "Gleeful": "happy", "Gloomy": "dark sad",
+    "Happy": "happy", "Harsh": "heavy", "Humorous": "funny", "Jovial": "happy", "Joyous": "happy",
+    "Laid-Back/Mellow": "relaxing", "Lively": "energetic upbeat", "Lonely": "sad", "Majestic": "epic",
+    "Malevolent": "dark", "Meditative": "meditative", "Melancholy": "melancholic sad", "Menacing": "dark",
+    "Mystical": "meditative", "Ominous": "dark", "Optimistic": "positive hopeful", "Pastoral": "nature",
+    "Passionate": "emotional", "Playful": "fun", "Poignant": "emotional", "Positive": "positive",
+    "Powerful": "powerful", "Relaxed": "relaxing", "Reverent": "meditative", "Rollicking": "fun",
+    "Romantic": "romantic love", "Rousing": "uplifting energetic", "Rowdy": "party", "Sad": "sad",
+    "Sensual": "sexy", "Sentimental": "emotional romantic", "Sexual": "sexy", "Sexy": "sexy", "Silly": "funny",
+    "Soft/Quiet": "soft calm", "Somber": "sad melancholic", "Soothing": "relaxing calm", "Spacey": "space",
+    "Spiritual": "meditative", "Spooky": "dark", "Summery": "summer", "Tender": "soft romantic",
+    "Theatrical": "dramatic", "Trippy": "space", "Uplifting": "uplifting", "Wistful": "melancholic",
+    "Witty": "funny",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The data set in columns; row i is one clip.
+
+    ids, artists, splits: strings.  paths: audio files.  quadrants: 0..3 for Q1..Q4.  va: (n, 2) valence, arousal, 1-9.
+    moods: (n, 56) 1 where an AllMusic word means the tag; NaN in the columns of tags that no word means.
+    teacher_mood_logits: (n, 56), teacher_va: (n, 2); None without soft labels.
+    """
+
+    ids: np.ndarray
+    artists: np.ndarray
+    splits: np.ndarray
+    paths: list[Path]
+    quadrants: np.ndarray
+    va: np.ndarray
+    moods: np.ndarray
+    teacher_mood_logits: np.ndarray | None
+    teacher_va: np.ndarray | None
+
+
+def jamendo_labels(words: list[list[str]]) -> np.ndarray:
+    """(n, 56) of each clip's AllMusic words: 1, 0, or NaN throughout for tags that no word means."""
+    meant = {tag for tags in ALLMUSIC_TO_JAMENDO.values() for tag in tags.split()}
+    labels = np.full((len(words), len(JAMENDO_MOODS)), np.nan)
+    labels[:, [index for index, tag in enumerate(JAMENDO_MOODS) if tag in meant]] = 0.0
+    for row, clip in zip(labels, words, strict=True):
+        for word in clip:
+            for tag in ALLMUSIC_TO_JAMENDO.get(word, "").split():
+                row[JAMENDO_MOODS.index(tag)] = 1.0
+    return labels
+
+
+def read_clips(folder: str | Path) -> Clips:
+    """All clips of a folder in the layout above. Raises FileNotFoundError naming what is missing, all at once."""
+    folder = Path(folder)
+    if not (folder / "metadata.csv").is_file():
+        raise FileNotFoundError(f"{folder} holds no metadata.csv: give the 4Q folder.")
+    with open(folder / "metadata.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    paths = [folder / "audio" / f"{row['song_id']}.opus" for row in rows]
+    if missing := [path.name for path in paths if not path.is_file()]:
+        raise FileNotFoundError(f"{folder / 'audio'} lacks {len(missing)} clips: {', '.join(missing[:20])}")
+    logits = teacher_va = None
+    if (folder / "soft_labels.npz").is_file():
+        with np.load(folder / "soft_labels.npz") as soft:  # numeric arrays only: song_ids is a pickled array
+            if soft["moods"].tolist() != list(JAMENDO_MOODS) or len(soft["moods_logits"]) != len(rows):
+                raise ValueError(f"{folder / 'soft_labels.npz'} does not belong to this metadata.csv.")
+            logits, teacher_va = soft["moods_logits"], soft["va_emomusic"]
+    return Clips(
+        ids=np.array([row["song_id"] for row in rows]),
+        artists=np.array([row["artist"] for row in rows]),
+        splits=np.array([row["split"] for row in rows]),
+        paths=paths,
+        quadrants=np.array([QUADRANTS.index(row["quadrant"]) for row in rows]),
+        va=np.array([[float(row["valence"]), float(row["arousal"])] for row in rows]),
+        moods=jamendo_labels([row["tags"].split("; ") for row in rows]),
+        teacher_mood_logits=logits,
+        teacher_va=teacher_va,
+    )

@@ -1,0 +1,307 @@
+"""Chord recognition from samples to segments: golden numbers, streaming, poison inputs."""
+
+import json
+import warnings
+from itertools import product
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from m2e.convert_btc import convert_btc_checkpoint
+from modeling_m2e import chords_m2e
+from modeling_m2e.chords_m2e import (
+    CHUNK_FRAMES,
+    CHUNK_SAMPLES,
+    SAMPLING_RATE,
+    ChordRecognizer,
+    SmoothFrames,
+    cqt_features,
+    frame_logits,
+    frames_to_segments,
+)
+from modeling_m2e.harmony_m2e import ChordSegment, write_lab
+
+SECOND = SAMPLING_RATE
+
+
+@pytest.fixture(scope="module")
+def model(fixtures):
+    return convert_btc_checkpoint(fixtures / "btc/tiny_checkpoint.pt")
+
+
+@pytest.fixture
+def short_groups(monkeypatch):
+    """Groups of two chunks: what 32 of them do, faster."""
+    monkeypatch.setattr(chords_m2e, "GROUP_CHUNKS", 2)
+
+
+def noise(samples: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
+
+
+def stored_features(folder, song: str) -> np.ndarray:
+    with np.load(folder / f"song_{song}.cqt.npz") as data:
+        return data["feature"].T
+
+
+def read(path) -> np.ndarray:
+    waveform, rate = soundfile.read(path, dtype="float32")
+    assert rate == SAMPLING_RATE
+    return waveform
+
+
+# Features
+
+
+def test_features_equal_the_golden_transform(fixtures):
+    features = cqt_features(read(fixtures / "btc/song_e.flac"))
+    expected = stored_features(fixtures / "btc", "e")
+    assert features.dtype == np.float32 and features.shape == (46, 144)
+    np.testing.assert_allclose(np.exp(features), np.exp(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("song", ["c", "d"])  # a chunk and a rest; exactly one chunk
+def test_features_of_longer_songs(shared, song):
+    features = cqt_features(read(shared / f"golden/btc/song_{song}.flac"))
+    np.testing.assert_allclose(np.exp(features), np.exp(stored_features(shared / "golden/btc", song)), atol=1e-5)
+
+
+def test_chunks_are_transformed_on_their_own(short_groups):
+    waveform = noise(3 * CHUNK_SAMPLES + 3 * SECOND)  # a full group, a full chunk and a rest
+    features = cqt_features(waveform)
+    assert len(features) == 3 * CHUNK_FRAMES + 1 + 3 * SECOND // 2048
+    for start in (0, 1, 2, 3):
+        alone = cqt_features(waveform[start * CHUNK_SAMPLES : (start + 1) * CHUNK_SAMPLES])
+        part = features[start * CHUNK_FRAMES : start * CHUNK_FRAMES + len(alone)]
+        np.testing.assert_allclose(np.exp(part), np.exp(alone), atol=1e-6)
+
+
+def test_a_tone_peaks_in_its_bin():
+    time = np.arange(5 * SECOND) / SECOND
+    features = cqt_features(0.5 * np.sin(2 * np.pi * 440 * time).astype(np.float32))
+    assert (features[10:-10].argmax(axis=1) == 2 * (3 * 12 + 9)).all()  # A4 is 45 semitones above C1
+
+
+@pytest.mark.parametrize("samples", [1, 2, 50, 127, 128, 600, 2048, 13230])
+def test_short_signals_give_frames_and_no_warning(samples):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        features = cqt_features(noise(samples))
+    assert len(features) == max(1, 1 + samples // 2048)
+    assert np.isfinite(features).all()
+
+
+def test_rest_of_a_few_samples():
+    features = cqt_features(noise(CHUNK_SAMPLES + 3))
+    assert len(features) == CHUNK_FRAMES + 1 and np.isfinite(features).all()
+
+
+def test_silence_is_the_floor():
+    np.testing.assert_allclose(cqt_features(np.zeros(SECOND, np.float32)), np.log(1e-6), rtol=1e-5)
+
+
+def test_no_samples_no_frames():
+    assert cqt_features(np.empty(0)).shape == (0, 144)
+
+
+# Network
+
+
+def test_frames_do_not_depend_on_what_shares_their_batch(model):
+    features = noise(40 * 108 * 144).reshape(-1, 144) - 5  # more than one batch of 32 blocks
+    together = frame_logits(features, model)
+    assert together.shape == (40 * 108, 170)
+    for block in (0, 31, 32, 39):
+        frames = slice(block * 108, (block + 1) * 108)
+        np.testing.assert_allclose(together[frames], frame_logits(features[frames], model), atol=1e-4)
+
+
+def test_last_block_is_filled_with_normalised_zeros(model):
+    features = noise(46 * 144).reshape(-1, 144) - 5
+    filled = np.concatenate([features, np.full((62, 144), model.config.feature_mean, np.float32)])
+    np.testing.assert_allclose(frame_logits(features, model), frame_logits(filled, model)[:46], atol=1e-4)
+
+
+# Decoding
+
+
+def test_published_decoding_of_frames(fixtures):
+    cases = json.loads((fixtures / "btc/decode_cases.json").read_text())
+    assert len(cases) == 36
+    for case in cases:
+        assert write_lab(frames_to_segments(case["frames"]), "paper") == case["lab"]
+
+
+def test_segments_write_major_out_and_leave_no_gap():
+    segments = frames_to_segments([1, 1, 169, 168, 0], 0.5)
+    assert segments == [
+        ChordSegment(0.0, 1.0, "C:maj"),
+        ChordSegment(1.0, 1.5, "N"),
+        ChordSegment(1.5, 2.0, "X"),
+        ChordSegment(2.0, 2.5, "C:min"),
+    ]
+    assert frames_to_segments([]) == []
+
+
+@pytest.mark.parametrize("song", ["c", "e"])
+def test_chords_of_stored_features(fixtures, model, song):
+    ids = frame_logits(stored_features(fixtures / "btc", song), model).argmax(axis=1)
+    expected = (fixtures / f"btc/song_{song}.tiny.lab").read_text()
+    assert write_lab(frames_to_segments(ids), "paper") == expected
+
+
+@pytest.mark.parametrize("net", ["tiny", "full"])
+def test_chords_of_all_golden_songs(shared, net):
+    folder = shared / "golden/btc"
+    model = convert_btc_checkpoint(folder / f"{net}_checkpoint.pt")
+    golden = json.loads((folder / f"songs.{net}.decode.json").read_text())
+    for song, expected in golden.items():
+        ids = frame_logits(stored_features(folder, song), model).argmax(axis=1)
+        assert ids.tolist() == expected["frames"][: len(ids)]
+        assert write_lab(frames_to_segments(ids), "paper") == (folder / f"song_{song}.{net}.lab").read_text()
+
+
+def best_path(log_probabilities: np.ndarray, change: float) -> tuple[int, ...]:
+    """By trying all of them."""
+    frames, classes = log_probabilities.shape
+    stay, move = np.log(1 - change), np.log(change / (classes - 1))
+
+    def score(path):
+        moves = sum(stay if a == b else move for a, b in zip(path[:-1], path[1:], strict=True))
+        return moves + sum(log_probabilities[i, state] for i, state in enumerate(path))
+
+    return max(product(range(classes), repeat=frames), key=score)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_smooth_path_is_the_most_probable_one(seed):
+    logits = np.random.default_rng(seed).normal(0, 2, (7, 4)).astype(np.float32)
+    frames = SmoothFrames(chord_seconds=2.0, seconds_per_frame=0.5)
+    frames.push(logits[:3])
+    frames.push(logits[3:])
+    log_probabilities = torch.from_numpy(logits).double().log_softmax(1).numpy()
+    assert tuple(frames.finish()) == best_path(log_probabilities, change=0.25)
+
+
+def test_smooth_drops_flicker_and_keeps_changes():
+    ids = np.repeat([5, 20], 30)
+    ids[12] = 100
+    logits = np.zeros((60, 170), np.float32)
+    logits[np.arange(60), ids] = 6
+    frames = SmoothFrames()
+    frames.push(logits)
+    assert frames.finish().tolist() == [5] * 30 + [20] * 30
+
+
+# Recogniser
+
+
+def test_recogniser_reads_samples(fixtures, model):
+    recognizer = ChordRecognizer(model)
+    assert recognizer.sampling_rate == 22050
+    segments = recognizer(read(fixtures / "btc/song_e.flac"))
+    ids = frame_logits(stored_features(fixtures / "btc", "e"), model).argmax(axis=1)
+    found = np.concatenate([[s.label] * round((s.end - s.start) * 10.8) for s in segments])
+    expected = np.concatenate([[s.label] * round((s.end - s.start) * 10.8) for s in frames_to_segments(ids)])
+    assert np.mean(found == expected) > 0.95  # exact where the transform is bit-equal
+
+
+@pytest.mark.parametrize("decoding", ["paper", "smooth"])
+@pytest.mark.parametrize("block", [7001, 3 * CHUNK_SAMPLES + 11])
+def test_blocks_give_the_same_as_the_whole(model, short_groups, decoding, block):
+    waveform = noise(5 * CHUNK_SAMPLES + 12345)
+    recognizer = ChordRecognizer(model, decoding)
+    whole = recognizer(waveform)
+    for start in range(0, len(waveform), block):
+        recognizer.push(waveform[start : start + block])
+    assert recognizer.finish() == whole
+    assert recognizer.finish() == []  # and the next one begins empty
+    assert whole[0].start == 0 and all(a.end == b.start for a, b in zip(whole[:-1], whole[1:], strict=True))
+
+
+def test_streams_are_independent_and_copy_their_input(model):
+    first, second = noise(3 * SECOND), noise(2 * SECOND, seed=1)
+    recognizer = ChordRecognizer(model)
+    streams = recognizer.stream(), recognizer.stream()
+    buffer = np.empty(SECOND, np.float32)
+    for second_index in range(3):
+        for stream, waveform in zip(streams, (first, second), strict=True):
+            samples = waveform[second_index * SECOND : (second_index + 1) * SECOND]
+            buffer[: len(samples)] = samples
+            stream.push(buffer[: len(samples)])
+    assert streams[0].finish() == recognizer(first)
+    assert streams[1].finish() == recognizer(second)
+
+
+def test_no_more_than_a_group_is_held(model, short_groups, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        chords_m2e,
+        "frame_logits",
+        lambda features, model: sizes.append(len(features)) or np.zeros((len(features), 170)),
+    )
+    monkeypatch.setattr(chords_m2e, "cqt_features", lambda waveform: np.zeros((len(waveform) // 2000, 144)))
+    stream = ChordRecognizer(model).stream()
+    for _ in range(50):
+        stream.push(np.zeros(SECOND))
+        assert sum(map(len, stream._pieces)) < 2 * CHUNK_SAMPLES
+    stream.finish()
+    assert sizes == [2 * CHUNK_SAMPLES // 2000] * 2 + [CHUNK_SAMPLES // 2000]
+
+
+@pytest.mark.parametrize("decoding", ["paper", "smooth"])
+@pytest.mark.parametrize("seconds", [0.0001, 0.6, 10.0, 12.5])
+def test_silence_and_short_signals_have_an_answer(model, decoding, seconds):
+    for waveform in (np.zeros(int(seconds * SECOND)), noise(int(seconds * SECOND))):
+        segments = ChordRecognizer(model, decoding)(waveform)
+        assert segments and np.isfinite([(s.start, s.end) for s in segments]).all()
+        assert abs(segments[-1].end - seconds) < 0.19
+        assert all(s.start < s.end for s in segments)
+
+
+def test_smooth_ends_with_the_track(model):
+    waveform = noise(int(4.2 * SECOND))
+    assert ChordRecognizer(model, "paper")(waveform)[-1].end > 4.2
+    assert ChordRecognizer(model, "smooth")(waveform)[-1].end == 4.2
+
+
+def test_nothing_gives_nothing(model):
+    recognizer = ChordRecognizer(model)
+    assert recognizer(np.empty(0)) == [] and recognizer.finish() == []
+
+
+def test_poison_is_refused_and_forgotten(model):
+    recognizer = ChordRecognizer(model)
+    waveform = noise(SECOND)
+    broken = waveform.copy()
+    broken[100] = np.nan
+    recognizer.push(waveform)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        recognizer.push(broken)
+    recognizer.push(waveform)
+    assert recognizer.finish() == recognizer(waveform)
+    with pytest.raises(ValueError, match=r"mono waveform .* \(2, 22050\)"):
+        recognizer(np.stack([waveform, waveform]))
+    with pytest.raises(ValueError, match="Unknown chord decoding 'best'"):
+        ChordRecognizer(model, "best")
+
+
+def test_round_trip_through_a_model_folder(model, tmp_path):
+    waveform = noise(3 * SECOND)
+    saved = ChordRecognizer(model, "smooth")
+    saved.save_pretrained(tmp_path)
+    assert {path.name for path in (tmp_path / "chords").iterdir()} == {"config.json", "model.safetensors"}
+    again = ChordRecognizer.from_pretrained(tmp_path, revision=None, trust_remote_code=True)
+    assert again.decoding == "smooth" and again(waveform) == saved(waveform)
+    assert ChordRecognizer.from_pretrained(tmp_path.parent, "paper", subfolder=tmp_path.name).decoding == "paper"
+    model.config.decoding = "paper"  # the fixture is shared
+
+
+def test_half_precision_files_are_computed_in_single(fixtures, tmp_path):
+    model = convert_btc_checkpoint(fixtures / "btc/tiny_checkpoint.pt").half()
+    ChordRecognizer(model).save_pretrained(tmp_path)
+    again = ChordRecognizer.from_pretrained(tmp_path).to("cpu")
+    assert again.model.dtype == torch.float32 and again.device.type == "cpu"
+    assert again(noise(SECOND))

@@ -1,0 +1,421 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+from modeling_m2e.configuration_m2e import M2EConfig
+from modeling_m2e.modeling_m2e import (
+    ChordTransformer,
+    M2EForMusicEmotion,
+    M2EModel,
+    class_weights,
+    mood_loss,
+    quadrant_loss,
+    sinusoidal_positions,
+    va_loss,
+)
+
+MOODS = ["calm", "tense", "sad"]
+SMALL = {"embedding_size": 12, "chord_size": 16, "chord_ffn_size": 24, "fusion_size": 20, "branch_size": 10}
+
+
+def default(**fields) -> M2EForMusicEmotion:
+    torch.manual_seed(0)
+    return M2EForMusicEmotion(M2EConfig.default(**{"moods": MOODS, **SMALL, **fields})).eval()
+
+
+def paper(**fields) -> M2EForMusicEmotion:
+    torch.manual_seed(0)
+    config = M2EConfig.paper(**{"embedding_size": 12, "fusion_size": 20, "branch_size": 10, **fields})
+    return M2EForMusicEmotion(config).eval()
+
+
+@pytest.fixture
+def batch() -> dict[str, torch.Tensor]:
+    """Two tracks: 3 windows each, 5 and 2 chords."""
+    random = torch.Generator().manual_seed(1)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])
+    return {
+        "embeddings": torch.randn(2, 3, 12, generator=random),
+        "chord_roots": torch.randint(1, 13, (2, 5), generator=random) * mask,
+        "chord_qualities": torch.randint(1, 14, (2, 5), generator=random) * mask,
+        "chord_durations": torch.rand(2, 5, generator=random) * 4 * mask,
+        "chord_mask": mask,
+        "mode": torch.tensor([0.0, 1.0]),
+    }
+
+
+# Published parts
+
+
+def test_positions_are_the_published_ones(fixtures):
+    golden = np.load(fixtures / "head" / "forward.npz")["positional_encoding"]
+    torch.testing.assert_close(sinusoidal_positions(100, 8), torch.tensor(golden), atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no grad"])  # PyTorch takes another path without
+def test_chord_transformer_has_the_published_numbers(fixtures, grad):
+    golden = {name: torch.tensor(array) for name, array in np.load(fixtures / "head" / "forward.npz").items()}
+    weights = load_file(fixtures / "head" / "chord_transformer_fp16.safetensors")
+    names = {"chord_root_embedding": "root_embedding", "chord_attr_embedding": "quality_embedding"}
+    names["chord_transformer"] = "encoder"
+    net = ChordTransformer(M2EConfig.paper()).eval()
+    net.load_state_dict({names[(parts := key.split(".", 1))[0]] + "." + parts[1]: w for key, w in weights.items()})
+    with torch.set_grad_enabled(grad):
+        got = net(golden["x_chord_root"], golden["x_chord_attr"])
+        torch.testing.assert_close(got, golden["chord_cls"], atol=1e-5, rtol=0)
+        for track, length in enumerate(golden["lengths"].tolist()):  # the model pads to 100 itself
+            one = slice(track, track + 1), slice(0, length)
+            alone = net(golden["x_chord_root"][one], golden["x_chord_attr"][one])
+            torch.testing.assert_close(alone, golden["chord_cls"][one[0]], atol=1e-5, rtol=0)
+
+
+def test_paper_reads_the_first_hundred_chords_only(batch):
+    model = paper()
+    roots = torch.arange(130).remainder(12).add(1)[None]
+    harmony = model.m2e.chord_transformer
+    torch.testing.assert_close(harmony(roots, roots), harmony(roots[:, :100], roots[:, :100]))
+    assert not torch.allclose(harmony(roots, roots), harmony(roots[:, :99], roots[:, :99]), atol=1e-4)
+
+
+# Harmony of the default preset
+
+
+def test_padding_changes_nothing(batch):
+    model = default()
+    both = model(**batch)
+    for track, chords in enumerate((5, 2)):
+        one = {name: tensor[track : track + 1] for name, tensor in batch.items()}
+        one = {name: tensor[:, :chords] if name.startswith("chord") else tensor for name, tensor in one.items()}
+        torch.testing.assert_close(model(**one).mood_logits, both.mood_logits[track : track + 1], atol=1e-6, rtol=1e-5)
+    del batch["chord_mask"]  # is then read off the padding token
+    torch.testing.assert_close(model(**batch).va, both.va)
+
+
+def test_masked_chords_are_not_heard_and_the_others_are(batch):
+    model = default()
+    before = model(**batch).va
+    for name in "chord_roots", "chord_qualities", "chord_durations":
+        padded = {**batch, name: batch[name].clone()}
+        padded[name][1, 3] += 1
+        torch.testing.assert_close(model(**padded).va, before)
+        heard = {**batch, name: batch[name].clone()}
+        heard[name][1, 1] += 1
+        after = model(**heard).va
+        torch.testing.assert_close(after[0], before[0])
+        assert (after[1] - before[1]).abs().max() > 1e-4, name
+    backwards = {
+        **batch,
+        "chord_roots": batch["chord_roots"].flip(1),
+        "chord_qualities": batch["chord_qualities"].flip(1),
+    }
+    assert (model(**backwards).va[0] - before[0]).abs().max() > 1e-4
+    minor = {**batch, "mode": torch.ones(2)}
+    assert (model(**minor).va[0] - before[0]).abs().max() > 1e-4
+
+
+def test_tracks_without_chords_are_answered_alike(batch):
+    model = default()
+    masked = model(**{**batch, "chord_mask": torch.zeros(2, 5, dtype=torch.long)}).va
+    empty = {name: tensor[:, :0] if name.startswith("chord") else tensor for name, tensor in batch.items()}
+    none = {"embeddings": batch["embeddings"], "mode": batch["mode"]}
+    assert masked.isfinite().all()
+    torch.testing.assert_close(model(**empty).va, masked)
+    torch.testing.assert_close(model(**none).va, masked)
+    assert paper()(batch["embeddings"]).va.isfinite().all()
+
+
+def test_tracks_without_chords_have_finite_gradients(batch):
+    model = default().train()
+    batch["chord_mask"][1] = 0
+    model(**batch, va_labels=torch.tensor([[5.0, 5.0], [3.0, 7.0]])).loss.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    assert model.m2e.chord_transformer.cls.grad.abs().max() > 0
+
+
+def test_max_chords_cuts_the_rest(batch):
+    short = {name: tensor[:, :3] if name.startswith("chord") else tensor for name, tensor in batch.items()}
+    model = default(max_chords=3)
+    torch.testing.assert_close(model(**batch).va, model(**short).va)
+    assert (default(max_chords=None)(**batch).va[0] - model(**batch).va[0]).abs().max() > 1e-4
+
+
+# Windows
+
+
+def test_average_is_weighted_over_windows(batch):
+    model = default()
+    windows = batch.pop("embeddings")
+    weights = torch.tensor([[1.0, 1.0, 0.5], [1.0, 1.0, 0.0]])
+    expected = torch.stack([(windows[0] * weights[0, :, None]).sum(0) / 2.5, windows[1, :2].mean(0)])
+    torch.testing.assert_close(model(windows, weights, **batch).va, model(expected, **batch).va, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(windows, **batch).va, model(windows.mean(1), **batch).va, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(windows, 2 * weights, **batch).va, model(windows, weights, **batch).va)
+
+
+@pytest.mark.parametrize("norm", ["standard", "layer", "none"])
+def test_windows_are_answered_as_if_alone(batch, norm):
+    model = default(embedding_norm=norm)
+    windows = batch.pop("embeddings")
+    together = model(windows, **batch)
+    assert together.window_va.shape == (2, 3, 2)
+    for index in range(3):
+        alone = model(windows[:, index], **batch)
+        torch.testing.assert_close(together.window_va[:, index], alone.va, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(alone.window_va, alone.va[:, None])
+
+
+def test_harmony_is_computed_once(batch):
+    model, calls = default(), []
+    model.m2e.chord_transformer.register_forward_hook(lambda *_: calls.append(1))
+    model(**batch)
+    assert calls == [1]
+
+
+def test_windows_only_when_asked_in_training(batch):
+    model = default()
+    assert model(**batch, output_windows=False).window_va is None
+    model.train()
+    assert model(**batch).window_va is None
+    assert model(**batch, output_windows=True).window_va.shape == (2, 3, 2)
+
+
+# Ablations, sizes, precision
+
+
+def test_encoder_only_ignores_chords_and_key(batch):
+    model = default(use_harmony=False)
+    torch.testing.assert_close(model(**batch).va, model(batch["embeddings"]).va, atol=0, rtol=0)
+    assert model.m2e.fusion[0].in_features == 12 and not hasattr(model.m2e, "chord_transformer")
+
+
+def test_harmony_only_ignores_audio(batch):
+    model = default(use_encoder=False)
+    output = model(**batch)
+    del batch["embeddings"]
+    torch.testing.assert_close(model(**batch).va, output.va, atol=0, rtol=0)
+    assert output.window_va is None and model.m2e.fusion[0].in_features == 17
+
+
+def test_outputs_have_the_documented_shapes(batch):
+    output = default(num_quadrants=4)(**batch, output_hidden_states=True)
+    assert output.mood_logits.shape == (2, 3) and output.va.shape == (2, 2) and output.quadrant_logits.shape == (2, 4)
+    assert [tuple(state.shape) for state in output.hidden_states] == [(2, 16), (2, 20)]
+    assert output.loss is None and output.mood_loss is None
+    plain = default()(**batch)
+    assert plain.quadrant_logits is None and plain.hidden_states is None
+    as_tuple = default()(**batch, return_dict=False)
+    assert isinstance(as_tuple, tuple) and torch.equal(as_tuple[0], plain.mood_logits)
+
+
+def test_lower_precision_takes_the_same_inputs(batch):
+    exact = default()(**batch).va
+    rounded = default().to(torch.bfloat16)(**batch).va
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), exact, atol=0.1, rtol=0.02)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(default()(**batch).va.float(), exact, atol=0.1, rtol=0.02)
+
+
+def test_wrong_inputs_are_named(batch):
+    model = default()
+    with pytest.raises(ValueError, match=r"\(2, 3, 7\).*windows, 12\)"):
+        model(torch.zeros(2, 3, 7))
+    with pytest.raises(ValueError, match="embeddings"):
+        model(mode=torch.zeros(2))
+    with pytest.raises(ValueError, match="together"):
+        model(batch["embeddings"], chord_roots=batch["chord_roots"])
+    with pytest.raises(ValueError, match="neither"):
+        default(use_encoder=False)()
+
+
+# Standardisation
+
+
+def test_statistics_standardise_the_embeddings(batch):
+    model = default()
+    windows = batch.pop("embeddings")
+    before = model(windows, **batch).va
+    mean, std = torch.linspace(-3, 3, 12), torch.linspace(0.5, 20, 12)
+    model.set_embedding_statistics(mean.numpy(), std.double())
+    torch.testing.assert_close(model(windows * std + mean, **batch).va, before, atol=1e-4, rtol=1e-4)
+
+
+def test_constant_embeddings_are_not_divided_by_zero(batch):
+    model = default()
+    model.set_embedding_statistics(torch.zeros(12), torch.zeros(12))
+    assert model(**batch).va.isfinite().all() and model.m2e.embedding_std.eq(1).all()
+
+
+def test_statistics_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="embedding_norm"):
+        default(embedding_norm="none").set_embedding_statistics(torch.zeros(12), torch.ones(12))
+    bad = torch.full((12,), math.nan)
+    for mean, std in ((torch.zeros(11), torch.ones(11)), (bad, torch.ones(12)), (torch.zeros(12), bad)):
+        with pytest.raises(ValueError, match=r"shape \(12,\)"):
+            default().set_embedding_statistics(mean, std)
+
+
+# Losses
+
+
+def test_mood_loss_is_the_published_one():
+    logits, labels = torch.randn(5, 3), torch.randint(0, 2, (5, 3)).float()
+    p = torch.tensor([0.01, 0.2, 0.5])
+    published = nn.BCEWithLogitsLoss(weight=2 / (1 + 1 / p), pos_weight=1 / p)
+    torch.testing.assert_close(mood_loss(logits, labels, p), published(logits, labels))
+    torch.testing.assert_close(mood_loss(logits, labels), F.binary_cross_entropy_with_logits(logits, labels))
+    positive, negative = class_weights([0.25])
+    assert (positive.item(), negative.item()) == pytest.approx((1.6, 0.4))
+
+
+def test_mood_loss_takes_soft_labels():
+    logits = torch.zeros(1, 1, requires_grad=True)
+    loss = mood_loss(logits, torch.tensor([[0.3]]), [0.5])
+    assert loss.item() == pytest.approx(math.log(2) * (0.3 * 4 / 3 + 0.7 * 2 / 3))
+    loss.backward()
+    assert logits.grad.item() == pytest.approx(0.5 * (0.7 * 2 / 3 - 0.3 * 4 / 3), abs=1e-6)
+
+
+def test_missing_labels_count_neither_in_loss_nor_gradient():
+    nan = math.nan
+    logits, labels = torch.randn(3, 2, requires_grad=True), torch.tensor([[1.0, nan], [nan, nan], [0.0, 1.0]])
+    loss = mood_loss(logits, labels, [0.1, 0.2])
+    known = ~labels.isnan()
+    alone = [mood_loss(logits[:, [i]], labels[:, [i]], [p]) * known[:, i].sum() for i, p in enumerate([0.1, 0.2])]
+    torch.testing.assert_close(loss, sum(alone) / 3)
+    loss.backward()
+    assert torch.equal(logits.grad != 0, known)
+
+    va = torch.tensor([[4.0, 6.0], [9.0, 9.0], [1.0, 2.0]], requires_grad=True)
+    loss = va_loss(va, torch.tensor([[5.0, 4.0], [nan, nan], [nan, 2.5]]))
+    assert loss.item() == pytest.approx((1 + 4 + 0.25) / 3)
+    loss.backward()
+    assert torch.equal(va.grad != 0, torch.tensor([[True, True], [False, False], [False, True]]))
+
+    quadrants = torch.randn(3, 4, requires_grad=True)
+    loss = quadrant_loss(quadrants, torch.tensor([2, -100, 0]))
+    torch.testing.assert_close(loss, F.cross_entropy(quadrants[[0, 2]], torch.tensor([2, 0])))
+
+
+def test_losses_without_any_label_are_zero_with_zero_gradient():
+    logits = torch.randn(2, 4, requires_grad=True)
+    nothing = torch.full((2, 4), math.nan)
+    for loss in (
+        mood_loss(logits, nothing),
+        va_loss(logits, nothing),
+        quadrant_loss(logits, torch.tensor([-100, -100])),
+    ):
+        assert loss.item() == 0
+        logits.grad = None
+        loss.backward()
+        assert torch.equal(logits.grad, torch.zeros(2, 4))
+
+
+def test_loss_is_the_weighted_sum_of_its_parts(batch):
+    fields = {"mood_loss_weight": 2.0, "va_loss_weight": 0.5, "quadrant_loss_weight": 3.0}
+    model = default(num_quadrants=4, mood_frequencies=[0.1, 0.2, 0.3], **fields)
+    moods, va, quadrants = torch.rand(2, 3), torch.tensor([[2.0, 8.0], [6.0, 4.0]]), torch.tensor([1, 3])
+    output = model(**batch, mood_labels=moods, va_labels=va, quadrant_labels=quadrants)
+    torch.testing.assert_close(output.mood_loss, mood_loss(output.mood_logits, moods, [0.1, 0.2, 0.3]))
+    torch.testing.assert_close(output.va_loss, F.mse_loss(output.va, va))
+    torch.testing.assert_close(output.quadrant_loss, F.cross_entropy(output.quadrant_logits, quadrants))
+    torch.testing.assert_close(output.loss, 2 * output.mood_loss + 0.5 * output.va_loss + 3 * output.quadrant_loss)
+
+
+def test_selective_update(batch):
+    """A batch updates the trunk and the branches it has labels for, and no other."""
+    model = default().train()
+    model(**batch, mood_labels=torch.ones(2, 3)).loss.backward()
+    assert all(p.grad is None for p in model.va_branch.parameters())
+    assert all(p.grad is not None for p in model.mood_branch.parameters())
+    assert model.m2e.fusion[0].weight.grad.abs().max() > 0
+
+    model.zero_grad()
+    missing = torch.full((2, 3), math.nan)
+    model(**batch, mood_labels=missing, va_labels=torch.ones(2, 2)).loss.backward()
+    assert all(not p.grad.any() for p in model.mood_branch.parameters())
+    assert model.va_branch[-1].weight.grad.abs().max() > 0
+
+
+def test_network_learns_from_audio_chords_and_key():
+    """Valence is the mode, arousal an embedding dimension, and the moods name the root of the chords."""
+    random = torch.Generator().manual_seed(3)
+    count = 48
+    roots = torch.randint(3, 6, (count, 1), generator=random).expand(-1, 4)
+    inputs = {
+        "embeddings": torch.randn(count, 12, generator=random),
+        "chord_roots": roots,
+        "chord_qualities": torch.full((count, 4), 4),
+        "mode": torch.randint(0, 2, (count,), generator=random).float(),
+    }
+    va = torch.stack([3 + 4 * inputs["mode"], 5 + inputs["embeddings"][:, 0]], dim=1)
+    moods = F.one_hot(roots[:, 0] - 3, 3).float()
+    model = default(dropout=0.0, chord_dropout=0.0).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(80):
+        optimizer.zero_grad()
+        model(**inputs, mood_labels=moods, va_labels=va).loss.backward()
+        optimizer.step()
+    output = model.eval()(**inputs)
+    assert ((output.mood_logits > 0) == moods.bool()).float().mean() > 0.97
+    assert F.mse_loss(output.va, va) < 0.2
+
+
+# Start values, saving, loading
+
+
+def test_start_values():
+    model = M2EForMusicEmotion(M2EConfig.default())
+    assert model.va_branch[-1].bias.tolist() == [5.0, 5.0]
+    weight = model.m2e.fusion[0].weight
+    assert weight.abs().max() <= 1 / math.sqrt(weight.shape[1])
+    assert weight.std().item() == pytest.approx(1 / math.sqrt(3 * weight.shape[1]), rel=0.01)
+    chords = model.m2e.chord_transformer
+    assert chords.root_embedding.weight.std().item() == pytest.approx(1, rel=0.15)
+    assert chords.cls.abs().max() > 0.1
+    assert M2EForMusicEmotion(M2EConfig.paper()).va_branch[-1].bias.abs().max() <= 1 / 16
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        default(num_quadrants=4, mood_frequencies=[0.1, 0.2, 0.3]),
+        default(embedding_norm="layer"),
+        default(use_harmony=False),
+        default(use_encoder=False),
+        paper(),
+    ],
+    ids=["default", "layer norm", "encoder only", "harmony only", "paper"],
+)
+def test_saved_models_answer_the_same(model, batch, tmp_path):
+    with torch.no_grad():
+        for parameter in model.parameters():  # no start value may be mistaken for a loaded one
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(7)) * 0.1)
+    if model.config.use_encoder and model.config.embedding_norm == "standard":
+        model.set_embedding_statistics(torch.linspace(-1, 1, 12), torch.linspace(0.5, 2, 12))
+    model.save_pretrained(tmp_path)
+    loaded, report = M2EForMusicEmotion.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values()), report
+    assert not loaded.training
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    expected, got = model(**batch), loaded(**batch)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+    trunk = M2EModel.from_pretrained(tmp_path)
+    torch.testing.assert_close(trunk(**batch).fused, model.m2e(**batch).fused, atol=0, rtol=0)
+
+
+def test_statistics_absent_from_a_file_are_neutral_after_loading(tmp_path):
+    plain = default(embedding_norm="none")
+    plain.save_pretrained(tmp_path)
+    loaded = M2EForMusicEmotion.from_pretrained(tmp_path, embedding_norm="standard")
+    assert loaded.m2e.embedding_mean.eq(0).all() and loaded.m2e.embedding_std.eq(1).all()
+    assert torch.equal(loaded.m2e.fusion[0].weight, plain.m2e.fusion[0].weight)
