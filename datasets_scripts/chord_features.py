@@ -1,0 +1,87 @@
+"""Training material for the chord recogniser: POP909 renderings as CQT chunks with one chord label per frame.
+
+    python -m datasets_scripts.chord_features POP909_FOLDER OUT_FOLDER --fonts A.sf2 B.sf2 --split train
+
+One ``.npz`` per rendering, written under a temporary name and renamed: a run that is stopped goes on where it was.
+"""
+
+import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import librosa
+import numpy as np
+
+from datasets_scripts.pop909 import RATE, Song, arrange, degrade, excerpt, read_songs, render
+from modeling_m2e.harmony_m2e import QUALITIES, parse_chord
+
+CHUNK = 10 * RATE  # samples: the recogniser reads 10-s pieces of 108 frames
+HOP = 2048
+FRAMES = 1 + CHUNK // HOP
+BINS, MARGIN = 144, 12  # 24 bins per octave: 12 more on either side are half an octave of transposition each way
+FMIN = librosa.note_to_hz("C1") * 2 ** (-MARGIN / 24)
+X, N = 168, 169  # class indices after 12 roots x 14 qualities
+
+
+def class_index(label: str, semitones: int = 0) -> int:
+    """Index of a Harte label in the 170-class vocabulary after a transposition."""
+    chord = parse_chord(label)
+    if chord.kind != "chord":
+        return N if chord.kind == "N" else X
+    return (chord.root + semitones) % 12 * len(QUALITIES) + QUALITIES.index(chord.quality)
+
+
+def chunk_features(waveform: np.ndarray) -> np.ndarray:
+    """(chunks, 108, 168) log-magnitude CQT of consecutive 10-s pieces, half an octave wider than the network reads."""
+    pieces = waveform[: len(waveform) // CHUNK * CHUNK].reshape(-1, CHUNK)
+    cqt = librosa.cqt(pieces, sr=RATE, hop_length=HOP, n_bins=BINS + 2 * MARGIN, bins_per_octave=24, fmin=FMIN)
+    return np.log(np.abs(cqt) + 1e-6).transpose(0, 2, 1)
+
+
+def frame_labels(chords: list[tuple[float, float, str]], chunks: int, semitones: int, offset: float = 0.0) -> np.ndarray:
+    """(chunks, 108) class index at the middle of each frame; ``offset`` seconds were cut from the beginning."""
+    times = offset + (np.arange(chunks)[:, None] + (np.arange(FRAMES) + 0.5) / FRAMES) * 10
+    ends = np.array([end for _, end, _ in chords])
+    classes = np.array([class_index(label, semitones) for _, _, label in chords] + [N])
+    labels = classes[np.searchsorted(ends, times, side="right")]
+    return np.where(times < chords[0][0], N, labels).astype(np.uint8)
+
+
+def make_rendering(song: Song, target: Path, fonts: list[str], take: int, seconds: float) -> Path:
+    """Renders one take of a song and writes its chunks; the seed is the song number and the take."""
+    rng = np.random.default_rng([int(song.id), take])
+    arrangement = excerpt(arrange(song, rng), seconds, rng)
+    waveform = degrade(render(arrangement.midi, fonts[rng.integers(len(fonts))], rng), rng)
+    offset = float(rng.uniform(0, 10))  # so that chunk borders fall anywhere
+    features = chunk_features(waveform[int(offset * RATE) :])
+    labels = frame_labels(arrangement.chords, len(features), arrangement.semitones, offset)
+    partial = target.with_suffix(".partial")
+    with open(partial, "wb") as file:
+        np.savez(file, features=features.astype(np.float16), labels=labels)
+    os.replace(partial, target)
+    return target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pop909", help="unpacked POP909 folder")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--fonts", nargs="+", required=True, help="sound fonts (.sf2, .sf3) to draw from")
+    parser.add_argument("--split", choices=["train", "validation", "test"], required=True)
+    parser.add_argument("--take", type=int, default=0, help="another take is another production of every song")
+    parser.add_argument("--seconds", type=float, default=120, help="length of the random excerpt of each song")
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    songs = [song for song in read_songs(args.pop909) if song.split == args.split]
+    jobs = [(song, args.out / f"{args.split}-{song.id}-{args.take}.npz") for song in songs]
+    jobs = [job for job in jobs if not job[1].exists()]
+    with ProcessPoolExecutor(args.workers) as pool:
+        done = [pool.submit(make_rendering, song, path, args.fonts, args.take, args.seconds) for song, path in jobs]
+        for count, future in enumerate(done, 1):
+            print(f"{count}/{len(done)} {future.result().name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

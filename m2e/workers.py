@@ -1,0 +1,126 @@
+"""Records of many tracks, predicted by this process or by several."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from m2e.files import Source
+
+if TYPE_CHECKING:
+    from modeling_m2e.output_m2e import MusicEmotion
+
+Pipe = Callable[[str], "MusicEmotion"]
+
+
+class ModelError(Exception):
+    """There is no model to predict with; the message is one sentence."""
+
+
+class WorkerError(Exception):
+    """A worker process died; the message is one sentence."""
+
+
+def predict_one(pipe: Pipe | None, source: Source) -> "MusicEmotion":
+    """The record of one track, failed or not; `pipe` may be None for a source with an error."""
+    sentence = source.error
+    if sentence is None:
+        try:
+            return pipe(source.path)
+        except Exception as error:  # neither a bad file nor a fault in the code ends the run
+            sentence = first_line(error)
+            if not isinstance(error, ValueError):  # as AudioError is, which brings a whole sentence
+                sentence = f"{type(error).__name__}: {sentence}"
+    from modeling_m2e.output_m2e import MusicEmotion
+
+    if source.path not in sentence:
+        sentence = f"{source.path}: {sentence}"
+    return MusicEmotion.failure(source.path, sentence, getattr(pipe, "name", None))
+
+
+@contextmanager
+def predictions(
+    load: Callable[[], Pipe], sources: Sequence[Source], workers: int = 1
+) -> Iterator[Iterator["MusicEmotion"]]:
+    """The records of `sources`, in their order, as they come.
+
+    load: makes the model; called once in every process that predicts, not at all where there is nothing to read.
+    Several workers need it to be picklable.
+
+    Raises: ModelError before the first record, WorkerError instead of the next.
+    """
+    workers = min(workers, sum(source.error is None for source in sources))
+    if workers > 1:
+        with _pool(load, workers) as pool:
+            yield _results(pool, sources)
+        return
+    pipe = _load_or_explain(load) if workers else None
+    if isinstance(pipe, str):
+        raise ModelError(pipe)
+    yield (predict_one(pipe, source) for source in sources)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _load_or_explain(load: Callable[[], Pipe]) -> Pipe | str:
+    try:
+        return load()
+    except Exception as error:  # of whichever library found the fault
+        return first_line(error)
+
+
+@contextmanager
+def _pool(load: Callable[[], Pipe], workers: int) -> Iterator[ProcessPoolExecutor]:
+    # Read when a worker imports torch: workers that use all cores each are in each other's way.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads or a GPU may hang
+    pool = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(load,))
+    try:
+        try:
+            fault = pool.submit(_fault_in_worker).result()
+        except (BrokenExecutor, OSError):
+            raise WorkerError("the worker processes could not start: use fewer --workers.") from None
+        if fault is not None:
+            raise ModelError(fault)
+        yield pool
+    finally:
+        for worker in multiprocessing.active_children():  # after an interrupt, they work on for nobody
+            worker.terminate()
+        pool.shutdown(cancel_futures=True)
+
+
+def _results(pool: ProcessPoolExecutor, sources: Sequence[Source]) -> Iterator["MusicEmotion"]:
+    try:
+        yield from pool.map(_predict_in_worker, sources)
+    except BrokenExecutor:
+        raise WorkerError("a worker process died, perhaps for want of memory: use fewer --workers.") from None
+
+
+# --- in a worker process: its model, or why there is none ---
+_pipe: Pipe | str | None = None
+
+
+def _start_worker(load: Callable[[], Pipe]) -> None:
+    global _pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    _pipe = _load_or_explain(load)
+
+
+def _leave_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _fault_in_worker() -> str | None:
+    return _pipe if isinstance(_pipe, str) else None
+
+
+def _predict_in_worker(source: Source) -> "MusicEmotion":
+    return predict_one(_pipe, source)

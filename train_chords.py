@@ -1,0 +1,147 @@
+"""Trains the chord recogniser (BTC) on cached CQT chunks.
+
+    python train_chords.py configuration/chords.yaml --features FOLDER --out runs/chords
+
+Read top to bottom: data, model, loop, validation. Stop it at any time; the same command goes on from the last epoch.
+"""
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration, set_seed
+
+from modeling_m2e.modeling_btc import BTCConfig, BTCModel
+
+MARGIN, BINS = 12, 144  # cached features are half an octave wider on either side: 2 bins are a semitone
+CHORDS, QUALITIES = 168, 14
+
+
+def load_chunks(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 108, 168) float16 features and (n, 108) uint8 classes of all files of a split."""
+    features, labels = [], []
+    for path in sorted(folder.glob(f"{split}-*.npz")):
+        with np.load(path) as data:
+            features.append(data["features"])
+            labels.append(data["labels"])
+    if not features:
+        raise FileNotFoundError(f"{folder} holds no {split}-*.npz: run datasets_scripts.chord_features first.")
+    return np.concatenate(features), np.concatenate(labels)
+
+
+def crop(features: np.ndarray, labels: np.ndarray, shifts: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Chunks transposed by ``shifts`` semitones (-6...6): another crop of the CQT, other roots. X and N stay."""
+    starts = MARGIN - 2 * shifts
+    cropped = np.stack([chunk[:, start : start + BINS] for chunk, start in zip(features, starts, strict=True)])
+    classes = labels.astype(np.int64)
+    moved = (classes + QUALITIES * shifts[:, None]) % CHORDS
+    # 255 marks frames without a trusted label
+    classes = np.where(classes == 255, -100, np.where(classes < CHORDS, moved, classes))
+    return torch.from_numpy(cropped.astype(np.float32)), torch.from_numpy(classes)
+
+
+def batches(features, labels, batch_size: int, rng: np.random.Generator, rank: int, ranks: int):
+    """One epoch in random order, every chunk in a random key; each process sees its share."""
+    order = rng.permutation(len(features))
+    shifts = rng.integers(-6, 6, len(features))
+    order = order[: len(order) // (batch_size * ranks) * (batch_size * ranks)]
+    for step in range(rank, len(order) // batch_size, ranks):
+        pick = np.sort(order[step * batch_size : (step + 1) * batch_size])
+        yield crop(features[pick], labels[pick], shifts[pick])
+
+
+@torch.inference_mode()
+def frame_accuracy(model, features, labels, mean: float, std: float) -> dict[str, float]:
+    """Share of labelled frames whose class (all 170) and whose root and major/minor third (majmin) are right."""
+    model.eval()
+    right = third = total = 0
+    quality_third = torch.tensor([0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 2, 2])  # minor, major, none: in vocabulary order
+    for start in range(0, len(features), 64):
+        x, y = crop(features[start : start + 64], labels[start : start + 64], np.zeros(len(features[start : start + 64]), int))
+        guess = model(((x - mean) / std).to(model.device)).logits.argmax(-1).cpu()
+        known = y != -100
+        root_ok = (guess // QUALITIES == y // QUALITIES) & (guess < CHORDS) & (y < CHORDS)
+        third_ok = quality_third[guess % QUALITIES] == quality_third[y % QUALITIES]
+        right += ((guess == y) & known).sum().item()
+        third += (((root_ok & third_ok) | ((guess == y) & (y >= CHORDS))) & known).sum().item()
+        total += known.sum().item()
+    return {"accuracy": right / total, "root_third": third / total}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    recipe = yaml.safe_load(args.recipe.read_text())
+    set_seed(recipe["seed"])
+
+    epochs_done = len(list((args.out / "checkpoints").glob("checkpoint_*")))
+    last = max((int(p.name.split("_")[1]) for p in (args.out / "checkpoints").glob("checkpoint_*")), default=-1)
+    project = ProjectConfiguration(
+        str(args.out), automatic_checkpoint_naming=True, total_limit=2, iteration=last + 1
+    )
+    accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], project_config=project)
+
+    features, labels = load_chunks(args.features, "train")
+    held_features, held_labels = load_chunks(args.features, "validation")
+    sample = features[:: max(1, len(features) // 500), :, MARGIN : MARGIN + BINS].astype(np.float32)
+    mean, std = float(sample.mean()), float(sample.std())
+
+    config = BTCConfig(**recipe["model"], feature_mean=mean, feature_std=std)
+    model = BTCModel(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"])
+    steps = len(features) // (recipe["batch_size"] * accelerator.num_processes)
+    total = steps * recipe["epochs"]
+    warmup = recipe["warmup_share"] * total
+
+    def rate(step: int) -> float:  # linear warm-up, then a cosine to zero
+        return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    accelerator.register_for_checkpointing(schedule)
+    first = 0
+    if epochs_done:
+        accelerator.load_state()
+        first = last + 1
+        accelerator.print(f"resumed after epoch {first}")
+
+    for epoch in range(first, recipe["epochs"]):
+        model.train()
+        rng = np.random.default_rng([recipe["seed"], epoch])
+        began, losses = time.perf_counter(), []
+        epoch_batches = batches(
+            features, labels, recipe["batch_size"], rng, accelerator.process_index, accelerator.num_processes
+        )
+        for step, (x, y) in enumerate(epoch_batches):
+            x = (x - mean) / std + torch.randn(len(x), 1, 1) * recipe["gain_jitter"]
+            loss = model(x.to(accelerator.device), labels=y.to(accelerator.device)).loss
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(model.parameters(), recipe["clip_norm"])
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+            if step % 50 == 0:
+                accelerator.print(f"epoch {epoch + 1} step {step}/{steps} loss {np.mean(losses[-50:]):.4f}", flush=True)
+        accelerator.save_state()
+        if accelerator.is_main_process:
+            plain = accelerator.unwrap_model(model)
+            row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), "seconds": time.perf_counter() - began}
+            row |= frame_accuracy(plain, held_features, held_labels, mean, std)
+            print(json.dumps(row), flush=True)
+            with open(args.out / "log.jsonl", "a") as log:
+                log.write(json.dumps(row) + "\n")
+            plain.save_pretrained(args.out / "chords")
+
+
+if __name__ == "__main__":
+    main()
