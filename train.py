@@ -213,7 +213,8 @@ def main() -> None:
         "shipped_test": test_scores[0],
     }
     (args.out / "evaluation.json").write_text(json.dumps(evaluation, indent=1) + "\n")
-    write_card(args.out, recipe, evaluation)
+    artists = len(set(clips.artists[known]))
+    write_card(args.out, recipe, evaluation, len(known), artists, recognizer.model.config.num_hidden_layers)
     print(json.dumps(evaluation, indent=1))
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modeling_m2e import ChordSegment, Key, M2EProcessor
-from modeling_m2e.audio_m2e import AudioError, Window
+from modeling_m2e import AudioError, ChordSegment, Key, M2EProcessor
 from modeling_m2e.processing_m2e import TrackFeatures
+from modeling_m2e.windows_m2e import Window
 
 
 def fingerprint(processor: M2EProcessor) -> str:

@@ -1,7 +1,7 @@
 """Audio in: any source is decoded once, in blocks, to mono float32 at every sampling rate that is asked for.
 
 WAV, FLAC, Ogg, Opus, MP3, AIFF and the like are read by libsndfile; what it refuses (M4A, AAC, WMA, MP4, MKV, ...) goes
-through the `ffmpeg` program, or through PyAV where there is no such program. Only `load` holds more than a block.
+through the `ffmpeg` program. Only `load` holds more than a block.
 """
 
 import http.client
@@ -17,8 +17,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -26,7 +24,6 @@ import soundfile
 import soxr
 
 MIN_SECONDS = 0.5  # shorter audio has no emotion to speak of, and the encoders cannot frame it
-MIN_TAIL_SECONDS = 0.05  # a shorter rest belongs to the window before it
 SILENCE_PEAK = 1e-4  # -80 dBFS
 RATE_RANGE = (1_000, 1_000_000)  # Hz; outside, a header is damaged
 MAX_BLOCK_SAMPLES = 1 << 22  # over all channels: 16 MiB of float32, whatever the file's rate and channels
@@ -406,15 +403,9 @@ def _mp3_declared_frames(file: BinaryIO) -> int | None:
 def _open_container(path: str, name: str, head: bytes, seconds: float, stack: ExitStack) -> tuple[int, _Blocks]:
     if program := shutil.which("ffmpeg"):
         return _open_ffmpeg(program, path, name, seconds, stack)
-    try:
-        import av
-    except ImportError:
-        av = None
-    if av is not None:
-        return _open_pyav(av, path, name, seconds, stack)
     if _FFMPEG_MAGIC.match(head):
         raise MissingDecoderError(
-            f"{name}: needs ffmpeg; install it (apt install ffmpeg, brew install ffmpeg) or PyAV (pip install av)."
+            f"{name}: needs the program ffmpeg; install it (apt install ffmpeg, brew install ffmpeg)."
         )
     raise UnreadableAudioError(f"{name}: is not an audio file in a known format.")
 
@@ -432,9 +423,13 @@ def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: Exit
     stack.callback(process.kill)  # runs before the wait of the line above, for who stops early
 
     def complaints() -> str:
+        """The beginning and the end of the log: a damaged file may fill megabytes."""
         process.wait()
+        size = log.seek(0, os.SEEK_END)
         log.seek(0)
-        return log.read(1 << 16).decode(errors="replace")
+        text = log.read(1 << 16)
+        log.seek(max(len(text), size - (1 << 12)))
+        return (text + log.read()).decode(errors="replace")
 
     header = process.stdout.read(24)
     if len(header) < 24:
@@ -457,33 +452,6 @@ def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: Exit
     return _check_rate(rate, name), blocks()
 
 
-def _open_pyav(av: Any, path: str, name: str, seconds: float, stack: ExitStack) -> tuple[int, _Blocks]:
-    options = {"protocol_whitelist": "file", "format_whitelist": _DEMUXERS}
-    try:
-        container = stack.enter_context(av.open(f"file:{path}", container_options=options))
-        audio = container.streams.audio[0]
-    except (av.error.FFmpegError, IndexError) as error:
-        reason = _first_line(str(error))
-        raise UnreadableAudioError(f"{name}: holds no audio that PyAV can decode ({reason}).") from error
-    rate = _check_rate(audio.rate, name)
-
-    def blocks() -> _Blocks:
-        convert = av.AudioResampler(format="fltp", rate=rate)  # the sample format only
-        parts: list[np.ndarray] = []
-        try:
-            for frame in container.decode(audio):
-                parts += [part.to_ndarray().T for part in convert.resample(frame)]
-                if parts and sum(map(len, parts)) >= _block_frames(rate, parts[0].shape[1], seconds):
-                    yield np.concatenate(parts)
-                    parts = []
-        except av.error.FFmpegError as error:
-            raise TruncatedAudioError(f"{name}: is truncated or damaged ({_first_line(str(error))}).") from error
-        if parts:
-            yield np.concatenate(parts)
-
-    return rate, blocks()
-
-
 def _check_rate(rate: Any, name: str) -> int:
     if not isinstance(rate, int | float | np.number) or not RATE_RANGE[0] <= rate <= RATE_RANGE[1]:
         raise UnreadableAudioError(f"{name}: {rate} is no sampling rate in Hz.")
@@ -499,65 +467,3 @@ def _first_line(text: str) -> str:
     text = text.replace(f" '{_DEMUXERS}'", "")
     line = next((line for line in text.splitlines() if line.strip()), "no reason given")
     return re.sub(r"^(\[[^]]*\]|file:.*:) ", "", line.strip()).rstrip(".")[:100]
-
-
-# --- windows ---
-
-
-@dataclass(frozen=True)
-class Window:
-    """The stretch of a track, in seconds, that a window speaks for, and its weight (below 1.0 only for a tail)."""
-
-    start: float
-    end: float
-    weight: float
-
-
-def window_plan(samples: int, window_samples: int, sampling_rate: int) -> list[Window]:
-    """The windows of a track of `samples` samples.
-
-    All are `window_samples` long. What remains is heard as the track's last `window_samples`, which overlap the window
-    before, but speaks for its new audio only, with that share as weight; new audio below `MIN_TAIL_SECONDS` is left to
-    the window before. A track shorter than one window is one window of its own length.
-    """
-    full, tail = divmod(samples, window_samples)
-    if not full:
-        return [Window(0.0, samples / sampling_rate, 1.0)] if samples else []
-    edges = [index * window_samples / sampling_rate for index in range(full + 1)]
-    plan = [Window(start, end, 1.0) for start, end in pairwise(edges)]
-    if tail / sampling_rate >= MIN_TAIL_SECONDS:
-        return [*plan, Window(edges[-1], samples / sampling_rate, tail / window_samples)]
-    return [*plan[:-1], replace(plan[-1], end=samples / sampling_rate)]
-
-
-class Windows:
-    """Cuts a stream of one sampling rate into the windows of `window_plan`; holds about one window and one block."""
-
-    def __init__(self, window_samples: int, sampling_rate: int):
-        if window_samples < MIN_SECONDS * sampling_rate:
-            raise ValueError(f"a window needs at least {MIN_SECONDS} s, not {window_samples / sampling_rate:g} s")
-        self.window_samples, self.sampling_rate = window_samples, sampling_rate
-        self._held = np.zeros(0, np.float32)  # the end of the track so far
-        self._total = self._done = 0  # samples received, and spoken for by windows given out
-
-    def push(self, samples: np.ndarray) -> list[tuple[np.ndarray, Window]]:
-        """The (samples (window_samples,), Window) that these samples complete, none or several."""
-        size, rate = self.window_samples, self.sampling_rate
-        self._held = np.concatenate([self._held, samples])
-        self._total += len(samples)
-        windows = []
-        # A window waits until its successor is sure: it may have to take in a short rest.
-        while (self._total - self._done - size) / rate >= MIN_TAIL_SECONDS:
-            start = len(self._held) - (self._total - self._done)
-            window = Window(self._done / rate, (self._done + size) / rate, 1.0)
-            windows.append((self._held[start : start + size].copy(), window))
-            self._done += size
-        self._held = self._held[-max(size, self._total - self._done) :]
-        return windows
-
-    def finish(self) -> list[tuple[np.ndarray, Window]]:
-        """The last window: a full one, the tail, or a whole short track; none where nothing was pushed."""
-        plan = window_plan(self._total, self.window_samples, self.sampling_rate)
-        new = self._total - self._done
-        last = self._held[-max(new, self.window_samples) :][: self.window_samples]
-        return [(last.copy(), window) for window in plan[-1:]]

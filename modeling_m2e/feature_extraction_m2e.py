@@ -3,7 +3,8 @@
 import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
 
-from .audio_m2e import AudioInput, Windows, load
+from .audio_m2e import AudioInput, load
+from .windows_m2e import Windows
 
 
 class M2EFeatureExtractor(FeatureExtractionMixin):
@@ -33,7 +34,9 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
         """A cutter for one track that arrives in blocks at `sampling_rate`."""
         return Windows(round(self.window_seconds * self.sampling_rate), self.sampling_rate)
 
-    def __call__(self, audio: AudioInput, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs):
+    def __call__(
+        self, audio: AudioInput, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs
+    ) -> BatchFeature:
         """input_values (windows, samples) and window_weights (windows,) of one track.
 
         audio: what `stream` of the audio module takes, or a bare waveform with its `sampling_rate`. Raises: AudioError.

@@ -9,11 +9,12 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature, ProcessorMixin
 
-from .audio_m2e import AudioInput, Window, describe, stream
+from .audio_m2e import AudioInput, describe, stream
 from .chords_m2e import ChordRecognizer
 from .encoder_m2e import HUB_ARGUMENTS, Encoder, load_encoder
 from .feature_extraction_m2e import M2EFeatureExtractor
 from .harmony_m2e import ChordSegment, Key, chord_tokens, estimate_key, mode_index
+from .windows_m2e import Window
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class M2EProcessor(ProcessorMixin):
     feature_extractor: sampling rate and window length of the encoder.
     encoder_reference: where the encoder comes from; its weights travel in the folder "encoder" or stay on the hub.
     chord_vocabulary: token ids that the model was trained with, "m2e" or "paper".
+    has_chords: whether a chord recogniser travels in the folder "chords".
     windows_per_batch: how many windows the encoder sees at once.
     """
 
@@ -46,12 +48,14 @@ class M2EProcessor(ProcessorMixin):
         feature_extractor: M2EFeatureExtractor,
         encoder_reference: dict | None = None,
         chord_vocabulary: str = "m2e",
+        has_chords: bool = True,
         windows_per_batch: int = 4,
         **kwargs,
     ):
         super().__init__(feature_extractor, **kwargs)
         self.encoder_reference = encoder_reference
         self.chord_vocabulary = chord_vocabulary
+        self.has_chords = has_chords
         self.windows_per_batch = windows_per_batch
         # Networks are no JSON: they are kept out of the init parameters and saved by `save_pretrained` below.
         self._encoder: Encoder | None = None
@@ -63,7 +67,7 @@ class M2EProcessor(ProcessorMixin):
     ) -> "M2EProcessor":
         """A processor of loaded parts; without a chord recogniser it gives no harmony."""
         extractor = M2EFeatureExtractor(encoder.sampling_rate, encoder.window_seconds)
-        processor = cls(extractor, encoder.reference(), chord_vocabulary)
+        processor = cls(extractor, encoder.reference(), chord_vocabulary, has_chords=chord_recognizer is not None)
         processor._encoder, processor._chord_recognizer = encoder, chord_recognizer
         return processor
 
@@ -123,8 +127,8 @@ class M2EProcessor(ProcessorMixin):
     def collate(self, tracks: Sequence[TrackFeatures]) -> BatchFeature:
         """The model's inputs for several tracks, shorter ones padded and masked.
 
-        embeddings (B, W, H), window_weights (B, W), chord_roots, chord_qualities, chord_durations and chord_mask (B, L),
-        mode (B,). A track without harmony has no chords and the mode of C major.
+        embeddings (B, W, H), window_weights (B, W); chord_roots, chord_qualities, chord_durations and chord_mask, all
+        (B, L); mode (B,). A track without harmony has no chords and the mode of C major.
         """
         tokens = [chord_tokens(track.chords or [], track.key, self.chord_vocabulary) for track in tracks]
         weights = [torch.tensor([window.weight for window in track.windows]) for track in tracks]
@@ -182,5 +186,6 @@ class M2EProcessor(ProcessorMixin):
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         hub = {name: kwargs[name] for name in HUB_ARGUMENTS if kwargs.get(name) is not None}
         processor._encoder = load_encoder(processor.encoder_reference, pretrained_model_name_or_path, **hub)
-        processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)
+        if processor.has_chords:
+            processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)
         return processor

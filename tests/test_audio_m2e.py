@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import tracemalloc
 from types import SimpleNamespace
@@ -28,16 +27,18 @@ from modeling_m2e.audio_m2e import (
     TooShortAudioError,
     TruncatedAudioError,
     UnreadableAudioError,
-    Window,
-    Windows,
     describe,
     load,
     stream,
-    window_plan,
 )
 
 RATE = 8_000
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the program ffmpeg is absent")
+
+
+@pytest.fixture
+def no_ffmpeg(monkeypatch):
+    monkeypatch.setenv("PATH", "")
 
 
 def tone(seconds: float, rate: int = RATE, frequency: float = 440.0, channels: int = 1) -> np.ndarray:
@@ -182,7 +183,7 @@ def test_describe(tmp_path):
         ("MP3", "MPEG_LAYER_III", 16_000, 0.05),
     ],
 )
-def test_formats_of_libsndfile(format, subtype, rate, tolerance):
+def test_formats_of_libsndfile(format, subtype, rate, tolerance, no_ffmpeg):
     wave = tone(3.0, rate)
     waveform, found = load(encoded(np.stack([wave, wave], 1), rate, format, subtype))
     assert found == rate and len(waveform) == len(wave)
@@ -258,7 +259,7 @@ def test_memory_stays_flat(tmp_path):
     assert peak < 4e6  # the whole takes 19 MB at 16 kHz alone
 
 
-def test_length_of_flac_written_to_a_pipe_is_unknown_and_no_obstacle():
+def test_length_of_flac_written_to_a_pipe_is_unknown_and_no_obstacle(no_ffmpeg):
     data = bytearray(encoded(noise(3.0), format="FLAC"))
     data[21] &= 0xF0  # the 36 bits of STREAMINFO's sample count
     data[22:26] = bytes(4)
@@ -282,7 +283,7 @@ def headless_mp3(samples: np.ndarray, rate: int) -> bytes:
 
 
 @pytest.mark.parametrize("quiet_first", [True, False])
-def test_mp3_without_a_length_is_read_to_its_end(quiet_first):
+def test_mp3_without_a_length_is_read_to_its_end(quiet_first, no_ffmpeg):
     # The bit rate of the first frame is far from the mean: the guess from it is far from the length, on either side.
     parts = [0.001 * tone(4.0, 44_100), noise(8.0, 44_100)]
     wave = np.concatenate(parts if quiet_first else parts[::-1])
@@ -307,13 +308,13 @@ def html(path):
     path.write_text("<!doctype html><title>404</title>" * 100)
 
 
-@pytest.mark.parametrize("ffmpeg", [True, False])
+@pytest.mark.parametrize("ffmpeg", [pytest.param(True, marks=needs_ffmpeg), False])
 @pytest.mark.parametrize(
     ("make", "name"), [(text, "song.mp3"), (text, "song.raw"), (html, "song.m4a"), (text, "-i.mp3")]
 )
-def test_files_that_are_no_audio(tmp_path, monkeypatch, make, name, ffmpeg):
+def test_files_that_are_no_audio(tmp_path, monkeypatch, request, make, name, ffmpeg):
     if not ffmpeg:
-        monkeypatch.setenv("PATH", "")
+        request.getfixturevalue("no_ffmpeg")
     monkeypatch.chdir(tmp_path)
     make(tmp_path / name)
     with pytest.raises(UnreadableAudioError) as error:
@@ -408,7 +409,7 @@ def test_silence_is_known_at_the_end():
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "MP3", "AIFF", "W64", "RF64"])
-def test_truncated(tmp_path, format, share):
+def test_truncated(tmp_path, format, share, no_ffmpeg):
     data = encoded(noise(20.0, 16_000), 16_000, format)
     path = tmp_path / f"cut.{format.lower()}"
     path.write_bytes(data[: int(len(data) * share)])
@@ -419,7 +420,7 @@ def test_truncated(tmp_path, format, share):
     assert len(load(path)[0]) > 19.9 * 16_000  # no fuss over a few samples
 
 
-def test_truncated_ogg_declares_no_length():
+def test_truncated_ogg_declares_no_length(no_ffmpeg):
     data = encoded(noise(20.0, 16_000), 16_000, "OGG")
     assert 10 < len(load(data[: len(data) * 6 // 10])[0]) / 16_000 < 14
 
@@ -479,21 +480,11 @@ def test_a_consumer_that_stops_leaves_no_process(fixtures, monkeypatch):
     assert len(started) == 1 and started[0].poll() is not None
 
 
-def test_missing_decoder_says_what_to_install(fixtures, monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setitem(sys.modules, "av", None)  # makes its import fail
+def test_missing_decoder_says_what_to_install(fixtures, no_ffmpeg):
     path = fixtures / "tone.m4a"
-    with pytest.raises(MissingDecoderError, match="install it .*ffmpeg.* PyAV") as error:
+    with pytest.raises(MissingDecoderError, match="ffmpeg; install it") as error:
         load(path)
     assert_one_sentence(error, str(path))
-
-
-def test_m4a_through_pyav(fixtures, monkeypatch):
-    pytest.importorskip("av", reason="PyAV is absent")
-    monkeypatch.setenv("PATH", "")
-    waveform, rate = load(fixtures / "tone.m4a")
-    assert rate == 16_000 and len(waveform) == pytest.approx(6 * 16_000, abs=2048)
-    assert np.abs(np.fft.rfft(waveform[16_000:32_000])).argmax() == 440
 
 
 # --- URLs ---
@@ -548,7 +539,7 @@ def test_url(server, page):
     [
         ("/gone", UnreadableAudioError, "Not Found"),
         ("/short", TruncatedAudioError, "broke off"),
-        ("/trap", UnreadableAudioError, "cannot be downloaded"),
+        ("/trap", UnreadableAudioError, "unknown url type: ftp"),
     ],
 )
 def test_url_errors(server, page, kind, words):
@@ -570,98 +561,3 @@ def test_unreachable_url():
         load("http://127.0.0.1:1/a.mp3")
     with pytest.raises(AudioError):
         load("http://")
-
-
-# --- windows ---
-
-SIZE = 1_000  # samples; one second at the rate below
-WINDOW_RATE = 1_000
-
-
-def plan_by_hand(samples: int) -> list[tuple[int, float, float, float]]:
-    """(first sample heard, start, end, weight), from the rule read sentence by sentence."""
-    if samples < SIZE:
-        return [(0, 0.0, samples / WINDOW_RATE, 1.0)]
-    windows = []
-    position = 0
-    while position < samples:
-        new = min(SIZE, samples - position)
-        if new == SIZE:
-            windows.append((position, position / WINDOW_RATE, (position + SIZE) / WINDOW_RATE, 1.0))
-        elif new >= 50:  # 0.05 s
-            windows.append((samples - SIZE, position / WINDOW_RATE, samples / WINDOW_RATE, new / SIZE))
-        else:
-            windows[-1] = (*windows[-1][:2], samples / WINDOW_RATE, 1.0)
-        position += new
-    return windows
-
-
-LENGTHS = [
-    1,
-    500,
-    999,
-    1_000,
-    1_001,
-    1_049,
-    1_050,
-    1_500,
-    1_999,
-    2_000,
-    2_001,
-    2_049,
-    2_050,
-    3_000,
-    4_030,
-    4_700,
-    10_000,
-]
-
-
-@pytest.mark.parametrize("samples", LENGTHS)
-@pytest.mark.parametrize("block", [7, 333, 1_000, 2_500, 20_000])
-def test_windows_follow_the_rule(samples, block):
-    track = np.arange(samples, dtype=np.float32)
-    windows, cut = Windows(SIZE, WINDOW_RATE), []
-    for start in range(0, samples, block):
-        cut += windows.push(track[start : start + block])
-    cut += windows.finish()
-    expected = plan_by_hand(samples)
-    assert [window for _, window in cut] == [Window(*row[1:]) for row in expected]
-    assert window_plan(samples, SIZE, WINDOW_RATE) == [Window(*row[1:]) for row in expected]
-    for (heard, _), (first, *_) in zip(cut, expected, strict=True):
-        np.testing.assert_array_equal(heard, track[first : first + SIZE])
-        assert heard.dtype == np.float32 and len(heard) == min(SIZE, samples)
-
-
-@pytest.mark.parametrize("rate", [16_000, 22_050, 24_000, 44_100])
-def test_the_shortest_tail(rate):
-    assert len(window_plan(rate + math.ceil(rate / 20), rate, rate)) == 2
-    assert len(window_plan(rate + math.ceil(rate / 20) - 1, rate, rate)) == 1
-
-
-def test_weights_add_up_to_the_length():
-    for samples in (1_000, 1_050, 1_500, 4_700):
-        plan = window_plan(samples, SIZE, WINDOW_RATE)
-        assert sum(window.weight for window in plan) * SIZE == pytest.approx(samples)
-        assert plan[0].start == 0 and plan[-1].end == samples / WINDOW_RATE
-        assert all(left.end == right.start for left, right in zip(plan, plan[1:], strict=False))
-
-
-def test_windows_hold_one_window_and_one_block():
-    windows = Windows(SIZE, WINDOW_RATE)
-    for _ in range(50):
-        windows.push(np.ones(200, np.float32))
-        assert len(windows._held) <= SIZE + 50 + 200
-
-
-def test_a_window_may_be_changed_in_place():
-    windows = Windows(SIZE, WINDOW_RATE)
-    for samples, _ in windows.push(np.ones(1_500, np.float32)):
-        samples *= 0
-    assert windows.finish()[0][0].all()
-
-
-def test_nothing_pushed_and_windows_too_small():
-    assert Windows(SIZE, WINDOW_RATE).finish() == window_plan(0, SIZE, WINDOW_RATE) == []
-    with pytest.raises(ValueError, match=r"at least 0\.5 s"):
-        Windows(499, 1_000)

@@ -1,0 +1,69 @@
+"""The windows of a track: equal lengths for the encoder, whatever the track's length."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from .audio_m2e import MIN_SECONDS
+
+MIN_TAIL_SHARE = 0.05  # of a window; a shorter rest belongs to the window before it
+
+
+@dataclass(frozen=True)
+class Window:
+    """The stretch of a track, in seconds, that a window speaks for, and its weight (below 1.0 only for a tail)."""
+
+    start: float
+    end: float
+    weight: float
+
+
+def window_plan(samples: int, window_samples: int, sampling_rate: int) -> list[Window]:
+    """The windows of a track of `samples` samples.
+
+    All are `window_samples` long. What remains is heard as the track's last `window_samples`, which overlap the window
+    before, but speaks for its new audio only, with that share as weight; new audio below `MIN_TAIL_SHARE` of a window is
+    left to the window before. A track shorter than one window is one window of its own length.
+    """
+    full, tail = divmod(samples, window_samples)
+    if not full:
+        return [Window(0.0, samples / sampling_rate, 1.0)] if samples else []
+    edges = [index * window_samples / sampling_rate for index in range(full + 1)]
+    plan = [Window(start, end, 1.0) for start, end in pairwise(edges)]
+    if tail >= MIN_TAIL_SHARE * window_samples:
+        return [*plan, Window(edges[-1], samples / sampling_rate, tail / window_samples)]
+    return [*plan[:-1], replace(plan[-1], end=samples / sampling_rate)]
+
+
+class Windows:
+    """Cuts a stream of one sampling rate into the windows of `window_plan`; holds about one window and one block."""
+
+    def __init__(self, window_samples: int, sampling_rate: int):
+        if window_samples < MIN_SECONDS * sampling_rate:
+            raise ValueError(f"a window needs at least {MIN_SECONDS} s, not {window_samples / sampling_rate:g} s")
+        self.window_samples, self.sampling_rate = window_samples, sampling_rate
+        self._held = np.zeros(0, np.float32)  # the end of the track so far
+        self._total = self._done = 0  # samples received, and spoken for by windows given out
+
+    def push(self, samples: np.ndarray) -> list[tuple[np.ndarray, Window]]:
+        """The (samples (window_samples,), Window) that these samples complete, none or several."""
+        size, rate = self.window_samples, self.sampling_rate
+        self._held = np.concatenate([self._held, samples])
+        self._total += len(samples)
+        windows = []
+        # A window waits until its successor is sure: it may have to take in a short rest.
+        while self._total - self._done - size >= MIN_TAIL_SHARE * size:
+            start = len(self._held) - (self._total - self._done)
+            window = Window(self._done / rate, (self._done + size) / rate, 1.0)
+            windows.append((self._held[start : start + size].copy(), window))
+            self._done += size
+        self._held = self._held[-max(size, self._total - self._done) :]
+        return windows
+
+    def finish(self) -> list[tuple[np.ndarray, Window]]:
+        """The last window: a full one, the tail, or a whole short track; none where nothing was pushed."""
+        plan = window_plan(self._total, self.window_samples, self.sampling_rate)
+        new = self._total - self._done
+        last = self._held[-max(new, self.window_samples) :][: self.window_samples]
+        return [(last.copy(), window) for window in plan[-1:]]
