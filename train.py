@@ -111,11 +111,13 @@ def fit(recipe: dict, inputs: dict, labels: dict, rows: np.ndarray, seed: int) -
 def predict(model: M2EForMusicEmotion, inputs: dict, rows: np.ndarray) -> dict[str, np.ndarray]:
     """mood_logits (n, 56), va (n, 2), quadrant_logits (n, 4) of these rows."""
     output = model(**{name: tensor[rows] for name, tensor in inputs.items()})
-    return {name: output[name].float().numpy() for name in ("mood_logits", "va", "quadrant_logits")}
+    names = ("mood_logits", "va", "quadrant_logits")
+    return {name: output[name].float().numpy() for name in names if output.get(name) is not None}
 
 
-def scores(predictions: dict[str, np.ndarray], clips: Clips, rows: np.ndarray) -> dict[str, float]:
-    return emotion_scores(predictions, clips.quadrants[rows], clips.va[rows], clips.moods[rows])
+def scores(recipe: dict, predictions: dict[str, np.ndarray], clips: Clips, rows: np.ndarray) -> dict[str, float]:
+    neutral = recipe["model"]["neutral_valence"], recipe["model"]["neutral_arousal"]
+    return emotion_scores(predictions, clips.quadrants[rows], clips.va[rows], clips.moods[rows], neutral)
 
 
 # --- Cross-validation and calibration ---------------------------------------------------------------------------------
@@ -193,10 +195,10 @@ def main() -> None:
     fold_scores, test_scores, models, held_out = [], [], [], []
     for seed in recipe["seeds"]:
         held = cross_validate(recipe, inputs, clips, known, seed)
-        fold_scores.append(scores(held, clips, known))
+        fold_scores.append(scores(recipe, held, clips, known))
         held_out.append(held["mood_logits"])
         models.append(fit(recipe, inputs, label_tensors(clips, moods, recipe, known), known, seed))
-        test_scores.append(scores(predict(models[-1], inputs, test), clips, test))
+        test_scores.append(scores(recipe, predict(models[-1], inputs, test), clips, test))
         print(json.dumps({"seed": seed, "folds": fold_scores[-1], "test": test_scores[-1]}), flush=True)
 
     # the first seed is shipped: no seed is picked by its score

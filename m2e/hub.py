@@ -1,13 +1,27 @@
-"""One door to every model: the embedded one, a folder, a hub repo, or the published checkpoints."""
+"""One door to every model: the embedded one, a folder, a hub repo, or the published checkpoints.
 
+Whatever is asked for becomes a local folder first, and only its weights and configuration are read: the code that a
+model repo carries is neither fetched nor run.
+"""
+
+import errno
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
+
     from modeling_m2e import MusicEmotionPipeline
 
 EMBEDDED = "m2e-small"
+MODEL_FILES = ("config.json", "processor_config.json", "model.safetensors")
+SHARDS = ("model-*.safetensors", "model.safetensors.index.json")  # in place of model.safetensors
+PARTS = tuple(f"{part}/*.{suffix}" for part in ("chords", "encoder") for suffix in ("json", "safetensors"))
 
 
 class ModelError(ValueError):
@@ -20,40 +34,243 @@ def embedded_model() -> Path:
 
 
 def load(
-    model: str | Path | None = None,
+    model: str | PathLike | None = None,
+    variant: str | None = None,
+    *,
     device: str = "auto",
     window: float | None = None,
     batch_size: int | None = None,
     harmony: bool = True,
-    **hub_arguments,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | PathLike | None = None,
+    local_files_only: bool = False,
 ) -> "MusicEmotionPipeline":
     """A pipeline that turns audio into `MusicEmotion` records; none of a repo's own code is run.
 
-    model: None for the embedded "m2e-small", a folder, or a hub id (`amaai-lab/music2emo` is converted once).
+    model: None for the embedded "m2e-small"; a folder or hub id, either of a model that was saved by this project or in
+    the layout of "amaai-lab/music2emo", which is converted once and kept in the cache (see `m2e.published`).
+    variant: which of the checkpoints of that layout ("J_all"); "amaai-lab/music2emo@D_all" says the same in one word.
     device: "auto" (the first accelerator there is), "cpu", "cuda", "cuda:1", "mps".
     window: seconds of a window.  batch_size: windows the encoder sees at once.  harmony: recognise chords and key.
-    hub_arguments: revision, token, cache_dir, local_files_only.
+    revision, token, cache_dir, local_files_only: as everywhere on the hub; the last three also hold for the encoder.
 
     Raises: ModelError.
     """
-    import torch
     from transformers.utils import logging
 
     from modeling_m2e import MusicEmotionPipeline
+    from modeling_m2e.encoder_m2e import EncoderError
 
-    if device == "auto":
-        device = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
-    name = embedded_model() if model in (None, EMBEDDED) else model
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # three bars for some megabytes say nothing
+    if window is not None and not 0.5 <= window < float("inf"):
+        raise ModelError(f"A window of {window} s cannot be used: give at least 0.5 s.")
+    if batch_size is not None and batch_size < 1:
+        raise ModelError(f"A batch of {batch_size} windows cannot be used: give at least 1.")
+    chosen = _device(device)
+    hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    model = EMBEDDED if model is None else fspath(model)
+    hook = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **options, disable=True))  # too quick for bars
     try:
-        pipe = MusicEmotionPipeline.from_pretrained(name, device=device, **hub_arguments)
+        folder, name = _folder(model, variant, revision, hub)
+        with explained(_encoder_id(folder) or name):
+            pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
+    except ModelError:
+        raise
+    except EncoderError as error:
+        raise ModelError(str(error)) from error
+    except Exception as error:  # a damaged file fails in as many ways as there are readers
+        raise ModelError(f"{model} cannot be loaded ({_first_line(error)}): save or download it again.") from error
     finally:
-        if bars:
-            logging.enable_progress_bar()
+        logging.set_tqdm_hook(hook)
+    pipe.name = name
     if window is not None:
         pipe.processor.feature_extractor.window_seconds = float(window)
     if batch_size is not None:
         pipe.processor.windows_per_batch = batch_size
     pipe._preprocess_params["harmony"] = harmony
     return pipe
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "auto":
+        name = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name).cpu()
+    except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: PyTorch was built without it
+        raise ModelError(f"This machine has no usable device {name!r}: choose another one, or auto.") from error
+    return torch.device(name)
+
+
+# --- where a model lies ---
+
+
+def _folder(model: str, variant: str | None, revision: str | None, hub: dict[str, Any]) -> tuple[Path, str]:
+    """(local folder of a model saved by this project, what records call it)."""
+    if model == EMBEDDED:
+        return _complete(embedded_model(), EMBEDDED), EMBEDDED
+    local = Path(model).expanduser()
+    if variant is None and "@" in model and not local.exists():
+        model, _, variant = model.rpartition("@")
+        local = Path(model).expanduser()
+    if local.exists():
+        if not local.is_dir():
+            raise ModelError(f"{model} is a file: give the folder of a model, or a hub id.")
+        source, name, commit = local, local.resolve().name, None
+    else:
+        source, name = _download(model, variant, revision, hub), model
+        commit = source.name
+    model_type = _json(source / "config.json").get("model_type")
+    if model_type == "m2e":
+        if variant:
+            raise ModelError(f"{model} holds one model, without variants: leave out {variant}.")
+        return _complete(source, model), name
+
+    from m2e import published
+
+    variant = variant or published.DEFAULT_VARIANT
+    if published.missing_files(source, variant):
+        raise ModelError(_no_model(model, model_type, source, variant, hub))
+    with explained(published.ENCODER):
+        return published.converted(source, variant, name, commit, hub), f"{name}@{variant}"
+
+
+def _download(repo: str, variant: str | None, revision: str | None, hub: dict[str, Any]) -> Path:
+    """The folder of the cache with those files of a hub repo that make a model, in whichever of the two layouts."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    from m2e import published
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        repo_id = False
+    else:
+        repo_id = "/" in repo
+    if not repo_id:
+        raise ModelError(f"{repo} is neither a folder nor a hub id such as amaai-lab/music2emo.")
+    patterns = [*MODEL_FILES, *SHARDS, *PARTS, *published.files(variant or published.DEFAULT_VARIANT)]
+    with explained(repo, revision), _no_bars():
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, **hub))
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """No progress bars of the hub: they would come up, full at once, for a model that is in the cache."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    shown = not are_progress_bars_disabled()
+    if shown:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
+
+
+def _complete(folder: Path, model: str) -> Path:
+    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+    if missing == ["model.safetensors"] and (folder / "model.safetensors.index.json").is_file():
+        missing = []
+    if missing:
+        raise ModelError(f"{model} is incomplete: it lacks {', '.join(missing)}; save or download it again.")
+    return folder
+
+
+def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hub: dict[str, Any]) -> str:
+    """Why a folder without our config.json cannot be converted either."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    from m2e import published
+
+    try:  # of a hub repo, only some files were fetched
+        names = [file.path for file in get_cached_repo_tree(model, revision=folder.name, cache_dir=hub["cache_dir"])]
+    except (CachedRepoTreeNotFoundError, ValueError):
+        names = [path.relative_to(folder).as_posix() for path in folder.glob("saved_models/*")]
+    variants = published.variants(names)
+    if variants and variant not in variants:
+        return f"{model} has no variant {variant}: choose {', '.join(variants)}."
+    if variants:
+        return f"{model} is incomplete: it lacks {', '.join(published.missing_files(folder, variant))}."
+    if model_type is not None:
+        return f"{model} holds a {model_type} model: give one that was made by m2e, or Music2Emo checkpoints."
+    return f"{model} holds no model: neither config.json nor {published.files(variant)[0]} is there."
+
+
+def _encoder_id(folder: Path) -> str | None:
+    """Hub id of the encoder whose weights do not travel with the model."""
+    return (_json(folder / "processor_config.json").get("encoder_reference") or {}).get("id")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty where there is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged ({_first_line(error)}): save or download the model again.") from error
+    return content if isinstance(content, dict) else {}
+
+
+# --- why a model cannot be had ---
+
+
+@contextmanager
+def explained(repo: str, revision: str | None = None) -> Iterator[None]:
+    """Turns what the hub and the disk do to `repo` meanwhile into a ModelError; other errors pass."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        sentence = next(filter(None, (_explain(cause, repo, revision) for cause in _causes(error))), None)
+        if sentence is None:
+            raise
+        raise ModelError(sentence) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _explain(error: BaseException, repo: str, revision: str | None) -> str | None:
+    """One sentence on an error of the hub or the disk; None for any other."""
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return f"{repo} is gated: accept its terms at {constants.ENDPOINT}/{repo}, then log in with `hf auth login`."
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"{repo} is neither a folder nor a hub repo that you may read: check the name, or log in with "
+            "`hf auth login` if it is private."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{repo} has no revision {revision or 'of that name'}: give a branch, tag or commit of it."
+    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+        return (
+            f"{repo} is no folder, not (or not completely) in the cache, and the hub is out of reach: connect once, "
+            "without HF_HUB_OFFLINE, or give a folder."
+        )
+    if isinstance(error, errors.HfHubHTTPError) and not isinstance(error, errors.EntryNotFoundError):
+        status = error.response.status_code
+        if status == 401:
+            return f"The hub refuses the access token for {repo}: log in with `hf auth login`, or unset HF_TOKEN."
+        return f"The hub answers {status} for {repo}: try again later."
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+        return f"The disk is full: free some space where {constants.HF_HOME} lies, or set HF_HOME to another place."
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+        return f"{error.filename} cannot be used ({error.strerror}): set HF_HOME to a folder that is yours."
+    if type(error).__module__.startswith("httpx") or "Consistency check failed" in str(error):
+        return f"The download of {repo} broke off ({_first_line(error)}): try again."
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -9,14 +9,23 @@ MIN_POSITIVES = 5  # a tag with fewer positive tracks in the evaluated set has n
 
 
 def emotion_scores(
-    predictions: dict[str, np.ndarray], quadrants: np.ndarray, va: np.ndarray, moods: np.ndarray
+    predictions: dict[str, np.ndarray],
+    quadrants: np.ndarray,
+    va: np.ndarray,
+    moods: np.ndarray,
+    neutral: tuple[float, float] = (5.0, 5.0),
 ) -> dict[str, float]:
     """Quadrant macro-F1 and accuracy, R2 of valence and arousal, macro ROC-AUC and PR-AUC of the moods.
 
-    predictions: mood_logits (n, M), va (n, 2), quadrant_logits (n, 4).  quadrants: (n,) 0..3.  va: (n, 2).
+    predictions: mood_logits (n, M), va (n, 2) and, from a model with that branch, quadrant_logits (n, 4); without it the
+    quadrant is where valence and arousal lie around ``neutral``.  quadrants: (n,) 0..3.  va: (n, 2).
     moods: (n, M) 0/1, NaN in columns without labels; macro means run over tags with at least 5 positives.
     """
-    guessed = predictions["quadrant_logits"].argmax(1)
+    if "quadrant_logits" in predictions:
+        guessed = predictions["quadrant_logits"].argmax(1)
+    else:
+        pleasant, energetic = (predictions["va"] >= neutral).T
+        guessed = np.where(energetic, np.where(pleasant, 0, 1), np.where(pleasant, 3, 2))
     usable = [tag for tag in range(moods.shape[1]) if MIN_POSITIVES <= np.nansum(moods[:, tag]) < len(moods)]
     scores, truth = predictions["mood_logits"], moods
     return {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Pipe = Callable[[str], "MusicEmotion"]
 
 
-class ModelError(Exception):
+class NoModelError(Exception):
     """There is no model to predict with; the message is one sentence."""
 
 
@@ -51,7 +51,7 @@ def predictions(
     load: makes the model; called once in every process that predicts, not at all where there is nothing to read.
     Several workers need it to be picklable.
 
-    Raises: ModelError before the first record, WorkerError instead of the next.
+    Raises: NoModelError before the first record, WorkerError instead of the next.
     """
     workers = min(workers, sum(source.error is None for source in sources))
     if workers > 1:
@@ -60,7 +60,7 @@ def predictions(
         return
     pipe = _load_or_explain(load) if workers else None
     if isinstance(pipe, str):
-        raise ModelError(pipe)
+        raise NoModelError(pipe)
     yield (predict_one(pipe, source) for source in sources)
 
 
@@ -87,7 +87,7 @@ def _pool(load: Callable[[], Pipe], workers: int) -> Iterator[ProcessPoolExecuto
         except (BrokenExecutor, OSError):
             raise WorkerError("the worker processes could not start: use fewer --workers.") from None
         if fault is not None:
-            raise ModelError(fault)
+            raise NoModelError(fault)
         yield pool
     finally:
         for worker in multiprocessing.active_children():  # after an interrupt, they work on for nobody

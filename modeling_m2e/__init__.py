@@ -31,6 +31,8 @@ __all__ = [
     "TaggerEncoder",
 ]
 
+TASK = "music-emotion"
+
 # What save_pretrained notes in config.json, so that the repo loads where this package is not installed.
 M2EConfig.register_for_auto_class()
 M2EForMusicEmotion.register_for_auto_class("AutoModel")
@@ -41,6 +43,25 @@ AutoConfig.register("m2e", M2EConfig)
 AutoModel.register(M2EConfig, M2EForMusicEmotion)
 AutoFeatureExtractor.register(M2EConfig, M2EFeatureExtractor)
 AutoProcessor.register(M2EConfig, M2EProcessor)
-PIPELINE_REGISTRY.register_pipeline(
-    "music-emotion", pipeline_class=MusicEmotionPipeline, pt_model=AutoModel, type="audio"
-)
+PIPELINE_REGISTRY.register_pipeline(TASK, pipeline_class=MusicEmotionPipeline, pt_model=AutoModel, type="audio")
+
+
+class _CustomPipelines(dict):
+    """The tasks that a config names: transformers may read the name off it, but not find the task itself.
+
+    It would otherwise insist on running the pipeline code of the repo, though the class registered here is at hand.
+    """
+
+    def __contains__(self, task: object) -> bool:
+        return task != TASK and super().__contains__(task)
+
+
+def _custom_pipelines(config: M2EConfig) -> _CustomPipelines:
+    return _CustomPipelines(vars(config).get("custom_pipelines", {}))
+
+
+def _set_custom_pipelines(config: M2EConfig, tasks: dict) -> None:
+    vars(config)["custom_pipelines"] = tasks  # what is saved
+
+
+M2EConfig.custom_pipelines = property(_custom_pipelines, _set_custom_pipelines)

@@ -108,7 +108,7 @@ def zero_padded_edges(power: torch.Tensor, waveform: torch.Tensor) -> torch.Tens
 
 
 class MusiCNN(nn.Module):
-    """ "Timbral" and "temporal" convolutions, three convolutions over time, pooling over time, two dense layers."""
+    """Tall and long convolutions side by side, three over time, maximum and mean over time, two dense layers."""
 
     mel_scale = "slaney"
     min_samples = (PATCH_FRAMES - 1) * HOP_LENGTH  # one patch
@@ -195,7 +195,7 @@ class _MelConvNet(nn.Module):
     def __init__(self, widths: tuple[int, ...], poolings: tuple[tuple[int, int], ...]):
         super().__init__()
         self.spec_bn = nn.BatchNorm2d(1)
-        blocks = zip((1, *widths), widths, poolings, strict=False)
+        blocks = zip((1, *widths[:-1]), widths, poolings, strict=True)
         self.blocks = nn.ModuleList([ConvBlock(*block) for block in blocks])
 
     @staticmethod

@@ -1,6 +1,7 @@
 """`pipeline("music-emotion")`: audio of any form in, one `MusicEmotion` record per track out."""
 
 import os
+from collections.abc import Iterator, Sequence
 
 from transformers import Pipeline
 
@@ -10,9 +11,10 @@ from .output_m2e import MusicEmotion, compose
 
 class MusicEmotionPipeline(Pipeline):
     """Takes a path, URL, bytes, file object, (waveform, rate), {"array", "sampling_rate"} or a `datasets` audio value;
-    a list of these gives a list, a generator or dataset an iterator of records.
+    a list of these gives a list, a generator or a column of `datasets` an iterator of records.
 
     top_k: how many moods a record keeps (all).  harmony: whether chords and key are recognised (yes).
+    batch_size: tracks that go through the network at once.  name: what records call the model.
     """
 
     _load_processor = True
@@ -22,7 +24,12 @@ class MusicEmotionPipeline(Pipeline):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        read, trained = self.processor.chord_vocabulary, self.model.config.chord_vocabulary
+        if read != trained:
+            raise ValueError(f"The processor gives {read!r} chord tokens, but the model was trained with {trained!r}.")
         self.processor.to(self.device)
+        source = str(self.model.config.name_or_path)  # a hub id, a folder, or "" for a new model
+        self.name = (os.path.basename(os.path.abspath(source)) if os.path.isdir(source) else source) or None
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, device=None, **hub_arguments) -> "MusicEmotionPipeline":
@@ -30,15 +37,19 @@ class MusicEmotionPipeline(Pipeline):
         from .modeling_m2e import M2EForMusicEmotion
         from .processing_m2e import M2EProcessor
 
-        model = M2EForMusicEmotion.from_pretrained(name, **hub_arguments)
+        model, report = M2EForMusicEmotion.from_pretrained(name, output_loading_info=True, **hub_arguments)
+        if report["missing_keys"]:  # transformers only warns, and leaves such weights random
+            raise ValueError(f"{name} lacks weights of the model, the first is {min(report['missing_keys'])}.")
         processor = M2EProcessor.from_pretrained(name, **hub_arguments)
         return cls(model=model, processor=processor, device=device)
 
-    @property
-    def name(self) -> str:
-        """What records call the model: its hub id, or the name of its folder."""
-        source = str(self.model.config.name_or_path)
-        return os.path.basename(os.path.normpath(source)) if os.path.isdir(source) else source
+    def __call__(self, inputs: AudioInput | Sequence[AudioInput] | Iterator[AudioInput], **kwargs):
+        if isinstance(inputs, list) and not inputs:
+            return []
+        one = isinstance(inputs, str | bytes | bytearray | memoryview | list | tuple) or hasattr(inputs, "read")
+        if not one and isinstance(inputs, Sequence | Iterator):  # transformers knows generators only
+            inputs = (source for source in inputs)
+        return super().__call__(inputs, **kwargs)
 
     def _sanitize_parameters(self, top_k: int | None = None, harmony: bool | None = None, **kwargs):
         if kwargs:

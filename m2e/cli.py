@@ -1,0 +1,220 @@
+"""The command line `m2e`. Results go to stdout, everything else to stderr.
+
+Exit status: 0 all fine, 1 some files failed, 2 wrong usage, 130 interrupted. Light to import: torch and transformers
+come with the model, once the arguments have been checked.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TextIO
+
+import typer
+
+from m2e import __version__
+from m2e.files import (
+    Source,
+    UsageError,
+    check_output,
+    collect,
+    earlier_records,
+    identity,
+    open_output,
+    partial_name,
+    refuse_to_lose,
+)
+
+if TYPE_CHECKING:
+    from modeling_m2e.output_m2e import MusicEmotion
+
+FORMATS = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of an output file; all others hold a table
+NO_TERMINAL_WIDTH = 100  # characters
+
+app = typer.Typer(
+    help="Music emotion recognition: moods, valence and arousal, key and chords of audio files.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print("m2e", __version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            help="Files, folders (searched for audio), globs, http(s) URLs, or - for a list of these on stdin.",
+        ),
+    ],
+    model: Annotated[
+        str | None, typer.Option(metavar="DIR|REPO", help="Folder or hub repo of a model.", show_default="m2e-small")
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")] = "auto",
+    form: Annotated[
+        Literal["table", "json", "jsonl", "csv"] | None,
+        typer.Option("--format", help="json: a list; jsonl: one record per line.", show_default="as FILE, or table"),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE.", show_default="stdout")
+    ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(min=0.5, metavar="SECONDS", help="Length of a window.", show_default="the model's"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Windows encoded at once.", show_default="the model's")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Processes that predict at once, each with its own model.")
+    ] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", "--skip-existing", help="Skip tracks that FILE (jsonl) or FILE.partial holds.")
+    ] = False,
+    harmony: Annotated[bool, typer.Option("--harmony/--no-harmony", help="Recognise chords and key.")] = True,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="Moods in the table.", show_default="5; 3 for several tracks"),
+    ] = None,
+) -> None:
+    """Predict the emotion of music: one record per track.
+
+    A failed track gets a record with its error, and a sentence on stderr; the others go on. JSON Lines are written as
+    they come: after a kill, --resume goes on where FILE.partial ends.
+    """
+    output = None if output == "-" else output
+    form = form or FORMATS.get(os.path.splitext(output or "")[1].lower(), "table")
+    try:
+        sources = collect(paths)
+        if not sources:
+            raise UsageError("there is nothing to read: stdin named no track.")
+        if resume and (output is None or form != "jsonl"):
+            raise UsageError("--resume needs the file to go on with: -o FILE --format jsonl.")
+        if output is not None:
+            check_output(output, sources)
+            if form == "jsonl" and not resume:
+                refuse_to_lose(output)
+        earlier = earlier_records(output, sources) if resume else {}
+    except UsageError as error:
+        fail(str(error))
+    todo = [source for source in sources if identity(source.path) not in earlier]
+    if len(todo) < len(sources):
+        tell(f"{len(sources) - len(todo)} of {len(sources)} files are already in {output}.")
+
+    from m2e.workers import NoModelError, WorkerError, predictions
+
+    load = partial(load_model, model, device, window, batch_size, harmony)
+    try:
+        with (
+            predictions(load, todo, workers) as records,
+            open_output(output, earlier.values(), to_be_read=form == "table") as file,
+        ):
+            failures = write(records, todo, form, file, top_k)
+    except NoModelError as error:
+        named = model is None or model in str(error)
+        fail(str(error) if named else f"the model {model} cannot be loaded: {error}")
+    except WorkerError as error:
+        fail(str(error) + kept(output), 1)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        raise typer.Exit(0) from None
+    except KeyboardInterrupt:
+        tell("interrupted." + kept(output))
+        raise typer.Exit(130) from None
+    except OSError as error:
+        fail(f"{output or 'stdout'} cannot be written: {error.strerror or error}." + kept(output), 1)
+    if failures and len(sources) > 1:
+        tell(f"{len(failures)} of {len(sources)} files failed:")
+    for sentence in failures:
+        tell(sentence)
+    if failures:
+        raise typer.Exit(1)
+
+
+def write(
+    records: Iterator["MusicEmotion"], sources: Sequence[Source], form: str, file: TextIO, top_k: int | None
+) -> list[str]:
+    """The sentences of the failed tracks, once the record of every source is written to `file`."""
+    from m2e.report import view
+
+    terminal, options = file.isatty(), {}
+    if form == "table":
+        width = shutil.get_terminal_size((NO_TERMINAL_WIDTH, 24)).columns
+        plain = not (file.encoding or "").lower().startswith("utf")
+        options = {"top_k": top_k, "width": width, "color": terminal, "ascii_only": plain}
+    shown, failures = view(form, **options), []
+    visible = len(sources) > 1 and sys.stderr.isatty() and not (terminal and form != "table")  # one of them at a time
+    try:
+        with progress(len(sources), visible) as begin:
+            for index, source in enumerate(sources):
+                begin(index, source.path)
+                record = next(records)
+                if record.error is not None:
+                    failures.append(record.error)
+                file.write(shown.add(record))
+                file.flush()  # what is computed survives a kill
+    finally:
+        file.write(shown.end())
+        file.flush()
+    return failures
+
+
+@contextmanager
+def progress(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
+    """A bar on stderr while the block runs; call what it gives with the number of tracks done and the next's name."""
+    if not visible:
+        yield lambda done, name: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from m2e.report import printable
+
+    columns = MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False)
+    # stdout is not rich's to redirect: results would go to stderr
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as tracks:
+        task = tracks.add_task("", total=total)
+        yield lambda done, name: tracks.update(task, completed=done, description=printable(os.path.basename(name)))
+
+
+def load_model(model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool):
+    from m2e.hub import load
+
+    return load(model, device=device, window=window, batch_size=batch_size, harmony=harmony)
+
+
+def kept(output: str | None) -> str:
+    partial = partial_name(output) if output else ""
+    return f" What was done is in {partial}." if os.path.exists(partial) else ""
+
+
+def tell(sentence: str) -> None:
+    from m2e.report import printable
+
+    print("m2e:", printable(sentence), file=sys.stderr)
+
+
+def fail(sentence: str, status: int = 2) -> NoReturn:
+    tell(sentence)
+    raise typer.Exit(status)

@@ -1,0 +1,249 @@
+"""Views of records: a card or table for people; JSON, JSON Lines and CSV for programs.
+
+A view turns records into text as they come: `add(record)` and `end()` return what is to be written next.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:  # it brings torch with it
+    from modeling_m2e.output_m2e import MusicEmotion
+
+QUADRANT_WORDS = {"Q1": "happy, energetic", "Q2": "tense, angry", "Q3": "sad", "Q4": "calm"}  # Russell's
+VA_RANGE = (1.0, 9.0)
+CARD_MOODS, ROW_MOODS = 5, 3  # how many moods are shown unless asked otherwise
+
+# Harte qualities as lead sheets write them
+_QUALITY_SHORT = {"maj": "", "min": "m", "min6": "m6", "maj6": "6", "min7": "m7", "minmaj7": "mM7", "hdim7": "m7b5"}
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_LEVELS = "▁▂▃▄▅▆▇█"
+_ASCII = str.maketrans("█▏▎▍▌▋▊▉·▁▂▃▄▅▆▇•–…\ufffd", "#...####.1234567*-~?")
+_LABEL_WIDTH, _BAR_WIDTH, _MIN_NAME, _CHORD_LINES = 9, 32, 12, 3  # characters; lines
+
+
+class JsonLines:
+    """One record per line."""
+
+    def add(self, record: MusicEmotion) -> str:
+        return record.to_json() + "\n"
+
+    def end(self) -> str:
+        return ""
+
+
+class JsonList:
+    """A list of records, also of a single one; one record per line."""
+
+    _separator = "[\n"
+
+    def add(self, record: MusicEmotion) -> str:
+        text, self._separator = self._separator + record.to_json(), ",\n"
+        return text
+
+    def end(self) -> str:
+        return "[]\n" if self._separator == "[\n" else "\n]\n"
+
+
+class Csv:
+    """Flat columns; one `mood_<label>` per mood, alphabetical. A failed track has empty cells, its path and its error.
+
+    The mood columns follow from the first track that did not fail: failures before it wait for it.
+    """
+
+    _BEFORE = "path duration valence arousal quadrant key_tonic key_mode key_confidence selected_moods".split()
+    _AFTER = ["chords", "model", "error"]
+
+    def __init__(self):
+        self._columns, self._waiting = None, []
+
+    def add(self, record: MusicEmotion) -> str:
+        if self._columns is not None:
+            return self._row(record)
+        self._waiting.append(record)
+        return "" if record.moods is None else self._start(sorted(f"mood_{mood.label}" for mood in record.moods))
+
+    def end(self) -> str:
+        return self._start([]) if self._columns is None else ""
+
+    def _start(self, mood_columns: list[str]) -> str:
+        self._columns = self._BEFORE + mood_columns + self._AFTER
+        return self._line(self._columns) + "".join(map(self._row, self._waiting))
+
+    def _row(self, record: MusicEmotion) -> str:
+        cells = record.to_dict()
+        cells |= {f"mood_{mood['label']}": mood["score"] for mood in cells["moods"] or []}
+        cells |= {f"key_{name}": value for name, value in (cells["key"] or {}).items()}
+        cells["selected_moods"] = ";".join(cells["selected_moods"] or [])
+        cells["chords"] = " ".join(chord["label"] for chord in cells["chords"] or [])
+        return self._line([cells.get(column) for column in self._columns])
+
+    @staticmethod
+    def _line(cells: Sequence) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(cells)
+        return text.getvalue()
+
+
+class Table:
+    """A card for one track, a row each for several, nothing for a lone failure; the text comes at the end."""
+
+    def __init__(self, top_k: int | None = None, width: int = 80, color: bool = False, ascii_only: bool = False):
+        self.top_k, self.width, self.color, self.ascii_only = top_k, max(width, 60), color, ascii_only
+        self._records: list[MusicEmotion] = []
+
+    def add(self, record: MusicEmotion) -> str:
+        self._records.append(record)
+        return ""
+
+    def end(self) -> str:
+        if len(self._records) < 2 and all(record.error is not None for record in self._records):
+            return ""
+        form, top_k = (_card, CARD_MOODS) if len(self._records) == 1 else (_rows, ROW_MOODS)
+        console = Console(file=io.StringIO(), force_terminal=self.color, width=10_000, legacy_windows=False)
+        for line in form(self._records, self.top_k or top_k, self.width):
+            console.print(Text.assemble(*line), soft_wrap=True)
+        text = console.file.getvalue()
+        return text.translate(_ASCII) if self.ascii_only else text
+
+
+def view(form: str, **table_options) -> JsonLines | JsonList | Csv | Table:
+    """The view named "table", "json", "jsonl" or "csv"."""
+    if form == "table":
+        return Table(**table_options)
+    return {"json": JsonList, "jsonl": JsonLines, "csv": Csv}[form]()
+
+
+_Line = list[tuple[str, str]]  # pieces of text with their rich styles
+
+
+def _card(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_Line]:
+    record = records[0]
+    aside = f"  {clock(record.duration)}  {printable(record.model)}".rstrip()
+    yield [(_fit(printable(record.path), width - len(aside)), "bold"), (aside, "dim")]
+    bar_width = min(_BAR_WIDTH, width - _LABEL_WIDTH - 10)
+    for name, value in (("valence", record.valence), ("arousal", record.arousal)):
+        share = (value - VA_RANGE[0]) / (VA_RANGE[1] - VA_RANGE[0])
+        yield [*_label(name), (f"{value:.1f}  ", "bold"), (bar(share, bar_width), "cyan"), ("  of 1-9", "dim")]
+    yield [*_label("quadrant"), (f"{record.quadrant} {QUADRANT_WORDS[record.quadrant]}", "bold")]
+    if record.key is not None:
+        sure = f"  confidence {record.key.confidence:.2f}"
+        yield [*_label("key"), (f"{record.key.tonic} {record.key.mode}", "bold"), (sure, "dim")]
+    elif record.chords is not None:
+        yield [*_label("key"), ("undecided", "dim")]
+
+    moods = record.moods[:top_k]
+    chosen = set(record.selected_moods)
+    name_width = max((len(printable(mood.label)) for mood in moods), default=0)
+    for index, mood in enumerate(moods):
+        name = printable(mood.label).ljust(name_width)
+        mark = "• " if mood.label in chosen else "  "
+        filled = bar(mood.score, min(_BAR_WIDTH, width - _LABEL_WIDTH - name_width - 12))
+        style = "green" if mood.label in chosen else "dim"
+        yield [*_label("" if index else "moods"), (f"{mark}{name}  {mood.score:.2f}  ", ""), (filled, style)]
+
+    if record.chords is not None:
+        for index, line in enumerate(_chord_lines(record, width - _LABEL_WIDTH - 2)):
+            yield [*_label("" if index else "chords"), (line, "")]
+    if record.curve is not None and len(record.curve) > 1:
+        for name in ("valence", "arousal"):
+            values = [getattr(point, name) for point in record.curve]
+            line = sparkline(values, width - _LABEL_WIDTH - 24)
+            spread = f"  {min(values):.1f} – {max(values):.1f}"
+            yield [*_label("curve" if name == "valence" else ""), (f"{name}  ", ""), (line, "cyan"), (spread, "dim")]
+
+
+def _rows(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_Line]:
+    paths = [record.path or "" for record in records]
+    names = [os.path.basename(path.rstrip("/" + os.sep)) for path in paths]
+    if len(set(names)) < len(names):
+        names = [path[os.path.commonprefix(paths).rfind(os.sep) + 1 :] for path in paths]
+    middle = [("time", "V", "A", "quadrant", "key")] + [_middle(record) for record in records if record.error is None]
+    widths = [max(map(len, column)) for column in zip(*middle, strict=True)]
+    moods = [", ".join(printable(mood.label) for mood in (record.moods or [])[:top_k]) for record in records]
+
+    room = width - sum(widths) - 2 * (len(widths) + 1)  # for name and moods
+    longest = max(cell_len(printable(name)) for name in ["track", *names])
+    name_width = min(longest, max(_MIN_NAME, room // 2, room - max(map(len, moods))))
+    moods_width = max(5, room - name_width)
+
+    def aligned(cells: Sequence[str]) -> str:
+        return "".join(("  " + (cell.rjust if i < 3 else cell.ljust)(widths[i])) for i, cell in enumerate(cells)) + "  "
+
+    yield [(_fit("track", name_width) + aligned(middle[0]) + "moods", "bold")]
+    for name, record, words in zip(names, records, moods, strict=True):
+        shown = _fit(printable(name), name_width)
+        if record.error is None:
+            yield [(shown, "bold"), (aligned(_middle(record)), ""), (_fit(words, moods_width).rstrip(), "green")]
+            continue
+        sentence = "failed: " + printable(record.error.removeprefix(f"{record.path}: "))  # the name stands beside it
+        for index, line in enumerate(textwrap.wrap(sentence, width - name_width - 2)):
+            yield [(" " * name_width if index else shown, "bold"), ("  " + line, "red")]
+
+
+def _middle(record: MusicEmotion) -> tuple[str, ...]:
+    quadrant = f"{record.quadrant} {QUADRANT_WORDS[record.quadrant].split(',')[0]}"
+    key = f"{record.key.tonic} {record.key.mode[:3]}" if record.key else "–"
+    return clock(record.duration), f"{record.valence:.1f}", f"{record.arousal:.1f}", quadrant, key
+
+
+def _chord_lines(record: MusicEmotion, width: int) -> list[str]:
+    """The progression without rests and repetitions, in a few lines."""
+    names = [short_chord(chord.label) for chord in record.chords if chord.label not in ("N", "X")]
+    names = [name for index, name in enumerate(names) if not index or name != names[index - 1]]
+    lines = textwrap.wrap("  ".join(names), width - 8) or ["none heard"]
+    left = sum(len(line.split()) for line in lines[_CHORD_LINES:])
+    return lines[:_CHORD_LINES] if not left else [*lines[: _CHORD_LINES - 1], f"{lines[_CHORD_LINES - 1]}  … +{left}"]
+
+
+def _label(name: str) -> _Line:
+    return [("  " + name.ljust(_LABEL_WIDTH), "dim")]
+
+
+def _fit(text: str, width: int) -> str:
+    """Exactly `width` terminal cells (a CJK character takes two)."""
+    return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+
+
+def printable(text: str | None) -> str:
+    """Text that a terminal can be given: no control or escape characters, no bytes of another encoding."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text or "")
+
+
+def clock(seconds: float) -> str:
+    """'3:05' or '1:02:03'."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def bar(share: float, width: int) -> str:
+    """`width` characters, filled for `share` (0-1) of them to an eighth of a character."""
+    full, eighths = divmod(round(min(max(share, 0.0), 1.0) * width * 8), 8)
+    return ("█" * full + (_EIGHTHS[eighths] if eighths else "")).ljust(width, "·")
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """One character per value, or per group of values where there are more than `width`; lowest to highest.
+
+    The range is at least one point of the scale, so that a steady track does not look restless.
+    """
+    count = min(len(values), max(1, width))
+    edges = [index * len(values) // count for index in range(count + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    low, span = min(means), max(max(means) - min(means), 1.0)
+    return "".join(_LEVELS[min(7, int((value - low) / span * 8))] for value in means)
+
+
+def short_chord(label: str) -> str:
+    """'A:min7' -> 'Am7'."""
+    root, _, quality = label.partition(":")
+    return root + _QUALITY_SHORT.get(quality, quality)
