@@ -184,7 +184,8 @@ def main() -> None:
     recipe = yaml.safe_load(args.recipe.read_text())
 
     clips = read_clips(args.data)
-    taggers = halve_weights(convert_taggers(args.taggers, recipe["encoder"]["nets"]))
+    # features are those of the weights that are shipped: stored in half precision, computed in single
+    taggers = halve_weights(convert_taggers(args.taggers, recipe["encoder"]["nets"])).float()
     recognizer = ChordRecognizer.from_pretrained(args.chords, decoding=recipe["chord_decoding"])
     processor = M2EProcessor.build(TaggerEncoder(taggers), recognizer)
     tracks = cached_features(clips.ids.tolist(), clips.paths, processor, args.cache)
@@ -207,6 +208,7 @@ def main() -> None:
     model.config.mood_scale, model.config.mood_offset, model.config.mood_thresholds = scale, offset, thresholds
     pipe = MusicEmotionPipeline(model=model, processor=processor, device="cpu")
     pipe.save_pretrained(args.out)
+    halve_weights(taggers).save_pretrained(args.out / "encoder")
     evaluation = {
         "model": recipe["name"],
         "seeds": recipe["seeds"],

@@ -147,6 +147,8 @@ def drum_track(beats: np.ndarray, rng: np.random.Generator) -> pretty_midi.Instr
 
 def render(midi: pretty_midi.PrettyMIDI, sound_font: str | Path, rng: np.random.Generator | None = None) -> np.ndarray:
     """Mono float32 waveform at 22,050 Hz by fluidsynth; with ``rng`` a random room. Raises RuntimeError on failure."""
+    if not Path(sound_font).is_file():  # fluidsynth itself would go on and write silence
+        raise RuntimeError(f"There is no sound font {sound_font}: install one, such as fluid-soundfont-gm.")
     room = "1" if rng is not None and rng.random() < 0.5 else "0"
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "song.mid"), Path(folder, "song.wav")

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature, ProcessorMixin
 
 from .audio_m2e import AudioInput, describe, stream
-from .chords_m2e import ChordRecognizer
+from .chords_m2e import ChordRecognizer, ChordStream
 from .encoder_m2e import HUB_ARGUMENTS, Encoder, load_encoder
 from .feature_extraction_m2e import M2EFeatureExtractor
 from .harmony_m2e import ChordSegment, Key, chord_tokens, estimate_key, mode_index
@@ -114,15 +114,18 @@ class M2EProcessor(ProcessorMixin):
         embed(1)
 
         duration = windows[-1].end
-        chords = key = None
-        if reader is not None:
-            chords = [
-                ChordSegment(chord.start, min(chord.end, duration), chord.label)
-                for chord in reader.finish()
-                if chord.start < duration
-            ]
-            key = estimate_key(chords)
+        chords, key = (None, None) if reader is None else _harmony(reader, duration)
         return TrackFeatures(describe(source), duration, windows, torch.cat(embeddings), chords, key)
+
+    def hear_harmony(self, source: AudioInput) -> tuple[list[ChordSegment], Key | None]:
+        """Chords and key alone, as `analyze` gives them. Raises: AudioError; ValueError without a chord recogniser."""
+        if self._chord_recognizer is None:
+            raise ValueError("This processor has no chord recogniser.")
+        reader, rate, samples = self._chord_recognizer.stream(), self._chord_recognizer.sampling_rate, 0
+        for block in stream(source, [rate]):
+            reader.push(block[rate])
+            samples += len(block[rate])
+        return _harmony(reader, samples / rate)
 
     def collate(self, tracks: Sequence[TrackFeatures]) -> BatchFeature:
         """The model's inputs for several tracks, shorter ones padded and masked.
@@ -189,3 +192,13 @@ class M2EProcessor(ProcessorMixin):
         if processor.has_chords:
             processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)
         return processor
+
+
+def _harmony(reader: ChordStream, duration: float) -> tuple[list[ChordSegment], Key | None]:
+    """The chords that were heard, ending where the track ends, and their key."""
+    chords = [
+        ChordSegment(chord.start, min(chord.end, duration), chord.label)
+        for chord in reader.finish()
+        if chord.start < duration
+    ]
+    return chords, estimate_key(chords)

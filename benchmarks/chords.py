@@ -1,0 +1,78 @@
+"""How well and how fast the chord recogniser does on rendered POP909 songs that it was not trained on.
+
+    python benchmarks/chords.py POP909_FOLDER --font FluidR3_GM.sf2 [--chords FOLDER] [--songs 20]
+
+The real path: audio, CQT, network, decoding. Scores are mir_eval's, weighted by duration and averaged over songs.
+Key: MIREX weighting against the songs' annotated key; songs that modulate are left out.
+"""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+import mir_eval
+import numpy as np
+
+from datasets_scripts.pop909 import arrange, excerpt, read_songs, render
+from modeling_m2e.chords_m2e import ChordRecognizer
+from modeling_m2e.harmony_m2e import ChordSegment, estimate_key, parse_chord, transpose
+
+DEFAULT = Path(__file__).resolve().parent.parent / "m2e" / "models" / "m2e-small"
+METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
+
+
+def mir_arrays(segments: list[ChordSegment]) -> tuple[np.ndarray, list[str]]:
+    return np.array([[s.start, s.end] for s in segments]), [s.label for s in segments]
+
+
+def chord_scores(truth: list[ChordSegment], guess: list[ChordSegment]) -> dict[str, float]:
+    """Every WCSR of mir_eval and its segmentation score."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mir_eval.chord.evaluate(*mir_arrays(truth), *mir_arrays(guess))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pop909")
+    parser.add_argument("--font", required=True, help="a sound font that was not used for training")
+    parser.add_argument("--chords", default=str(DEFAULT), help="folder with a chords/ folder")
+    parser.add_argument("--songs", type=int, default=20)
+    parser.add_argument("--split", default="test", choices=["validation", "test"])
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--decodings", nargs="+", default=["paper", "smooth"])
+    args = parser.parse_args()
+
+    songs = [song for song in read_songs(args.pop909) if song.split == args.split][: args.songs]
+    recognizers = {name: ChordRecognizer.from_pretrained(args.chords, decoding=name) for name in args.decodings}
+    rows = {name: [] for name in recognizers}
+    keys, seconds, audio = {name: [] for name in recognizers}, 0.0, 0.0
+    for song in songs:
+        rng = np.random.default_rng([int(song.id), 99])
+        arrangement = excerpt(arrange(song, rng), args.seconds, rng)
+        waveform = render(arrangement.midi, args.font)
+        plain = [ChordSegment(start, end, parse_chord(label).label) for start, end, label in arrangement.chords]
+        truth = transpose(plain, arrangement.semitones)
+        for name, recognizer in recognizers.items():
+            began = time.perf_counter()
+            guess = recognizer(waveform)
+            key = estimate_key(guess)
+            if name == args.decodings[-1]:
+                seconds, audio = seconds + time.perf_counter() - began, audio + len(waveform) / 22050
+            rows[name].append(chord_scores(truth, guess))
+            if len(song.keys) == 1:
+                tonic, _, mode = song.keys[0].partition(":")
+                moved = transpose([ChordSegment(0, 1, f"{tonic}:maj")], arrangement.semitones)[0].label.split(":")[0]
+                reference = f"{moved} {'minor' if mode == 'min' else 'major'}"
+                keys[name].append(0.0 if key is None else mir_eval.key.weighted_score(reference, str(key)))
+    print(f"{len(songs)} songs, {audio:.0f} s of audio, {Path(args.font).name}; {audio / seconds:.0f} times real time")
+    print("| decoding | " + " | ".join(METRICS) + " | seg | key |")
+    print("|---|" + "---|" * (len(METRICS) + 2))
+    for name, scores in rows.items():
+        cells = [f"{np.mean([row[metric] for row in scores]):.3f}" for metric in (*METRICS, "seg")]
+        print(f"| {name} | " + " | ".join(cells) + f" | {np.mean(keys[name]):.3f} |")
+
+
+if __name__ == "__main__":
+    main()
