@@ -1,6 +1,6 @@
 """Trains a music emotion model from a recipe: features once, cross-validation, calibration, the final model.
 
-    python train.py configuration/m2e-small.yaml --data 4Q_FOLDER --taggers WEIGHTS_FOLDER --chords CHORDS_FOLDER --out runs/m2e-small
+    python train.py configuration/m2e-small.yaml --data 4Q --taggers WEIGHTS --chords runs/chords --out runs/m2e-small
 
 Read top to bottom: targets, one training, cross-validation, calibration, the run. Choices are made on the folds;
 the test split is looked at once, by the final models.

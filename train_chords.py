@@ -63,7 +63,9 @@ def frame_accuracy(model, features, labels, mean: float, std: float) -> dict[str
     right = third = total = 0
     quality_third = torch.tensor([0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 2, 2])  # minor, major, none: in vocabulary order
     for start in range(0, len(features), 64):
-        x, y = crop(features[start : start + 64], labels[start : start + 64], np.zeros(len(features[start : start + 64]), int))
+        x, y = crop(
+            features[start : start + 64], labels[start : start + 64], np.zeros(len(features[start : start + 64]), int)
+        )
         guess = model(((x - mean) / std).to(model.device)).logits.argmax(-1).cpu()
         known = y != -100
         root_ok = (guess // QUALITIES == y // QUALITIES) & (guess < CHORDS) & (y < CHORDS)
@@ -85,9 +87,7 @@ def main() -> None:
 
     epochs_done = len(list((args.out / "checkpoints").glob("checkpoint_*")))
     last = max((int(p.name.split("_")[1]) for p in (args.out / "checkpoints").glob("checkpoint_*")), default=-1)
-    project = ProjectConfiguration(
-        str(args.out), automatic_checkpoint_naming=True, total_limit=2, iteration=last + 1
-    )
+    project = ProjectConfiguration(str(args.out), automatic_checkpoint_naming=True, total_limit=2, iteration=last + 1)
     accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], project_config=project)
 
     features, labels = load_chunks(args.features, "train")

@@ -39,7 +39,9 @@ def chunk_features(waveform: np.ndarray) -> np.ndarray:
     return np.log(np.abs(cqt) + 1e-6).transpose(0, 2, 1)
 
 
-def frame_labels(chords: list[tuple[float, float, str]], chunks: int, semitones: int, offset: float = 0.0) -> np.ndarray:
+def frame_labels(
+    chords: list[tuple[float, float, str]], chunks: int, semitones: int, offset: float = 0.0
+) -> np.ndarray:
     """(chunks, 108) class index at the middle of each frame; ``offset`` seconds were cut from the beginning."""
     times = offset + (np.arange(chunks)[:, None] + (np.arange(FRAMES) + 0.5) / FRAMES) * 10
     ends = np.array([end for _, end, _ in chords])

@@ -22,7 +22,38 @@ RATE = 22050  # Hz, what the chord recogniser reads
 # General MIDI programs that carry a tune, a counter-melody and an accompaniment.
 MELODY = [0, 4, 6, 11, 22, 24, 26, 40, 42, 48, 52, 53, 54, 56, 60, 64, 65, 66, 68, 71, 73, 75, 78, 80, 81, 82, 85]
 BRIDGE = [0, 4, 8, 11, 12, 24, 25, 27, 40, 44, 46, 48, 50, 52, 61, 73, 80, 81, 88, 89]
-ACCOMPANIMENT = [0, 0, 0, 1, 2, 4, 5, 6, 7, 16, 18, 19, 21, 24, 24, 25, 25, 26, 27, 28, 29, 30, 46, 48, 49, 50, 62, 88, 89, 91]
+ACCOMPANIMENT = [
+    0,
+    0,
+    0,
+    1,
+    2,
+    4,
+    5,
+    6,
+    7,
+    16,
+    18,
+    19,
+    21,
+    24,
+    24,
+    25,
+    25,
+    26,
+    27,
+    28,
+    29,
+    30,
+    46,
+    48,
+    49,
+    50,
+    62,
+    88,
+    89,
+    91,
+]
 BASS = [32, 33, 34, 35, 36, 38, 39]
 KICK, SNARE, HAT, OPEN_HAT, RIDE, TAMBOURINE = 36, 38, 42, 46, 51, 54
 # One bar of sixteenths: instrument -> steps.
@@ -55,7 +86,9 @@ def read_songs(folder: str | Path) -> list[Song]:
     songs = []
     for chord_file in sorted(Path(folder).glob("[0-9][0-9][0-9]/chord_midi.txt")):
         rows = [line.split() for line in chord_file.read_text().splitlines() if line.strip()]
-        keys = [line.split()[2] for line in (chord_file.parent / "key_audio.txt").read_text().splitlines() if line.strip()]
+        keys = [
+            line.split()[2] for line in (chord_file.parent / "key_audio.txt").read_text().splitlines() if line.strip()
+        ]
         number = chord_file.parent.name
         chords = [(float(start), float(end), label) for start, end, label in rows]
         songs.append(Song(number, chord_file.parent / f"{number}.mid", chords, keys))
@@ -82,7 +115,9 @@ def arrange(song: Song, rng: np.random.Generator) -> Arrangement:
     bass = []
     for track in midi.instruments:
         track.program = int(rng.choice(palettes.get(track.name, ACCOMPANIMENT)))
-        loudness = {"MELODY": rng.uniform(0.0, 1.1), "BRIDGE": rng.uniform(0.0, 1.0)}.get(track.name, rng.uniform(0.7, 1.1))
+        loudness = {"MELODY": rng.uniform(0.0, 1.1), "BRIDGE": rng.uniform(0.0, 1.0)}.get(
+            track.name, rng.uniform(0.7, 1.1)
+        )
         for note in track.notes:
             note.velocity = int(np.clip(note.velocity * loudness * rng.uniform(0.85, 1.15), 1, 127))
         if track.name == "PIANO":

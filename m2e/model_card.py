@@ -51,8 +51,8 @@ or, on the command line, `m2e predict song.mp3`.
 |---|---|---|---|
 {table}
 
-ROC-AUC and PR-AUC of moods are means over the {mood_tags:.0f} tags (test) that AllMusic words map onto with at least five
-positives. Written by `train.py` from `evaluation.json`.
+ROC-AUC and PR-AUC of moods are means over the {mood_tags:.0f} tags (test) that AllMusic words map onto with at least
+five positives. Written by `train.py` from `evaluation.json`.
 
 ## Reading the numbers
 

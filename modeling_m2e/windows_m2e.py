@@ -23,8 +23,8 @@ def window_plan(samples: int, window_samples: int, sampling_rate: int) -> list[W
     """The windows of a track of `samples` samples.
 
     All are `window_samples` long. What remains is heard as the track's last `window_samples`, which overlap the window
-    before, but speaks for its new audio only, with that share as weight; new audio below `MIN_TAIL_SHARE` of a window is
-    left to the window before. A track shorter than one window is one window of its own length.
+    before, but speaks for its new audio only, with that share as weight; new audio below `MIN_TAIL_SHARE` of a window
+    is left to the window before. A track shorter than one window is one window of its own length.
     """
     full, tail = divmod(samples, window_samples)
     if not full:

@@ -110,7 +110,7 @@ def imported_with(module: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("module", ["m2e.cli", "m2e.hub", "m2e.report", "modeling_m2e"])
+@pytest.mark.parametrize("module", ["m2e.cli", "m2e.hub", "m2e.report", "m2e.workers", "modeling_m2e"])
 def test_nothing_beyond_the_base_requirements_is_imported_to_predict(module):
     imported = imported_with(module)
     base = modules_of(setup()["options"]["install_requires"])
