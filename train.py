@@ -79,9 +79,7 @@ def fit(recipe: dict, inputs: dict, labels: dict, rows: np.ndarray, seed: int) -
     model = M2EForMusicEmotion(config)
     embeddings = inputs["embeddings"][rows, 0]
     if config.use_encoder:
-        # every net of the encoder comes scaled by its width: keep that balance, standardise as a whole
-        spread = embeddings.std(0)
-        model.set_embedding_statistics(embeddings.mean(0), spread.clamp(min=1e-4))
+        model.set_embedding_statistics(embeddings.mean(0), embeddings.std(0))
     optimizer = torch.optim.AdamW(model.parameters(), training["learning_rate"], weight_decay=training["weight_decay"])
     accelerator = Accelerator()
     model, optimizer = accelerator.prepare(model, optimizer)

@@ -99,7 +99,7 @@ def read_songs(folder: str | Path) -> list[Song]:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A MIDI performance and its chord labels, moved and stretched alike; ``semitones`` says how far labels must move."""
+    """A MIDI performance and its chord labels, stretched alike; labels must still be moved by ``semitones``."""
 
     midi: pretty_midi.PrettyMIDI
     chords: list[tuple[float, float, str]]

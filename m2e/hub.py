@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
 
 EMBEDDED = "m2e-small"
-MODEL_FILES = ("config.json", "processor_config.json", "model.safetensors")
-SHARDS = ("model-*.safetensors", "model.safetensors.index.json")  # in place of model.safetensors
+WEIGHTS = "model.safetensors"
+MODEL_FILES = ("config.json", "processor_config.json", WEIGHTS)
+SHARDS = ("model-*.safetensors", f"{WEIGHTS}.index.json")  # in place of one file of weights
 PARTS = tuple(f"{part}/*.{suffix}" for part in ("chords", "encoder") for suffix in ("json", "safetensors"))
 
 
@@ -172,9 +173,15 @@ def _no_bars() -> Iterator[None]:
 
 
 def _complete(folder: Path, model: str) -> Path:
-    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
-    if missing == ["model.safetensors"] and (folder / "model.safetensors.index.json").is_file():
-        missing = []
+    processor = _json(folder / "processor_config.json")
+    parts = [
+        ("chords", processor.get("has_chords", True)),
+        ("encoder", (processor.get("encoder_reference") or {}).get("type") == "taggers"),
+    ]
+    needed = [*MODEL_FILES, *(f"{part}/{name}" for part, there in parts if there for name in (WEIGHTS, "config.json"))]
+    if (folder / f"{WEIGHTS}.index.json").is_file():
+        needed.remove(WEIGHTS)
+    missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"{model} is incomplete: it lacks {', '.join(missing)}; save or download it again.")
     return folder
@@ -253,16 +260,18 @@ def _explain(error: BaseException, repo: str, revision: str | None) -> str | Non
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{repo} has no revision {revision or 'of that name'}: give a branch, tag or commit of it."
+    status = getattr(getattr(error, "response", None) or getattr(error.__cause__, "response", None), "status_code", 0)
+    if status >= 500:
+        return f"The hub answers {status} for {repo}: try again later."
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
         return (
             f"{repo} is no folder, not (or not completely) in the cache, and the hub is out of reach: connect once, "
             "without HF_HUB_OFFLINE, or give a folder."
         )
+    if status == 401:
+        return f"The hub refuses the access token for {repo}: log in with `hf auth login`, or unset HF_TOKEN."
     if isinstance(error, errors.HfHubHTTPError) and not isinstance(error, errors.EntryNotFoundError):
-        status = error.response.status_code
-        if status == 401:
-            return f"The hub refuses the access token for {repo}: log in with `hf auth login`, or unset HF_TOKEN."
-        return f"The hub answers {status} for {repo}: try again later."
+        return f"The hub answers {status} for {repo}: check the name, or try again later."
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
         return f"The disk is full: free some space where {constants.HF_HOME} lies, or set HF_HOME to another place."
     if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:

@@ -17,8 +17,8 @@ def emotion_scores(
 ) -> dict[str, float]:
     """Quadrant macro-F1 and accuracy, R2 of valence and arousal, macro ROC-AUC and PR-AUC of the moods.
 
-    predictions: mood_logits (n, M), va (n, 2) and, from a model with that branch, quadrant_logits (n, 4); without it the
-    quadrant is where valence and arousal lie around ``neutral``.  quadrants: (n,) 0..3.  va: (n, 2).
+    predictions: mood_logits (n, M), va (n, 2) and, from a model with that branch, quadrant_logits (n, 4); without it
+    the quadrant is where valence and arousal lie around ``neutral``.  quadrants: (n,) 0..3.  va: (n, 2).
     moods: (n, M) 0/1, NaN in columns without labels; macro means run over tags with at least 5 positives.
     """
     if "quadrant_logits" in predictions:

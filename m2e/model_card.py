@@ -36,7 +36,8 @@ or, on the command line, `m2e predict song.mp3`.
 
 ## Training
 
-- Data: Panda 4Q (Panda et al., IEEE TAFFC 2018), train and validation splits, {clips} clips of 30 s by {artists} artists.
+- Data: Panda 4Q (Panda et al., IEEE TAFFC 2018), train and validation splits, {clips} clips of 30 s by {artists}
+  artists.
 - Targets: moods are {mood_share:.0%} a teacher trained on MTG-Jamendo mood/theme and {words:.0%} the clips' AllMusic
   words where these mean one of the 56 tags, the teacher alone elsewhere. Valence is {valence_share:.0%} and arousal
   {arousal_share:.0%} a teacher trained on EmoMusic; the rest are the clips' labels. Those labels are averages of word

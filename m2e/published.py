@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from m2e.convert_btc import BTCCheckpointError, convert_btc_checkpoint
 from m2e.convert_music2emo import CheckpointError, convert_music2emo_checkpoint
 from m2e.hub import ModelError
@@ -69,11 +71,8 @@ def converted(source: Path, variant: str, name: str, commit: str | None, hub: di
 
 def convert(checkpoint: Path, chords: Path, folder: Path, hub: dict[str, Any]) -> None:
     """Writes the model of a published checkpoint and chord recogniser into a new folder; no code of theirs is run."""
-    try:
-        model = convert_music2emo_checkpoint(checkpoint)
-        recognizer = ChordRecognizer(convert_btc_checkpoint(chords), decoding="paper")
-    except (CheckpointError, BTCCheckpointError) as error:
-        raise ModelError(str(error)) from error
+    model = _read(convert_music2emo_checkpoint, checkpoint)
+    recognizer = ChordRecognizer(_read(convert_btc_checkpoint, chords), decoding="paper")
     encoder = MertEncoder.from_pretrained(ENCODER, **hub)
     if encoder.hidden_size != model.config.embedding_size:
         raise ModelError(
@@ -82,6 +81,16 @@ def convert(checkpoint: Path, chords: Path, folder: Path, hub: dict[str, Any]) -
         )
     processor = M2EProcessor.build(encoder, recognizer, chord_vocabulary=model.config.chord_vocabulary)
     MusicEmotionPipeline(model=model, processor=processor).save_pretrained(folder)
+
+
+def _read(converter: Callable[[Path], PreTrainedModel], path: Path) -> PreTrainedModel:
+    try:
+        return converter(path)
+    except (CheckpointError, BTCCheckpointError) as error:
+        if error.__cause__ is None:
+            raise ModelError(str(error)) from error
+        # Not in the words of torch, which advises to read the file without protection.
+        raise ModelError(f"{path} cannot be read safely: download it again from where it was published.") from error
 
 
 def made_once(target: Path, make: Callable[[Path], None]) -> Path:

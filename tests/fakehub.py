@@ -12,14 +12,15 @@ from urllib.parse import unquote, urlsplit
 class FakeHub:
     """`with FakeHub() as hub`: serves what `add` gave it at `hub.endpoint`.
 
-    log: "METHOD /path" of every request so far.  refuse: repo id -> (status, X-Error-Code), answered instead of files.
+    log: "METHOD /path" of every request so far.
+    refuse: repo id -> (status, X-Error-Code, X-Error-Message), answered in place of all or, by a gate, of files only.
     """
 
     def __init__(self):
         # id -> commit -> path -> content; the last commit is main
         self.repos: dict[str, dict[str, dict[str, bytes | Path]]] = {}
         self.log: list[str] = []
-        self.refuse: dict[str, tuple[int, str]] = {}
+        self.refuse: dict[str, tuple[int, str, str]] = {}
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
@@ -60,8 +61,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not (api or file):
             return self.answer(404, b"no such route")
         repo, revision = (api[1], api[3]) if api else (file[1], file[2])
-        if repo in self.hub.refuse and (file or self.hub.refuse[repo][1] != "GatedRepo"):  # a gate hides files only
-            return self.refusal(*self.hub.refuse[repo])
+        refusal = self.hub.refuse.get(repo)
+        if refusal and (file or refusal[1] != "GatedRepo"):
+            return self.refusal(*refusal)
         if repo not in self.hub.repos:
             return self.refusal(401, "RepoNotFound")  # as for a private one
         commits = self.hub.repos[repo]
@@ -71,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = commits[commit]
         if file:
             if file[3] not in files:
-                return self.refusal(404, "EntryNotFound", {"X-Repo-Commit": commit})
+                return self.refusal(404, "EntryNotFound", headers={"X-Repo-Commit": commit})
             content = _content(files[file[3]])
             return self.answer(200, content, {"X-Repo-Commit": commit, "ETag": f'"{_blob(content)}"'})
         if api[2] == "tree":
@@ -83,8 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def refusal(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
-        self.answer(status, b"", {"X-Error-Code": code, "X-Error-Message": code, **(headers or {})})
+    def refusal(self, status: int, code: str, message: str = "", headers: dict[str, str] | None = None) -> None:
+        self.answer(status, b"", {"X-Error-Code": code, "X-Error-Message": message, **(headers or {})})
 
     def answer(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -192,7 +192,9 @@ def test_batches_change_nothing(original, seconds):
         for one, other in zip(alone, batched, strict=True):
             assert other.valence == pytest.approx(one.valence, abs=1e-5)
             assert other.arousal == pytest.approx(one.arousal, abs=1e-5)
-            assert {m.label: m.score for m in other.moods} == pytest.approx({m.label: m.score for m in one.moods}, abs=1e-5)
+            assert {m.label: m.score for m in other.moods} == pytest.approx(
+                {m.label: m.score for m in one.moods}, abs=1e-5
+            )
             assert other.chords == one.chords and other.key == one.key and len(other.curve) == len(one.curve)
             for point, single in zip(other.curve, one.curve, strict=True):
                 assert (point.start, point.end) == (single.start, single.end)

@@ -29,6 +29,6 @@ def test_card_is_complete(tmp_path):
     write_card(tmp_path, RECIPE, EVALUATION, clips=10, artists=7, chord_layers=4)
     card = (tmp_path / "README.md").read_text()
     assert "license: cc-by-nc-sa-4.0" in card and "CC BY-NC-SA 4.0" in card
-    assert "2.0 MB" in card and "10 clips" in card and "7 artists" in card and "{" not in card.split("```")[-1]
+    assert "2.0 MB" in card and "10 clips" in card and "by 7" in card and "{" not in card.split("```")[-1]
     assert "| Valence, R2 | 0.700 ± 0.010 | 0.600 ± 0.020 | 0.520 |" in score_table(EVALUATION)
     assert [path.name for path in tmp_path.glob("*.partial")] == []
