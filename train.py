@@ -93,7 +93,7 @@ def fit(recipe: dict, inputs: dict, labels: dict, rows: np.ndarray, seed: int) -
             batch = order[start : start + training["batch_size"]]
             picked = {name: tensor[batch] for name, tensor in (inputs | labels).items()}
             if rng.random() < training["harmony_dropout"]:  # so that the model also answers without harmony
-                picked["chord_mask"] = torch.zeros_like(picked["chord_mask"])
+                picked |= {name: torch.zeros_like(picked[name]) for name in ("chord_mask", "mode") if name in picked}
             noise = torch.randn_like(picked["embeddings"]) * embeddings.std(0) * training["noise"]
             picked["embeddings"] = picked["embeddings"] + noise
             loss = model(**{name: tensor.to(accelerator.device) for name, tensor in picked.items()}).loss
