@@ -7,6 +7,7 @@ Key: MIREX weighting against the songs' annotated key; songs that modulate are l
 """
 
 import argparse
+import json
 import time
 import warnings
 from pathlib import Path
@@ -19,6 +20,7 @@ from modeling_m2e.chords_m2e import ChordRecognizer
 from modeling_m2e.harmony_m2e import ChordSegment, estimate_key, parse_chord, transpose
 
 DEFAULT = Path(__file__).resolve().parent.parent / "m2e" / "models" / "m2e-small"
+RESULTS = Path(__file__).resolve().parent / "results" / "chords.json"
 METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
 
 
@@ -66,12 +68,20 @@ def main() -> None:
                 moved = transpose([ChordSegment(0, 1, f"{tonic}:maj")], arrangement.semitones)[0].label.split(":")[0]
                 reference = f"{moved} {'minor' if mode == 'min' else 'major'}"
                 keys[name].append(0.0 if key is None else mir_eval.key.weighted_score(reference, str(key)))
-    print(f"{len(songs)} songs, {audio:.0f} s of audio, {Path(args.font).name}; {audio / seconds:.0f} times real time")
-    print("| decoding | " + " | ".join(METRICS) + " | seg | key |")
-    print("|---|" + "---|" * (len(METRICS) + 2))
-    for name, scores in rows.items():
-        cells = [f"{np.mean([row[metric] for row in scores]):.3f}" for metric in (*METRICS, "seg")]
-        print(f"| {name} | " + " | ".join(cells) + f" | {np.mean(keys[name]):.3f} |")
+    result = {
+        "songs": len(songs),
+        "seconds": round(audio),
+        "font": Path(args.font).name,
+        "times_real_time": round(audio / seconds),
+        "scores": {
+            name: {metric: round(float(np.mean([row[metric] for row in scores])), 4) for metric in (*METRICS, "seg")}
+            | {"key": round(float(np.mean(keys[name])), 4)}
+            for name, scores in rows.items()
+        },
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

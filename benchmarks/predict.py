@@ -19,6 +19,7 @@ import numpy as np
 import soundfile as sf
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "moonlight_sonata.ogg"
+RESULTS = Path(__file__).resolve().parent / "results" / "predict.json"
 
 
 def write_mp3(path: Path, seconds: float, rate: int = 44100) -> None:
@@ -68,13 +69,18 @@ def main() -> None:
     if args.file:
         print(json.dumps(measure(args.file, args.model, args.threads, warm=args.minutes[0] < 10)))
         return
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         for minutes in args.minutes:
             path = Path(folder, f"{minutes}.mp3")
             write_mp3(path, minutes * 60)
             command = [sys.executable, __file__, "--file", str(path), "--minutes", str(minutes)]
             command += ["--threads", str(args.threads)] + (["--model", args.model] if args.model else [])
-            print(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip(), flush=True)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append(json.loads(done.stdout))
+            print(rows[-1], flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"threads": args.threads, "runs": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
