@@ -42,8 +42,8 @@ def numbers() -> str:
         "|---|---|---|---|",
         score_table(evaluation),
         "",
-        f"Its chords on {chords['songs']} POP909 songs that it was not trained on, rendered with a sound font that it was "
-        f"not trained on ({chords['font']}); WCSR, segmentation and weighted key score of mir_eval "
+        f"Its chords on {chords['songs']} POP909 songs that it was not trained on, rendered with a sound font that it "
+        f"was not trained on either ({chords['font']}); WCSR, segmentation and weighted key score of mir_eval "
         f"(`python benchmarks/chords.py POP909 --font {chords['font']}`, {chords['times_real_time']} times real time):",
         "",
     ]
