@@ -24,15 +24,20 @@ RESULTS = Path(__file__).resolve().parent / "results" / "chords.json"
 METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
 
 
-def mir_arrays(segments: list[ChordSegment]) -> tuple[np.ndarray, list[str]]:
-    return np.array([[s.start, s.end] for s in segments]), [s.label for s in segments]
+def mir_arrays(segments: list[ChordSegment], begin: float, end: float) -> tuple[np.ndarray, list[str]]:
+    """What mir_eval takes: intervals without gaps, on a grid of milliseconds, none of them empty."""
+    borders = np.round(np.clip([*(s.start for s in segments), segments[-1].end], begin, end), 3)
+    kept = [index for index, length in enumerate(np.diff(borders)) if length > 0]
+    intervals = np.column_stack([borders[:-1], borders[1:]])[kept]
+    return intervals, [segments[index].label for index in kept]
 
 
 def chord_scores(truth: list[ChordSegment], guess: list[ChordSegment]) -> dict[str, float]:
     """Every WCSR of mir_eval and its segmentation score."""
+    common = max(truth[0].start, guess[0].start), min(truth[-1].end, guess[-1].end)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return mir_eval.chord.evaluate(*mir_arrays(truth), *mir_arrays(guess))
+        return mir_eval.chord.evaluate(*mir_arrays(truth, *common), *mir_arrays(guess, *common))
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ or, on the command line, `m2e predict song.mp3`.
 
 ## What it is made of
 
-- Encoder: {nets} (frozen; FCN and CRNN: Won et al., SMC 2020, MIT; MusiCNN: Pons & Serra 2019, ISC), on windows of 30 s.
+- Encoder: {nets} (frozen; FCN and CRNN: Won et al., SMC 2020, MIT; MusiCNN: Pons & Serra 2019, ISC), windows of 30 s.
 - Harmony: BTC chord recogniser (`chords/`), {chord_layers} layers, trained on POP909 (MIT) rendered with TimGM6mb, the
   Csound GM bank and OPL-3; the key follows from the chords.
 - Head: chord transformer, fusion and three branches (moods, valence-arousal, quadrant), trained here.
