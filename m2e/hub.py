@@ -6,6 +6,7 @@ model repo carries is neither fetched nor run.
 
 import errno
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -23,6 +24,9 @@ WEIGHTS = "model.safetensors"
 MODEL_FILES = ("config.json", "processor_config.json", WEIGHTS)
 SHARDS = ("model-*.safetensors", f"{WEIGHTS}.index.json")  # in place of one file of weights
 PARTS = tuple(f"{part}/*.{suffix}" for part in ("chords", "encoder") for suffix in ("json", "safetensors"))
+
+
+_loading = threading.Lock()  # what torch may unpickle and whether bars are shown is set for the whole process
 
 
 class ModelError(ValueError):
@@ -58,8 +62,6 @@ def load(
 
     Raises: ModelError.
     """
-    from transformers.utils import logging
-
     from modeling_m2e import MusicEmotionPipeline
     from modeling_m2e.encoder_m2e import EncoderError
 
@@ -70,19 +72,17 @@ def load(
     chosen = _device(device)
     hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     model = EMBEDDED if model is None else fspath(model)
-    hook = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **options, disable=True))  # too quick for bars
     try:
-        folder, name = _folder(model, variant, revision, hub)
-        with explained(_encoder_id(folder) or name):
-            pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
+        with _loading, _no_bars():
+            folder, name = _folder(model, variant, revision, hub)
+            with explained(_encoder_id(folder) or name):
+                pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
     except ModelError:
         raise
     except EncoderError as error:
-        raise ModelError(str(error)) from error
+        raise ModelError(f"{_first_line(error)}.") from error
     except Exception as error:  # a damaged file fails in as many ways as there are readers
         raise ModelError(f"{model} cannot be loaded ({_first_line(error)}): save or download it again.") from error
-    finally:
-        logging.set_tqdm_hook(hook)
     pipe.name = name
     if window is not None:
         pipe.processor.feature_extractor.window_seconds = float(window)
@@ -153,13 +153,24 @@ def _download(repo: str, variant: str | None, revision: str | None, hub: dict[st
     if not repo_id:
         raise ModelError(f"{repo} is neither a folder nor a hub id such as amaai-lab/music2emo.")
     patterns = [*MODEL_FILES, *SHARDS, *PARTS, *published.files(variant or published.DEFAULT_VARIANT)]
-    with explained(repo, revision), _no_bars():
+    with explained(repo, revision), _no_hub_bars():  # of some megabytes; those of the encoder stay
         return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, **hub))
 
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """No progress bars of the hub: they would come up, full at once, for a model that is in the cache."""
+    """No progress bars but those of real downloads: the others come up, full at once, at every start."""
+    from transformers.utils import logging
+
+    hook = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **{**options, "disable": True}))
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(hook)
+
+
+@contextmanager
+def _no_hub_bars() -> Iterator[None]:
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     shown = not are_progress_bars_disabled()

@@ -12,7 +12,6 @@ They become a model folder of this project in the cache, once per commit and var
 import hashlib
 import re
 import tempfile
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,10 @@ from modeling_m2e import M2EProcessor, MertEncoder, MusicEmotionPipeline
 from modeling_m2e.chords_m2e import ChordRecognizer
 
 DEFAULT_VARIANT = "J_all"
-ENCODER = "m-a-p/MERT-v1-95M"  # at the commit that `MertEncoder` pins, layers 6 and 7, windows of 30 s
+ENCODER = "m-a-p/MERT-v1-95M"  # CC BY-NC 4.0; at the commit that `MertEncoder` pins, layers 6 and 7, windows of 30 s
 CHECKPOINT = "saved_models/{}.ckpt"
 CHORDS = "inference/data/btc_model_large_voca.pt"
 FORMAT = 1  # of the folders in the cache: raise it when `convert` writes something else
-
-_conversion = threading.Lock()  # what torch may unpickle is set for the whole process while a file is read
 
 
 def files(variant: str) -> tuple[str, str]:
@@ -65,8 +62,7 @@ def converted(source: Path, variant: str, name: str, commit: str | None, hub: di
     version = commit or hashlib.sha256(checkpoint.read_bytes() + chords.read_bytes()).hexdigest()[:40]
     cache = Path(hub.get("cache_dir") or constants.HF_HOME) / "m2e" / f"v{FORMAT}"
     target = cache / f"{name.replace('/', '--')}--{version}--{variant}"
-    with _conversion:
-        return made_once(target, lambda folder: convert(checkpoint, chords, folder, hub))
+    return made_once(target, lambda folder: convert(checkpoint, chords, folder, hub))
 
 
 def convert(checkpoint: Path, chords: Path, folder: Path, hub: dict[str, Any]) -> None:
