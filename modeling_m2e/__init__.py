@@ -1,5 +1,7 @@
 """The model package: importing it makes transformers know the model type "m2e" and the task "music-emotion"."""
 
+from pathlib import Path
+
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
@@ -44,6 +46,11 @@ AutoModel.register(M2EConfig, M2EForMusicEmotion)
 AutoFeatureExtractor.register(M2EConfig, M2EFeatureExtractor)
 AutoProcessor.register(M2EConfig, M2EProcessor)
 PIPELINE_REGISTRY.register_pipeline(TASK, pipeline_class=MusicEmotionPipeline, pt_model=AutoModel, type="audio")
+# pipeline("music-emotion") alone takes the model that ships with the package; in a copy, because what was registered
+# is written into every config.json.
+_EMBEDDED = Path(__file__).resolve().parent.parent / "m2e" / "models" / "m2e-small"
+_REGISTERED = PIPELINE_REGISTRY.supported_tasks[TASK]
+PIPELINE_REGISTRY.supported_tasks[TASK] = _REGISTERED | {"default": {"model": (str(_EMBEDDED), "main")}}
 
 
 class _CustomPipelines(dict):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import yaml
+from transformers import pipeline
 from typer.testing import CliRunner
 
 import m2e
@@ -29,6 +30,14 @@ def pipe():
 @pytest.fixture(scope="module")
 def records(pipe, examples):
     return {name: pipe(str(examples / name)) for name in EXAMPLES}
+
+
+def test_the_task_alone_takes_this_model(pipe, examples, tmp_path):
+    plain = pipeline("music-emotion")
+    path = str(examples / EXAMPLES[0])
+    assert plain(path)["valence"] == pytest.approx(pipe(path)["valence"], abs=1e-3)
+    plain.save_pretrained(tmp_path)
+    assert "default" not in (tmp_path / "config.json").read_text()
 
 
 def test_weights_fit_in_15_mb():

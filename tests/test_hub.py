@@ -214,7 +214,10 @@ def test_unknown_repo_without_network(tmp_path):
     [
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full: free some space where "),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "The disk is full: free some space where "),
-        (PermissionError(errno.EACCES, "Permission denied", "/locked/x"), "/locked/x cannot be used (Permission denied)"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/locked/x"),
+            "/locked/x cannot be used (Permission denied)",
+        ),
         (OSError("Consistency check failed: file should be of size 9"), "The download of me/model broke off (Consist"),
     ],
 )
