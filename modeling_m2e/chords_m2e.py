@@ -25,7 +25,7 @@ CHUNK_SAMPLES = CHUNK_SECONDS * SAMPLING_RATE
 CHUNK_FRAMES = 1 + CHUNK_SAMPLES // HOP  # 108
 SECONDS_PER_FRAME = CHUNK_SECONDS / CHUNK_FRAMES  # a frame's share of its chunk; the hop is 0.3 % longer
 
-GROUP_CHUNKS = 32  # 320 s are transformed and recognised at once: what bounds the memory
+GROUP_CHUNKS = 12  # two minutes are transformed and recognised at once: what bounds the memory
 MIN_SAMPLES = 128  # the shortest signal that six octaves of downsampling leave something of
 CHORD_SECONDS = 2.08  # mean duration of a chord in POP909 (849 songs, 101,850 chords)
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
@@ -78,7 +78,7 @@ def frame_logits(features: np.ndarray, model: BTCModel) -> np.ndarray:
     """(frames, classes) float32 logits of `features` (frames, 144) as given by `cqt_features`.
 
     The frames are normalised with the model's mean and deviation and cut into blocks of 108, the last one filled
-    with zeros as in the published code; up to 32 blocks are one batch.
+    with zeros as in the published code; up to 12 blocks are one batch.
     """
     size = model.config.num_frames
     normalised = ((features - model.config.feature_mean) / model.config.feature_std).astype(np.float32)
@@ -166,7 +166,7 @@ DECODINGS = {"paper": BestFrames, "smooth": SmoothFrames}
 
 
 class ChordStream:
-    """The chords of one waveform that arrives in blocks; holds at most 320 s of it."""
+    """The chords of one waveform that arrives in blocks; holds at most two minutes of it."""
 
     def __init__(self, recognizer: "ChordRecognizer"):
         self._recognizer = recognizer
