@@ -30,8 +30,9 @@ or, on the command line, `m2e predict song.mp3`.
 ## What it is made of
 
 - Encoder: {nets} (frozen; FCN and CRNN: Won et al., SMC 2020, MIT; MusiCNN: Pons & Serra 2019, ISC), windows of 30 s.
-- Harmony: BTC chord recogniser (`chords/`), {chord_layers} layers, trained on POP909 (MIT) rendered with TimGM6mb, the
-  Csound GM bank and OPL-3; the key follows from the chords.
+- Harmony: BTC chord recogniser (`chords/`), {chord_layers} layers, trained on 398 songs of POP909 (MIT), one random
+  production of each, rendered with the sound fonts TimGM6mb, Csound GM bank and OPL-3 (`train_chords.py`,
+  `chords/training.jsonl`); the key follows from the chords.
 - Head: chord transformer, fusion and three branches (moods, valence-arousal, quadrant), trained here.
 
 ## Training
