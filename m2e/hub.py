@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
 
 EMBEDDED = "m2e-small"
+GPU_BATCH = 8  # windows at once where there is a GPU; a CPU gains nothing from more than one
 WEIGHTS = "model.safetensors"
 MODEL_FILES = ("config.json", "processor_config.json", WEIGHTS)
 SHARDS = ("model-*.safetensors", f"{WEIGHTS}.index.json")  # in place of one file of weights
@@ -86,8 +87,8 @@ def load(
     pipe.name = name
     if window is not None:
         pipe.processor.feature_extractor.window_seconds = float(window)
-    if batch_size is not None:
-        pipe.processor.windows_per_batch = batch_size
+    if batch_size is not None or chosen.type != "cpu":
+        pipe.processor.windows_per_batch = batch_size or GPU_BATCH
     pipe._preprocess_params["harmony"] = harmony
     return pipe
 

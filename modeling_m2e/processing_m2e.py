@@ -40,7 +40,7 @@ class M2EProcessor(ProcessorMixin):
     encoder_reference: where the encoder comes from; its weights travel in the folder "encoder" or stay on the hub.
     chord_vocabulary: token ids that the model was trained with, "m2e" or "paper".
     has_chords: whether a chord recogniser travels in the folder "chords".
-    windows_per_batch: how many windows the encoder sees at once.
+    windows_per_batch: how many windows the encoder sees at once; more than 1 costs memory and pays on a GPU only.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class M2EProcessor(ProcessorMixin):
         encoder_reference: dict | None = None,
         chord_vocabulary: str = "m2e",
         has_chords: bool = True,
-        windows_per_batch: int = 4,
+        windows_per_batch: int = 1,
         **kwargs,
     ):
         super().__init__(feature_extractor, **kwargs)

@@ -430,7 +430,8 @@ def test_a_full_disk_is_told(model, music):
 # --- the process ---
 
 SCRIPT = """
-import os, sys, time, types
+import os, signal, sys, time, types
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it, and so would this
 sys.path[:0] = [{root!r}]
 package = types.ModuleType("modeling_m2e")  # without its imports of torch and transformers: there are many processes
 package.__path__ = [{root!r} + "/modeling_m2e"]
