@@ -85,7 +85,6 @@ def main() -> None:
     recipe = yaml.safe_load(args.recipe.read_text())
     set_seed(recipe["seed"])
 
-    epochs_done = len(list((args.out / "checkpoints").glob("checkpoint_*")))
     last = max((int(p.name.split("_")[1]) for p in (args.out / "checkpoints").glob("checkpoint_*")), default=-1)
     project = ProjectConfiguration(str(args.out), automatic_checkpoint_naming=True, total_limit=2, iteration=last + 1)
     accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], project_config=project)
@@ -108,10 +107,9 @@ def main() -> None:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     model, optimizer = accelerator.prepare(model, optimizer)
     accelerator.register_for_checkpointing(schedule)
-    first = 0
-    if epochs_done:
+    first = last + 1
+    if first:
         accelerator.load_state()
-        first = last + 1
         accelerator.print(f"resumed after epoch {first}")
 
     for epoch in range(first, recipe["epochs"]):

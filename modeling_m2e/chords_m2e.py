@@ -262,10 +262,15 @@ class ChordRecognizer:
         cls, repo_or_dir: str | Path, decoding: str | None = None, subfolder: str = "", **hub_arguments
     ) -> "ChordRecognizer":
         """The recogniser in the folder `chords` (below `subfolder`) of a hub repository or local folder, in float32.
+        Raises ValueError where weights are missing.
 
         hub_arguments: cache_dir, force_download, local_files_only, revision, token; others are not looked at.
         """
         arguments = {key: hub_arguments[key] for key in HUB_ARGUMENTS if hub_arguments.get(key) is not None}
         folder = str(PurePosixPath(subfolder or "") / cls.subfolder)
-        model = BTCModel.from_pretrained(repo_or_dir, subfolder=folder, dtype=torch.float32, **arguments)
+        model, report = BTCModel.from_pretrained(
+            repo_or_dir, subfolder=folder, dtype=torch.float32, output_loading_info=True, **arguments
+        )
+        if missing := report["missing_keys"]:  # transformers only warns, and leaves such weights random
+            raise ValueError(f"{repo_or_dir} lacks {len(missing)} weights of the chord recogniser: get it again.")
         return cls(model, decoding)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file, save_file
 
 from m2e.convert_btc import convert_btc_checkpoint
 from modeling_m2e import chords_m2e
@@ -33,7 +34,7 @@ def model(fixtures):
 
 @pytest.fixture
 def short_groups(monkeypatch):
-    """Groups of two chunks: what 32 of them do, faster."""
+    """Groups of two chunks: what larger ones do, faster."""
     monkeypatch.setattr(chords_m2e, "GROUP_CHUNKS", 2)
 
 
@@ -305,3 +306,12 @@ def test_half_precision_files_are_computed_in_single(fixtures, tmp_path):
     again = ChordRecognizer.from_pretrained(tmp_path).to("cpu")
     assert again.model.dtype == torch.float32 and again.device.type == "cpu"
     assert again(noise(SECOND))
+
+
+def test_missing_weights_are_refused(model, tmp_path):
+    ChordRecognizer(model).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "chords/model.safetensors")
+    del weights["classifier.bias"]
+    save_file(weights, tmp_path / "chords/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="lacks 1 weights of the chord recogniser"):
+        ChordRecognizer.from_pretrained(tmp_path)
