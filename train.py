@@ -24,6 +24,7 @@ from m2e.metrics import emotion_scores, summary
 from m2e.model_card import write_card
 from modeling_m2e import M2EConfig, M2EForMusicEmotion, M2EProcessor, MusicEmotionPipeline, TaggerEncoder
 from modeling_m2e.chords_m2e import ChordRecognizer
+from modeling_m2e.output_m2e import sigmoid
 
 # --- Targets ----------------------------------------------------------------------------------------------------------
 
@@ -35,10 +36,6 @@ def shift_to_prevalence(logits: np.ndarray, prevalence: float) -> np.ndarray:
         middle = (low + high) / 2
         low, high = (middle, high) if sigmoid(logits + middle).mean() < prevalence else (low, middle)
     return sigmoid(logits + low)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * x))
 
 
 def mood_targets(clips: Clips, teacher_share: float) -> np.ndarray:
@@ -78,8 +75,9 @@ def fit(recipe: dict, inputs: dict, labels: dict, rows: np.ndarray, seed: int) -
     config = M2EConfig.default(embedding_size=width, **recipe["model"])
     model = M2EForMusicEmotion(config)
     embeddings = inputs["embeddings"][rows, 0]
+    deviation = embeddings.std(0)
     if config.use_encoder:
-        model.set_embedding_statistics(embeddings.mean(0), embeddings.std(0))
+        model.set_embedding_statistics(embeddings.mean(0), deviation)
     optimizer = torch.optim.AdamW(model.parameters(), training["learning_rate"], weight_decay=training["weight_decay"])
     accelerator = Accelerator()
     model, optimizer = accelerator.prepare(model, optimizer)
@@ -94,7 +92,7 @@ def fit(recipe: dict, inputs: dict, labels: dict, rows: np.ndarray, seed: int) -
             picked = {name: tensor[batch] for name, tensor in (inputs | labels).items()}
             if rng.random() < training["harmony_dropout"]:  # so that the model also answers without harmony
                 picked |= {name: torch.zeros_like(picked[name]) for name in ("chord_mask", "mode") if name in picked}
-            noise = torch.randn_like(picked["embeddings"]) * embeddings.std(0) * training["noise"]
+            noise = torch.randn_like(picked["embeddings"]) * deviation * training["noise"]
             picked["embeddings"] = picked["embeddings"] + noise
             loss = model(**{name: tensor.to(accelerator.device) for name, tensor in picked.items()}).loss
             accelerator.backward(loss)
@@ -205,8 +203,8 @@ def main() -> None:
     scale, offset, thresholds = calibrate(held_out[0], moods[known])
     model.config.mood_scale, model.config.mood_offset, model.config.mood_thresholds = scale, offset, thresholds
     pipe = MusicEmotionPipeline(model=model, processor=processor, device="cpu")
+    halve_weights(taggers)
     pipe.save_pretrained(args.out)
-    halve_weights(taggers).save_pretrained(args.out / "encoder")
     evaluation = {
         "model": recipe["name"],
         "seeds": recipe["seeds"],

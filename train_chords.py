@@ -17,10 +17,12 @@ import yaml
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration, set_seed
 
+from datasets_scripts.chord_features import MARGIN
+from modeling_m2e.chords_m2e import BINS
+from modeling_m2e.harmony_m2e import QUALITIES, ROOTS
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
 
-MARGIN, BINS = 12, 144  # cached features are half an octave wider on either side: 2 bins are a semitone
-CHORDS, QUALITIES = 168, 14
+CHORDS = len(ROOTS) * len(QUALITIES)  # the classes before X and N
 
 
 def load_chunks(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +42,7 @@ def crop(features: np.ndarray, labels: np.ndarray, shifts: np.ndarray) -> tuple[
     starts = MARGIN - 2 * shifts
     cropped = np.stack([chunk[:, start : start + BINS] for chunk, start in zip(features, starts, strict=True)])
     classes = labels.astype(np.int64)
-    moved = (classes + QUALITIES * shifts[:, None]) % CHORDS
+    moved = (classes + len(QUALITIES) * shifts[:, None]) % CHORDS
     # 255 marks frames without a trusted label
     classes = np.where(classes == 255, -100, np.where(classes < CHORDS, moved, classes))
     return torch.from_numpy(cropped.astype(np.float32)), torch.from_numpy(classes)
@@ -68,8 +70,8 @@ def frame_accuracy(model, features, labels, mean: float, std: float) -> dict[str
         )
         guess = model(((x - mean) / std).to(model.device)).logits.argmax(-1).cpu()
         known = y != -100
-        root_ok = (guess // QUALITIES == y // QUALITIES) & (guess < CHORDS) & (y < CHORDS)
-        third_ok = quality_third[guess % QUALITIES] == quality_third[y % QUALITIES]
+        root_ok = (guess // len(QUALITIES) == y // len(QUALITIES)) & (guess < CHORDS) & (y < CHORDS)
+        third_ok = quality_third[guess % len(QUALITIES)] == quality_third[y % len(QUALITIES)]
         right += ((guess == y) & known).sum().item()
         third += (((root_ok & third_ok) | ((guess == y) & (y >= CHORDS))) & known).sum().item()
         total += known.sum().item()

@@ -16,10 +16,10 @@ import mir_eval
 import numpy as np
 
 from datasets_scripts.pop909 import arrange, excerpt, read_songs, render
-from modeling_m2e.chords_m2e import ChordRecognizer
+from m2e.hub import embedded_model
+from modeling_m2e.chords_m2e import SAMPLING_RATE, ChordRecognizer
 from modeling_m2e.harmony_m2e import ChordSegment, estimate_key, parse_chord, transpose
 
-DEFAULT = Path(__file__).resolve().parent.parent / "m2e" / "models" / "m2e-small"
 RESULTS = Path(__file__).resolve().parent / "results" / "chords.json"
 METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pop909")
     parser.add_argument("--font", required=True, help="a sound font that was not used for training")
-    parser.add_argument("--chords", default=str(DEFAULT), help="folder with a chords/ folder")
+    parser.add_argument("--chords", default=embedded_model(), help="folder with a chords/ folder")
     parser.add_argument("--songs", type=int, default=20)
     parser.add_argument("--split", default="test", choices=["validation", "test"])
     parser.add_argument("--seconds", type=float, default=120)
@@ -66,7 +66,7 @@ def main() -> None:
             guess = recognizer(waveform)
             key = estimate_key(guess)
             if name == args.decodings[-1]:
-                seconds, audio = seconds + time.perf_counter() - began, audio + len(waveform) / 22050
+                seconds, audio = seconds + time.perf_counter() - began, audio + len(waveform) / SAMPLING_RATE
             rows[name].append(chord_scores(truth, guess))
             if len(song.keys) == 1:
                 tonic, _, mode = song.keys[0].partition(":")

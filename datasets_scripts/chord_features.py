@@ -8,42 +8,42 @@ One ``.npz`` per rendering, written under a temporary name and renamed: a run th
 import argparse
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import librosa
 import numpy as np
 
 from datasets_scripts.pop909 import RATE, Song, arrange, degrade, excerpt, read_songs, render
-from modeling_m2e.harmony_m2e import QUALITIES, parse_chord
+from modeling_m2e.chords_m2e import BINS, BINS_PER_OCTAVE, CHUNK_FRAMES, CHUNK_SAMPLES, CHUNK_SECONDS, FLOOR, HOP
+from modeling_m2e.harmony_m2e import VOCABULARY, parse_chord
 
-CHUNK = 10 * RATE  # samples: the recogniser reads 10-s pieces of 108 frames
-HOP = 2048
-FRAMES = 1 + CHUNK // HOP
-BINS, MARGIN = 144, 12  # 24 bins per octave: 12 more on either side are half an octave of transposition each way
-FMIN = librosa.note_to_hz("C1") * 2 ** (-MARGIN / 24)
-X, N = 168, 169  # class indices after 12 roots x 14 qualities
+MARGIN = 12  # bins more on either side than the network reads: half an octave of transposition each way
+FMIN = librosa.note_to_hz("C1") * 2 ** (-MARGIN / BINS_PER_OCTAVE)
+X, N = VOCABULARY.index("X"), VOCABULARY.index("N")
 
 
 def class_index(label: str, semitones: int = 0) -> int:
     """Index of a Harte label in the 170-class vocabulary after a transposition."""
     chord = parse_chord(label)
-    if chord.kind != "chord":
-        return N if chord.kind == "N" else X
-    return (chord.root + semitones) % 12 * len(QUALITIES) + QUALITIES.index(chord.quality)
+    if chord.kind == "chord":
+        chord = replace(chord, root=(chord.root + semitones) % 12)
+    return chord.index
 
 
 def chunk_features(waveform: np.ndarray) -> np.ndarray:
     """(chunks, 108, 168) log-magnitude CQT of consecutive 10-s pieces, half an octave wider than the network reads."""
-    pieces = waveform[: len(waveform) // CHUNK * CHUNK].reshape(-1, CHUNK)
-    cqt = librosa.cqt(pieces, sr=RATE, hop_length=HOP, n_bins=BINS + 2 * MARGIN, bins_per_octave=24, fmin=FMIN)
-    return np.log(np.abs(cqt) + 1e-6).transpose(0, 2, 1)
+    pieces = waveform[: len(waveform) // CHUNK_SAMPLES * CHUNK_SAMPLES].reshape(-1, CHUNK_SAMPLES)
+    bins = {"n_bins": BINS + 2 * MARGIN, "bins_per_octave": BINS_PER_OCTAVE, "fmin": FMIN}
+    cqt = librosa.cqt(pieces, sr=RATE, hop_length=HOP, **bins)
+    return np.log(np.abs(cqt) + FLOOR).transpose(0, 2, 1)
 
 
 def frame_labels(
     chords: list[tuple[float, float, str]], chunks: int, semitones: int, offset: float = 0.0
 ) -> np.ndarray:
     """(chunks, 108) class index at the middle of each frame; ``offset`` seconds were cut from the beginning."""
-    times = offset + (np.arange(chunks)[:, None] + (np.arange(FRAMES) + 0.5) / FRAMES) * 10
+    times = offset + (np.arange(chunks)[:, None] + (np.arange(CHUNK_FRAMES) + 0.5) / CHUNK_FRAMES) * CHUNK_SECONDS
     ends = np.array([end for _, end, _ in chords])
     classes = np.array([class_index(label, semitones) for _, _, label in chords] + [N])
     labels = classes[np.searchsorted(ends, times, side="right")]

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
-
-QUADRANTS = ("Q1", "Q2", "Q3", "Q4")
+from modeling_m2e.output_m2e import QUADRANTS
 
 # AllMusic mood -> MTG-Jamendo mood/theme tags that mean the same; words without a counterpart are left out.
 ALLMUSIC_TO_JAMENDO = {

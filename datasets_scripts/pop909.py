@@ -18,7 +18,9 @@ import pretty_midi
 import soundfile as sf
 from scipy.signal import lfilter
 
-RATE = 22050  # Hz, what the chord recogniser reads
+from modeling_m2e.chords_m2e import SAMPLING_RATE
+
+RATE = SAMPLING_RATE  # what the chord recogniser reads
 # General MIDI programs that carry a tune, a counter-melody and an accompaniment.
 MELODY = [0, 4, 6, 11, 22, 24, 26, 40, 42, 48, 52, 53, 54, 56, 60, 64, 65, 66, 68, 71, 73, 75, 78, 80, 81, 82, 85]
 BRIDGE = [0, 4, 8, 11, 12, 24, 25, 27, 40, 44, 46, 48, 50, 52, 61, 73, 80, 81, 88, 89]

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, r2_score, roc_auc_score
 
+from modeling_m2e.output_m2e import QUADRANTS, quadrant
+
 MIN_POSITIVES = 5  # a tag with fewer positive tracks in the evaluated set has no usable curve
 
 
@@ -24,8 +26,7 @@ def emotion_scores(
     if "quadrant_logits" in predictions:
         guessed = predictions["quadrant_logits"].argmax(1)
     else:
-        pleasant, energetic = (predictions["va"] >= neutral).T
-        guessed = np.where(energetic, np.where(pleasant, 0, 1), np.where(pleasant, 3, 2))
+        guessed = np.array([QUADRANTS.index(quadrant(*point, *neutral)) for point in predictions["va"]])
     usable = [tag for tag in range(moods.shape[1]) if MIN_POSITIVES <= np.nansum(moods[:, tag]) < len(moods)]
     scores, truth = predictions["mood_logits"], moods
     return {

@@ -107,7 +107,12 @@ def calibrate(logits, scale: Sequence[float] | None = None, offset: Sequence[flo
         x = x * np.asarray(scale, dtype=np.float64)
     if offset is not None:
         x = x + np.asarray(offset, dtype=np.float64)
-    return 0.5 * (1 + np.tanh(0.5 * x))  # the sigmoid, without overflow
+    return sigmoid(x)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
 
 
 def compose(

@@ -5,7 +5,8 @@ import pytest
 
 pytest.importorskip("pretty_midi")
 
-from datasets_scripts.chord_features import FRAMES, MARGIN, N, X, chunk_features, class_index, frame_labels  # noqa: E402
+from datasets_scripts.chord_features import MARGIN, N, X, chunk_features, class_index, frame_labels  # noqa: E402
+from modeling_m2e.chords_m2e import CHUNK_FRAMES as FRAMES  # noqa: E402
 from modeling_m2e.chords_m2e import cqt_features  # noqa: E402
 from modeling_m2e.harmony_m2e import VOCABULARY  # noqa: E402
 from train_chords import crop  # noqa: E402

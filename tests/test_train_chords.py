@@ -9,6 +9,7 @@ import yaml
 from safetensors.torch import load_file
 
 pytest.importorskip("accelerate")
+pytest.importorskip("pretty_midi")
 
 import train_chords  # noqa: E402
 from modeling_m2e.chords_m2e import ChordRecognizer  # noqa: E402
