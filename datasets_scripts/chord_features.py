@@ -19,8 +19,9 @@ from modeling_m2e.chords_m2e import BINS, BINS_PER_OCTAVE, CHUNK_FRAMES, CHUNK_S
 from modeling_m2e.harmony_m2e import VOCABULARY, parse_chord
 
 MARGIN = 12  # bins more on either side than the network reads: half an octave of transposition each way
+ON_TOP = 2 * MARGIN  # computed above: a whole octave, as librosa filters octave by octave from the highest bin down
 FMIN = librosa.note_to_hz("C1") * 2 ** (-MARGIN / BINS_PER_OCTAVE)
-X, N = VOCABULARY.index("X"), VOCABULARY.index("N")
+N = VOCABULARY.index("N")
 
 
 def class_index(label: str, semitones: int = 0) -> int:
@@ -34,20 +35,25 @@ def class_index(label: str, semitones: int = 0) -> int:
 def chunk_features(waveform: np.ndarray) -> np.ndarray:
     """(chunks, 108, 168) log-magnitude CQT of consecutive 10-s pieces, half an octave wider than the network reads."""
     pieces = waveform[: len(waveform) // CHUNK_SAMPLES * CHUNK_SAMPLES].reshape(-1, CHUNK_SAMPLES)
-    bins = {"n_bins": BINS + 2 * MARGIN, "bins_per_octave": BINS_PER_OCTAVE, "fmin": FMIN}
-    cqt = librosa.cqt(pieces, sr=RATE, hop_length=HOP, **bins)
+    bins = {"n_bins": MARGIN + BINS + ON_TOP, "bins_per_octave": BINS_PER_OCTAVE, "fmin": FMIN}
+    cqt = librosa.cqt(pieces, sr=RATE, hop_length=HOP, **bins)[:, : BINS + 2 * MARGIN]
     return np.log(np.abs(cqt) + FLOOR).transpose(0, 2, 1)
+
+
+def segment_index(spans: list[tuple[float, float]], chunks: int, offset: float = 0.0) -> np.ndarray:
+    """(chunks, 108) which of the consecutive spans (start, end in seconds) holds the middle of each frame, -1 where
+    none does; ``offset`` seconds were cut from the beginning."""
+    times = offset + (np.arange(chunks)[:, None] + (np.arange(CHUNK_FRAMES) + 0.5) / CHUNK_FRAMES) * CHUNK_SECONDS
+    index = np.searchsorted([end for _, end in spans], times, side="right")
+    return np.where((times < spans[0][0]) | (index == len(spans)), -1, index)
 
 
 def frame_labels(
     chords: list[tuple[float, float, str]], chunks: int, semitones: int, offset: float = 0.0
 ) -> np.ndarray:
-    """(chunks, 108) class index at the middle of each frame; ``offset`` seconds were cut from the beginning."""
-    times = offset + (np.arange(chunks)[:, None] + (np.arange(CHUNK_FRAMES) + 0.5) / CHUNK_FRAMES) * CHUNK_SECONDS
-    ends = np.array([end for _, end, _ in chords])
-    classes = np.array([class_index(label, semitones) for _, _, label in chords] + [N])
-    labels = classes[np.searchsorted(ends, times, side="right")]
-    return np.where(times < chords[0][0], N, labels).astype(np.uint8)
+    """(chunks, 108) class index of each frame, N before the first chord and after the last one."""
+    classes = np.array([class_index(label, semitones) for _, _, label in chords] + [N], dtype=np.uint8)
+    return classes[segment_index([(start, end) for start, end, _ in chords], chunks, offset)]
 
 
 def make_rendering(song: Song, target: Path, fonts: list[str], take: int, seconds: float) -> Path:
@@ -58,21 +64,26 @@ def make_rendering(song: Song, target: Path, fonts: list[str], take: int, second
     offset = float(rng.uniform(0, 10))  # so that chunk borders fall anywhere
     features = chunk_features(waveform[int(offset * RATE) :])
     labels = frame_labels(arrangement.chords, len(features), arrangement.semitones, offset)
+    write_chunks(target, features=features.astype(np.float16), labels=labels)
+    return target
+
+
+def write_chunks(target: Path, **arrays: np.ndarray) -> None:
+    """One ``.npz``, complete or absent."""
     partial = target.with_suffix(".partial")
     with open(partial, "wb") as file:
-        np.savez(file, features=features.astype(np.float16), labels=labels)
+        np.savez(file, **arrays)
     os.replace(partial, target)
-    return target
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pop909", help="unpacked POP909 folder")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--fonts", nargs="+", required=True, help="sound fonts (.sf2, .sf3) to draw from")
+    parser.add_argument("--fonts", nargs="+", required=True, help="what to draw from: .sf2, .sf3, .cfg, additive")
     parser.add_argument("--split", choices=["train", "validation", "test"], required=True)
     parser.add_argument("--take", type=int, default=0, help="another take is another production of every song")
-    parser.add_argument("--seconds", type=float, default=120, help="length of the random excerpt of each song")
+    parser.add_argument("--seconds", type=float, default=600, help="at most, a random excerpt of each song")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

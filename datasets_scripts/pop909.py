@@ -4,7 +4,8 @@ Licence: MIT (Wang et al., ISMIR 2020). Folder layout: ``NNN/NNN.mid`` with the 
 ``NNN/chord_midi.txt`` (start, end, Harte label on the MIDI clock), ``NNN/key_audio.txt`` (start, end, key).
 
 A rendering is one random production of a song: instruments, transposition, tempo, mix, drums, bass, room, coding and
-noise are drawn from a seeded generator, so that the same seed gives the same audio. Needs the program ``fluidsynth``.
+noise are drawn from a seeded generator, so that the same seed gives the same audio. Instruments sound by a sound font
+(program ``fluidsynth``), by GUS patches (program ``timidity``) or by additive synthesis.
 """
 
 import io
@@ -18,6 +19,7 @@ import pretty_midi
 import soundfile as sf
 from scipy.signal import lfilter
 
+from datasets_scripts.additive import synthesize
 from modeling_m2e.chords_m2e import SAMPLING_RATE
 
 RATE = SAMPLING_RATE  # what the chord recogniser reads
@@ -25,9 +27,7 @@ RATE = SAMPLING_RATE  # what the chord recogniser reads
 MELODY = [0, 4, 6, 11, 22, 24, 26, 40, 42, 48, 52, 53, 54, 56, 60, 64, 65, 66, 68, 71, 73, 75, 78, 80, 81, 82, 85]
 BRIDGE = [0, 4, 8, 11, 12, 24, 25, 27, 40, 44, 46, 48, 50, 52, 61, 73, 80, 81, 88, 89]
 ACCOMPANIMENT = [
-    0,
-    0,
-    0,
+    *[0] * 3,
     1,
     2,
     4,
@@ -38,19 +38,9 @@ ACCOMPANIMENT = [
     18,
     19,
     21,
-    24,
-    24,
-    25,
-    25,
-    26,
-    27,
-    28,
-    29,
-    30,
-    46,
-    48,
-    49,
-    50,
+    *[24, 25] * 2,
+    *range(26, 31),
+    *range(46, 51),
     62,
     88,
     89,
@@ -58,6 +48,8 @@ ACCOMPANIMENT = [
 ]
 BASS = [32, 33, 34, 35, 36, 38, 39]
 KICK, SNARE, HAT, OPEN_HAT, RIDE, TAMBOURINE = 36, 38, 42, 46, 51, 54
+AS_COMPOSED = 0.35  # share of productions that keep the instruments, and all parts at their level
+ADDITIVE = "additive"  # in place of a sound font
 # One bar of sixteenths: instrument -> steps.
 GROOVES = [
     {KICK: [0, 8], SNARE: [4, 12], HAT: range(0, 16, 2)},
@@ -113,24 +105,25 @@ def arrange(song: Song, rng: np.random.Generator) -> Arrangement:
     midi = pretty_midi.PrettyMIDI(str(song.midi_path))
     semitones, stretch = int(rng.integers(-5, 7)), float(rng.uniform(0.85, 1.18))
     beats = midi.get_beats()
+    as_composed = rng.random() < AS_COMPOSED
     palettes = {"MELODY": MELODY, "BRIDGE": BRIDGE, "PIANO": ACCOMPANIMENT}
     bass = []
     for track in midi.instruments:
-        track.program = int(rng.choice(palettes.get(track.name, ACCOMPANIMENT)))
-        loudness = {"MELODY": rng.uniform(0.0, 1.1), "BRIDGE": rng.uniform(0.0, 1.0)}.get(
-            track.name, rng.uniform(0.7, 1.1)
-        )
-        for note in track.notes:
-            note.velocity = int(np.clip(note.velocity * loudness * rng.uniform(0.85, 1.15), 1, 127))
+        if not as_composed:
+            track.program = int(rng.choice(palettes.get(track.name, ACCOMPANIMENT)))
+            quietest = {"MELODY": 0.0, "BRIDGE": 0.0}.get(track.name, 0.7)
+            loudness = rng.uniform(quietest, 1.1)
+            for note in track.notes:
+                note.velocity = int(np.clip(note.velocity * loudness * rng.uniform(0.85, 1.15), 1, 127))
         if track.name == "PIANO":
             bass = bass_line(track.notes, rng)
-    if bass and rng.random() < 0.5:
+    if bass and not as_composed and rng.random() < 0.5:
         midi.instruments.append(pretty_midi.Instrument(int(rng.choice(BASS)), name="BASS"))
         midi.instruments[-1].notes = bass
     for track in midi.instruments:
         for note in track.notes:
             note.pitch = int(np.clip(note.pitch + semitones, 0, 127))
-    if rng.random() < 0.6 and len(beats) > 8:
+    if not as_composed and rng.random() < 0.6 and len(beats) > 8:
         midi.instruments.append(drum_track(beats, rng))
     for track in midi.instruments:
         for note in track.notes:
@@ -182,18 +175,37 @@ def drum_track(beats: np.ndarray, rng: np.random.Generator) -> pretty_midi.Instr
     return drums
 
 
-def render(midi: pretty_midi.PrettyMIDI, sound_font: str | Path, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Mono float32 waveform at 22,050 Hz by fluidsynth; with ``rng`` a random room. Raises RuntimeError on failure."""
-    if not Path(sound_font).is_file():  # fluidsynth itself would go on and write silence
-        raise RuntimeError(f"There is no sound font {sound_font}: install one, such as fluid-soundfont-gm.")
-    room = "1" if rng is not None and rng.random() < 0.5 else "0"
+def render(midi: pretty_midi.PrettyMIDI, sound: str | Path, rng: np.random.Generator | None = None) -> np.ndarray:
+    """Mono float32 waveform at 22,050 Hz; with ``rng`` a random room. Raises RuntimeError on failure.
+
+    sound: a sound font (.sf2, .sf3), a timidity configuration (.cfg), or "additive", which needs ``rng``.
+    """
+    if sound == ADDITIVE:
+        return synthesize(midi, RATE, rng)
+    if not Path(sound).is_file():  # fluidsynth itself would go on and write silence
+        raise RuntimeError(f"There is no sound font {sound}: install one, such as fluid-soundfont-gm.")
+    room = rng is not None and rng.random() < 0.5
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "song.mid"), Path(folder, "song.wav")
         midi.write(str(source))
-        command = ["fluidsynth", "-ni", "-q", "-R", room, "-C", "0", "-g", "0.3", "-r", str(RATE), "-F", str(target)]
-        done = subprocess.run([*command, str(sound_font), str(source)], capture_output=True, text=True)
+        if Path(sound).suffix == ".cfg":
+            command = [
+                "timidity",
+                "-c",
+                str(sound),
+                "-Ow",
+                "-s",
+                str(RATE),
+                "-EFreverb=" + ("f" if room else "d"),
+                "--preserve-silence",
+            ]
+            command += ["-o", str(target), str(source)]
+        else:
+            command = ["fluidsynth", "-ni", "-q", "-R", "1" if room else "0", "-C", "0", "-g", "0.3", "-r", str(RATE)]
+            command += ["-F", str(target), str(sound), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode or not target.exists():
-            raise RuntimeError(f"fluidsynth failed on {sound_font}: {done.stderr.strip()}")
+            raise RuntimeError(f"{command[0]} failed on {sound}: {done.stderr.strip()}")
         waveform, _ = sf.read(target, dtype="float32", always_2d=True)
     return waveform.mean(axis=1)
 

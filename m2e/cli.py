@@ -7,10 +7,9 @@ come with the model, once the arguments have been checked.
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -26,6 +25,7 @@ from m2e.files import (
     partial_name,
     refuse_to_lose,
 )
+from m2e.terminal import fail, progress, tell
 
 if TYPE_CHECKING:
     from modeling_m2e.output_m2e import MusicEmotion
@@ -180,24 +180,6 @@ def write(
     return failures
 
 
-@contextmanager
-def progress(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
-    """A bar on stderr while the block runs; call what it gives with the number of tracks done and the next's name."""
-    if not visible:
-        yield lambda done, name: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from m2e.report import printable
-
-    columns = MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False)
-    # stdout is not rich's to redirect: results would go to stderr
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as tracks:
-        task = tracks.add_task("", total=total)
-        yield lambda done, name: tracks.update(task, completed=done, description=printable(os.path.basename(name)))
-
-
 def load_model(model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool):
     from m2e.hub import load
 
@@ -207,14 +189,3 @@ def load_model(model: str | None, device: str, window: float | None, batch_size:
 def kept(output: str | None) -> str:
     partial = partial_name(output) if output else ""
     return f" What was done is in {partial}." if os.path.exists(partial) else ""
-
-
-def tell(sentence: str) -> None:
-    from m2e.report import printable
-
-    print("m2e:", printable(sentence), file=sys.stderr)
-
-
-def fail(sentence: str, status: int = 2) -> NoReturn:
-    tell(sentence)
-    raise typer.Exit(status)

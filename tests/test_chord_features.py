@@ -5,11 +5,13 @@ import pytest
 
 pytest.importorskip("pretty_midi")
 
-from datasets_scripts.chord_features import MARGIN, N, X, chunk_features, class_index, frame_labels  # noqa: E402
+from datasets_scripts.chord_features import MARGIN, N, chunk_features, class_index, frame_labels  # noqa: E402
 from modeling_m2e.chords_m2e import CHUNK_FRAMES as FRAMES  # noqa: E402
 from modeling_m2e.chords_m2e import cqt_features  # noqa: E402
 from modeling_m2e.harmony_m2e import VOCABULARY  # noqa: E402
 from train_chords import crop  # noqa: E402
+
+X = VOCABULARY.index("X")
 
 
 def test_class_indices_are_those_of_the_vocabulary():
@@ -29,16 +31,12 @@ def test_labels_stand_at_the_middle_of_frames():
     assert {VOCABULARY[i] for i in shifted.ravel()} == {"D"}
 
 
-def test_unshifted_features_are_nearly_those_of_inference():
+def test_unshifted_features_are_those_of_inference():
     rng = np.random.default_rng(0)
     time = np.arange(220500) / 22050
     wave = sum(np.sin(2 * np.pi * f * time) for f in (130.8, 164.8, 196.0, 523.3)) * 0.1
     wave = (wave + 1e-3 * rng.standard_normal(len(time))).astype(np.float32)
-    wide, real = chunk_features(wave)[0], cqt_features(wave)
-    loud = np.exp(real) > 0.01
-    difference = np.abs(wide[:, MARGIN : MARGIN + 144] - real)[loud]
-    # Half an octave on top moves the filters to other stages of decimation: 0.02 on music, more in weak noise.
-    assert np.median(difference) < 0.01 and difference.mean() < 0.1
+    np.testing.assert_allclose(chunk_features(wave)[0, :, MARGIN : MARGIN + 144], cqt_features(wave), atol=1e-3)
 
 
 def test_a_crop_transposes_features_and_labels():
