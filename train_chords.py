@@ -1,8 +1,9 @@
 """Trains the chord recogniser (BTC) on cached CQT chunks.
 
-    python train_chords.py configuration/chords.yaml --features FOLDER --out runs/chords
+    python train_chords.py configuration/chords.yaml --features RENDERED LABELLED --out runs/chords
 
-Read top to bottom: data, model, loop, validation. Stop it at any time; the same command goes on from the last epoch.
+The folders are those of datasets_scripts.chord_features and, optionally, datasets_scripts.pseudo_chords. Read top to
+bottom: data, augmentation, validation, loop. Stop it at any time; the same command goes on from the last epoch.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration, set_seed
+from torch.nn.functional import cross_entropy
 
 from datasets_scripts.chord_features import MARGIN
 from modeling_m2e.chords_m2e import BINS
@@ -25,16 +27,28 @@ from modeling_m2e.modeling_btc import BTCConfig, BTCModel
 CHORDS = len(ROOTS) * len(QUALITIES)  # the classes before X and N
 
 
-def load_chunks(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 108, 168) float16 features and (n, 108) uint8 classes of all files of a split."""
+def load_chunks(folder: Path, split: str, least_confidence: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 108, 168) float16 features and (n, 108) uint8 classes of all files of a split; 255 where a label that was
+    heard, not annotated, is less certain than ``least_confidence``."""
     features, labels = [], []
     for path in sorted(folder.glob(f"{split}-*.npz")):
         with np.load(path) as data:
             features.append(data["features"])
             labels.append(data["labels"])
+            if "confidence" in data:
+                labels[-1] = np.where(data["confidence"] < least_confidence, 255, labels[-1]).astype(np.uint8)
     if not features:
         raise FileNotFoundError(f"{folder} holds no {split}-*.npz: run datasets_scripts.chord_features first.")
     return np.concatenate(features), np.concatenate(labels)
+
+
+def quality_weights(labels: np.ndarray, exponent: float) -> torch.Tensor:
+    """(170,) loss weights: (share of the most frequent quality / share of a class's quality) ** exponent, at most 5,
+    so that rare qualities are learnt too. The same for all roots, as every song is heard in every key."""
+    counts = np.bincount(labels.ravel(), minlength=256)[: CHORDS + 2].astype(float)
+    qualities = np.append(np.tile(counts[:CHORDS].reshape(-1, len(QUALITIES)).sum(0), len(ROOTS)), counts[CHORDS:])
+    weights = (qualities.max() / np.maximum(qualities, 1)) ** exponent
+    return torch.from_numpy(np.minimum(weights, 5.0)).float()
 
 
 def crop(features: np.ndarray, labels: np.ndarray, shifts: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,6 +70,22 @@ def batches(features, labels, batch_size: int, rng: np.random.Generator, rank: i
     for step in range(rank, len(order) // batch_size, ranks):
         pick = np.sort(order[step * batch_size : (step + 1) * batch_size])
         yield crop(features[pick], labels[pick], shifts[pick])
+
+
+def augment(x: torch.Tensor, recipe: dict) -> torch.Tensor:
+    """Log-magnitudes (batch, frames, bins) as other mixes would have them: another level, equaliser and noise floor.
+
+    The equaliser is a sum of slow cosines over the bins; half of the chunks get a noise floor, uneven in time.
+    """
+    batch, frames, bins = x.shape
+    orders = torch.arange(1, 6)
+    phases = torch.rand(batch, len(orders), 1) * 2 * math.pi
+    waves = torch.cos(math.pi * orders[:, None] * torch.arange(bins) / bins + phases)
+    depths = torch.randn(batch, len(orders), 1) * recipe["equalizer"] / orders[:, None]
+    x = x + torch.randn(batch, 1, 1) * recipe["gain"] + (waves * depths).sum(1, keepdim=True)
+    low, high = recipe["noise_floor"]
+    floor = low + (high - low) * torch.rand(batch, 1, 1) + 0.5 * torch.randn(batch, frames, 1)
+    return torch.logaddexp(x, torch.where(torch.rand(batch, 1, 1) < 0.5, floor, -math.inf))
 
 
 @torch.inference_mode()
@@ -81,7 +111,7 @@ def frame_accuracy(model, features, labels, mean: float, std: float) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--features", type=Path, nargs="+", required=True, help="the first one scales the input")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     recipe = yaml.safe_load(args.recipe.read_text())
@@ -91,10 +121,13 @@ def main() -> None:
     project = ProjectConfiguration(str(args.out), automatic_checkpoint_naming=True, total_limit=2, iteration=last + 1)
     accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], project_config=project)
 
-    features, labels = load_chunks(args.features, "train")
-    held_features, held_labels = load_chunks(args.features, "validation")
-    sample = features[:: max(1, len(features) // 500), :, MARGIN : MARGIN + BINS].astype(np.float32)
+    held = {folder.name: load_chunks(folder, "validation") for folder in args.features}
+    parts = [load_chunks(folder, "train", recipe["least_confidence"]) for folder in args.features]
+    sample = parts[0][0][:: max(1, len(parts[0][0]) // 500), :, MARGIN : MARGIN + BINS].astype(np.float32)
     mean, std = float(sample.mean()), float(sample.std())
+    parts = [part for part, repeats in zip(parts, recipe["repeats"], strict=False) for _ in range(repeats)]
+    features, labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    weights = quality_weights(labels, recipe["balance"])
 
     config = BTCConfig(**recipe["model"], feature_mean=mean, feature_std=std)
     model = BTCModel(config)
@@ -122,8 +155,11 @@ def main() -> None:
             features, labels, recipe["batch_size"], rng, accelerator.process_index, accelerator.num_processes
         )
         for step, (x, y) in enumerate(epoch_batches):
-            x = (x - mean) / std + torch.randn(len(x), 1, 1) * recipe["gain_jitter"]
-            loss = model(x.to(accelerator.device), labels=y.to(accelerator.device)).loss
+            x = ((augment(x, recipe) - mean) / std).to(accelerator.device)
+            logits = model(x).logits.float().flatten(0, 1)
+            y = y.flatten().to(accelerator.device)
+            total = cross_entropy(logits, y, weights.to(accelerator.device), ignore_index=-100, reduction="sum")
+            loss = total / (y != -100).sum().clamp(min=1)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), recipe["clip_norm"])
             optimizer.step()
@@ -136,7 +172,7 @@ def main() -> None:
         if accelerator.is_main_process:
             plain = accelerator.unwrap_model(model)
             row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), "seconds": time.perf_counter() - began}
-            row |= frame_accuracy(plain, held_features, held_labels, mean, std)
+            row |= {name: frame_accuracy(plain, *chunks, mean, std) for name, chunks in held.items()}
             print(json.dumps(row), flush=True)
             with open(args.out / "log.jsonl", "a") as log:
                 log.write(json.dumps(row) + "\n")

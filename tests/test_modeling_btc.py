@@ -158,3 +158,11 @@ def test_tuple_output():
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="hidden_size 30"):
         BTCConfig(hidden_size=30)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_attention_is_the_same_in_training(reverse):
+    torch.manual_seed(0)
+    attention = BTCAttention(BTCConfig(attention_dropout=0.0), reverse)
+    x = torch.randn(2, 20, 128)
+    torch.testing.assert_close(attention.train()(x), attention.eval()(x), atol=1e-5, rtol=1e-4)
