@@ -92,6 +92,7 @@ def convert_btc_state_dict(
         feature_std=std,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
+        converted_from="BTC-ISMIR19",  # whose card and licence go with it, see m2e.card_facts
     )
     model = BTCModel(config)
     try:

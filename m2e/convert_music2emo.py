@@ -126,6 +126,7 @@ def _config(path: Path, state: dict[str, torch.Tensor], positive_weight: torch.T
             fusion_size=fusion_size,
             branch_size=branch_size,
             mood_frequencies=frequencies,
+            converted_from="Music2Emo",  # whose card and licence go with it, see m2e.card_facts
         )
     except ValueError as error:
         raise CheckpointError(f"{path}: sizes that no Music2Emo network has ({error}).") from error

@@ -28,7 +28,7 @@ DEFAULT_VARIANT = "J_all"
 ENCODER = "m-a-p/MERT-v1-95M"  # CC BY-NC 4.0; at the commit that `MertEncoder` pins, layers 6 and 7, windows of 30 s
 CHECKPOINT = "saved_models/{}.ckpt"
 CHORDS = "inference/data/btc_model_large_voca.pt"
-FORMAT = 1  # of the folders in the cache: raise it when `convert` writes something else
+FORMAT = 2  # of the folders in the cache: raise it when `convert` writes something else
 
 
 def files(variant: str) -> tuple[str, str]:

@@ -56,6 +56,7 @@ class JsonList:
 
 class Csv:
     """Flat columns; one `mood_<label>` per mood, alphabetical. A failed track has empty cells, its path and its error.
+    `key_segments`, where they were asked for, are "start end key" between semicolons.
 
     The mood columns follow from the first track that did not fail: failures before it wait for it.
     """
@@ -76,7 +77,8 @@ class Csv:
         return self._start([]) if self._columns is None else ""
 
     def _start(self, mood_columns: list[str]) -> str:
-        self._columns = self._BEFORE + mood_columns + self._AFTER
+        asked = ["key_segments"] if any("key_segments" in record for record in self._waiting) else []
+        self._columns = self._BEFORE + mood_columns + asked + self._AFTER
         return self._line(self._columns) + "".join(map(self._row, self._waiting))
 
     def _row(self, record: MusicEmotion) -> str:
@@ -85,6 +87,8 @@ class Csv:
         cells |= {f"key_{name}": value for name, value in (cells["key"] or {}).items()}
         cells["selected_moods"] = ";".join(cells["selected_moods"] or [])
         cells["chords"] = " ".join(chord["label"] for chord in cells["chords"] or [])
+        keys = cells.get("key_segments") or []
+        cells["key_segments"] = ";".join(f"{part['start']} {part['end']} {part['key']}" for part in keys)
         return self._line([cells.get(column) for column in self._columns])
 
     @staticmethod
@@ -140,6 +144,9 @@ def _card(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_
         yield [*_label("key"), (f"{record.key.tonic} {record.key.mode}", "bold"), (sure, "dim")]
     elif record.chords is not None:
         yield [*_label("key"), ("undecided", "dim")]
+    if len(record.key_segments or []) > 1:
+        line = "  ".join(f"{clock(part.start)} {part.key}" for part in record.key_segments)
+        yield [*_label(""), (_fit(line, width - _LABEL_WIDTH - 2).rstrip(), "")]
 
     moods = record.moods[:top_k]
     chosen = set(record.selected_moods)

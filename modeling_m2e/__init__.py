@@ -9,7 +9,8 @@ from .audio_m2e import AudioError
 from .configuration_m2e import M2EConfig
 from .encoder_m2e import MertEncoder, TaggerEncoder
 from .feature_extraction_m2e import M2EFeatureExtractor
-from .harmony_m2e import ChordSegment, Key
+from .harmony_m2e import ChordSegment
+from .key_m2e import Key
 from .modeling_btc import BTCConfig, BTCModel
 from .modeling_m2e import M2EForMusicEmotion, M2EModel
 from .output_m2e import MusicEmotion
@@ -45,6 +46,8 @@ AutoConfig.register("m2e", M2EConfig)
 AutoModel.register(M2EConfig, M2EForMusicEmotion)
 AutoFeatureExtractor.register(M2EConfig, M2EFeatureExtractor)
 AutoProcessor.register(M2EConfig, M2EProcessor)
+AutoConfig.register("m2e-btc", BTCConfig)
+AutoModel.register(BTCConfig, BTCModel)
 PIPELINE_REGISTRY.register_pipeline(TASK, pipeline_class=MusicEmotionPipeline, pt_model=AutoModel, type="audio")
 # pipeline("music-emotion") alone takes the model that ships with the package; in a copy, because what was registered
 # is written into every config.json.

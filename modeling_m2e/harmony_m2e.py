@@ -1,4 +1,4 @@
-"""Harmony as symbols: chord labels, the key of a piece, and the chord tokens that the network reads.
+"""Harmony as symbols: chord labels, chord files, and the chord tokens that the network reads.
 
 Pure functions on short lists of timed chords; nothing here knows audio, files or tensors. A chord label follows Harte
 et al. (ISMIR 2005): `C:maj`, `Bb:min7/b3`, `F#:sus4(b7)`, `N` for "no chord", `X` for "no match"; a bare root means
@@ -45,42 +45,6 @@ _SHORTHANDS |= {f"{kind}{n}": _SHORTHANDS[f"{kind}7"] for kind in ("", "maj", "m
 # The 170 classes of the recogniser in the order of its output; a bare root is its major triad.
 VOCABULARY = (*(root if q == "maj" else f"{root}:{q}" for root in ROOTS for q in QUALITIES), "X", "N")
 
-# Key profiles (major, minor), tonic first: the weights of these methods in music21.analysis.discrete of music21 10
-# (Cuthbert & Ariza, ISMIR 2010). Its default, and so the paper's, is Aarden-Essen.
-_AARDEN_ESSEN = (
-    (17.7661, 0.145624, 14.9265, 0.160186, 19.8049, 11.3587, 0.291248, 22.062, 0.145624, 8.15494, 0.232998, 4.95122),
-    (18.2648, 0.737619, 14.0499, 16.8599, 0.702494, 14.4362, 0.702494, 18.6161, 4.56621, 1.93186, 7.37619, 1.75623),
-)
-_KRUMHANSL = (
-    (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-    (6.33, 2.68, 3.52, 5.38, 2.6, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
-)
-_TEMPERLEY = (
-    (0.748, 0.06, 0.488, 0.082, 0.67, 0.46, 0.096, 0.715, 0.104, 0.366, 0.057, 0.4),
-    (0.712, 0.084, 0.474, 0.618, 0.049, 0.46, 0.105, 0.747, 0.404, 0.067, 0.133, 0.33),
-)
-_BELLMAN_BUDGE = (
-    (16.8, 0.86, 12.95, 1.41, 13.49, 11.93, 1.25, 20.28, 1.8, 8.04, 0.62, 10.57),
-    (18.16, 0.69, 12.99, 13.34, 1.07, 11.15, 1.38, 21.07, 7.49, 1.53, 0.92, 10.21),
-)
-_SIMPLE = (
-    (2, 0, 1, 0, 1, 1, 0, 2, 0, 1, 0, 1),
-    (2, 0, 1, 1, 0, 1, 0, 2, 1, 0, 0.5, 0.5),
-)
-KEY_PROFILES = {
-    "aarden-essen": _AARDEN_ESSEN,
-    "krumhansl": _KRUMHANSL,
-    "temperley": _TEMPERLEY,
-    "bellman-budge": _BELLMAN_BUDGE,
-    "simple": _SIMPLE,
-}
-# Softmax temperatures that turn correlations into the probability of the key: least log-loss over the 708 POP909 songs
-# with one annotated key, from their annotated chords (accuracy .89, .78, .80, .79, .85 in this order).
-_TEMPERATURES = dict(zip(KEY_PROFILES, (0.037, 0.056, 0.071, 0.078, 0.059), strict=True))
-MODES = ("major", "minor")
-_NORMAL_TONIC = {"major": 0, "minor": 9}  # C major, A minor (paper)
-_TIE = 1e-9  # correlations closer than this differ by rounding only
-
 # Token ids "m2e": padding, N and X are three things; roots and qualities follow.
 PAD_TOKEN, NO_CHORD_TOKEN, NO_MATCH_TOKEN, _FIRST_TOKEN = 0, 1, 2, 3
 N_ROOT_TOKENS = _FIRST_TOKEN + len(ROOTS)
@@ -115,22 +79,6 @@ class ChordSegment:
     def duration(self) -> float:
         """Seconds."""
         return self.end - self.start
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key: `tonic`, `mode` "major" or "minor", `confidence` from 0 to 1 (see `estimate_key`)."""
-
-    tonic: str
-    mode: str
-    confidence: float = 1.0
-
-    def __post_init__(self):
-        if self.mode not in MODES:
-            raise ValueError(f"Unknown mode {self.mode!r}: a key is 'major' or 'minor'.")
-
-    def __str__(self) -> str:
-        return f"{self.tonic} {self.mode}"
 
 
 @dataclass(frozen=True)
@@ -257,74 +205,6 @@ def _with_quality(label: str) -> str:
     return f"{root}:maj{slash}{bass}"
 
 
-def pitch_class_histogram(segments: Iterable[ChordSegment]) -> np.ndarray:
-    """Seconds that each pitch class sounds, float64 (12,), C first. `N` sounds none, `X` all twelve."""
-    histogram = np.zeros(12)
-    for segment in segments:
-        histogram[parse_chord(segment.label).pitch_classes] += segment.duration
-    return histogram
-
-
-def key_correlations(histogram: np.ndarray, profile: str = "aarden-essen") -> np.ndarray:
-    """Pearson correlation of a pitch-class histogram (12,) with the profile of every key, float64 (2, 12): mode, tonic.
-
-    All zero for a flat histogram. Method: Krumhansl & Schmuckler (Krumhansl 1990, chapter 4).
-    """
-    if profile not in KEY_PROFILES:
-        raise ValueError(f"Unknown key profile {profile!r}: choose one of {', '.join(KEY_PROFILES)}.")
-    centred = histogram - histogram.mean()
-    norm = np.linalg.norm(centred)
-    if norm <= _TIE * np.linalg.norm(histogram):
-        return np.zeros((2, 12))
-    weights = np.array([[np.roll(mode, tonic) for tonic in range(12)] for mode in KEY_PROFILES[profile]])
-    weights -= weights.mean(axis=-1, keepdims=True)
-    return weights @ centred / (np.linalg.norm(weights, axis=-1) * norm)
-
-
-def _music21_correlations(segments: Sequence[ChordSegment], profile: str) -> np.ndarray:
-    """As `key_correlations`, computed by music21 from the chords."""
-    try:
-        from music21 import chord, stream
-    except ImportError as error:
-        raise ImportError("Key backend 'music21' needs music21: pip install music21, or use 'histogram'.") from error
-    score = stream.Stream()
-    for segment in segments:
-        pitches = parse_chord(segment.label).pitch_classes
-        if pitches and segment.duration > 0:  # nothing sounds otherwise
-            score.append(chord.Chord(pitches, quarterLength=segment.duration))
-    best = score.analyze(profile)
-    correlations = np.zeros((2, 12))
-    for key in (best, *best.alternateInterpretations):
-        correlations[MODES.index(key.mode), key.tonic.pitchClass] = key.correlationCoefficient
-    return correlations
-
-
-def estimate_key(
-    segments: Sequence[ChordSegment], backend: str = "histogram", profile: str = "aarden-essen"
-) -> Key | None:
-    """The key of a chord sequence, or None where nothing decides it.
-
-    The key is the one whose profile correlates best with the seconds of each pitch class. None: no chord sounds, all
-    pitch classes sound equally long, or several keys correlate equally (a lone diminished seventh chord).
-    Its confidence is exp(r / T) / sum(exp(r_k / T)) over the correlations r_k of all 24 keys, with the temperature T of
-    the profile: with annotated chords, about the share of pop songs for which such a key is right; near 1/2 if a second
-    key fits as well.
-    Backend "histogram" is self-contained; "music21" lets music21 correlate, as the paper does.
-    """
-    if backend not in ("histogram", "music21"):
-        raise ValueError(f"Unknown key backend {backend!r}: choose 'histogram' or 'music21'.")
-    correlations = key_correlations(pitch_class_histogram(segments), profile)
-    if backend == "music21" and correlations.any():
-        correlations = _music21_correlations(segments, profile)
-    best = correlations.max()
-    winners = np.argwhere(correlations > best - _TIE)
-    if len(winners) > 1:
-        return None
-    mode, tonic = winners[0]
-    confidence = 1 / np.exp((correlations - best) / _TEMPERATURES[profile]).sum()
-    return Key(ROOTS[tonic], MODES[mode], float(confidence))
-
-
 def transpose(segments: Iterable[ChordSegment], semitones: int) -> list[ChordSegment]:
     """The segments moved up by `semitones`, roots respelled with sharps, the rest of every label as it was."""
 
@@ -338,15 +218,10 @@ def transpose(segments: Iterable[ChordSegment], semitones: int) -> list[ChordSeg
     return [replace(segment, label=moved(segment.label)) for segment in segments]
 
 
-def normalise(segments: Iterable[ChordSegment], key: Key | None) -> list[ChordSegment]:
-    """The segments moved to C major or A minor (as in the paper); not moved where the key is None."""
-    return transpose(segments, 0 if key is None else _NORMAL_TONIC[key.mode] - pitch_class(key.tonic))
-
-
 def chord_tokens(
-    segments: Sequence[ChordSegment], key: Key | None, vocabulary: str = "m2e", max_chords: int | None = None
+    segments: Sequence[ChordSegment], vocabulary: str = "m2e", max_chords: int | None = None
 ) -> ChordTokens:
-    """The tokens of the first `max_chords` segments after normalisation by `key`, not padded.
+    """The tokens of the first `max_chords` segments, which should be normalised (see key_m2e), not padded.
 
     Vocabulary "m2e" takes all segments by default; "paper" gives the ids of the published checkpoints and takes 100.
     """
@@ -354,7 +229,7 @@ def chord_tokens(
         raise ValueError(f"Unknown chord vocabulary {vocabulary!r}: choose 'm2e' or 'paper'.")
     if max_chords is None and vocabulary == "paper":
         max_chords = PAPER_MAX_CHORDS
-    segments = normalise(segments[:max_chords], key)
+    segments = segments[:max_chords]
     token = _paper_token if vocabulary == "paper" else _token
     ids = np.array([token(parse_chord(s.label)) for s in segments], dtype=np.int64).reshape(-1, 2)
     return ChordTokens(ids[:, 0], ids[:, 1], np.array([s.duration for s in segments], dtype=np.float32))
@@ -369,8 +244,3 @@ def _token(chord: Chord) -> tuple[int, int]:
 
 def _paper_token(chord: Chord) -> tuple[int, int]:
     return (1 + chord.root, _PAPER_QUALITY_IDS[chord.quality]) if chord.kind == "chord" else (0, 0)
-
-
-def mode_index(key: Key | None) -> int:
-    """The mode feature: 0 major, 1 minor, and 0 where the key is None."""
-    return 0 if key is None else MODES.index(key.mode)

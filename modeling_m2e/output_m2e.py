@@ -1,15 +1,20 @@
 """The answer: one record per track, and how the network's numbers become it. Pure; no torch."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
 
-from .harmony_m2e import ChordSegment, Key
+from .harmony_m2e import ChordSegment
+from .key_m2e import Key, KeySegment
 
 QUADRANTS = ("Q1", "Q2", "Q3", "Q4")
+QUADRANT_WORDS = {"Q1": "happy, energetic", "Q2": "tense, angry", "Q3": "sad", "Q4": "calm"}  # Russell's
+SCALE = (1, 9)  # of valence and arousal
 _TIMES = ("start", "end", "duration")
+_ON_REQUEST = ("key_segments",)  # fields that a mapping has only where they are known
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class MusicEmotion(Mapping):
     valence, arousal: 1-9.  quadrant: "Q1" to "Q4" (Russell).
     moods: every tag, best first.  selected_moods: names of those above their threshold, best first.
     key, chords: None where no key could be decided, or harmony was not asked for.
+    key_segments: the keys over time, only where they were asked for; empty where no key could be decided.
     curve: valence and arousal over time.  model: name of the model.
     error: None, or one sentence; then all but path and model is None.
     """
@@ -54,6 +60,7 @@ class MusicEmotion(Mapping):
     selected_moods: list[str] | None = None
     key: Key | None = None
     chords: list[ChordSegment] | None = None
+    key_segments: list[KeySegment] | None = None
     curve: list[CurvePoint] | None = None
     model: str | None = None
     error: str | None = None
@@ -71,16 +78,32 @@ class MusicEmotion(Mapping):
         """One JSON object, on one line unless `indent` is given."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
 
+    def plot(self, file: str | os.PathLike | None = None):
+        """A matplotlib figure of the valence-arousal plane and the emotion curve, written to `file` if one is given.
+
+        file: ends in .png, .pdf or .svg.
+        Raises: ValueError for another name or a failed track, ImportError without matplotlib.
+        """
+        from .plot_m2e import figure, save
+
+        drawn = figure([self])
+        if file is not None:
+            save(drawn, file)
+        return drawn
+
     def __getitem__(self, name: str):
-        if name not in self.__dataclass_fields__:
+        if name not in self._names():
             raise KeyError(name)
         return _plain(name, getattr(self, name))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.__dataclass_fields__)
+        return iter(self._names())
 
     def __len__(self) -> int:
-        return len(self.__dataclass_fields__)
+        return len(self._names())
+
+    def _names(self) -> list[str]:
+        return [f.name for f in fields(self) if f.name not in _ON_REQUEST or getattr(self, f.name) is not None]
 
 
 def _plain(name: str, value):

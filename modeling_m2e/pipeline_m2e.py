@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from transformers import Pipeline
 
 from .audio_m2e import AudioInput
+from .key_m2e import key_segments as keys_over_time
 from .output_m2e import MusicEmotion, compose
 
 
@@ -14,6 +15,7 @@ class MusicEmotionPipeline(Pipeline):
     a list of these gives a list, a generator or a column of `datasets` an iterator of records.
 
     top_k: how many moods a record keeps (all).  harmony: whether chords and key are recognised (yes).
+    key_segments: whether a record also tells the keys over time (no).
     batch_size: tracks that go through the network at once.  name: what records call the model.
     """
 
@@ -51,14 +53,12 @@ class MusicEmotionPipeline(Pipeline):
             inputs = (source for source in inputs)
         return super().__call__(inputs, **kwargs)
 
-    def _sanitize_parameters(self, top_k: int | None = None, harmony: bool | None = None, **kwargs):
-        if kwargs:
-            raise TypeError(f"music-emotion knows no parameter {', '.join(kwargs)}; it takes top_k and harmony.")
-        return (
-            {} if harmony is None else {"harmony": harmony},
-            {},
-            {} if top_k is None else {"top_k": top_k},
-        )
+    def _sanitize_parameters(self, harmony: bool | None = None, **kwargs):
+        if unknown := kwargs.keys() - {"top_k", "key_segments"}:
+            known = "top_k, harmony and key_segments"
+            raise TypeError(f"music-emotion knows no parameter {', '.join(sorted(unknown))}; it takes {known}.")
+        shown = {name: value for name, value in kwargs.items() if value is not None}
+        return {} if harmony is None else {"harmony": harmony}, {}, shown
 
     def preprocess(self, inputs: AudioInput, harmony: bool = True) -> dict:
         track = self.processor.analyze(inputs, harmony)
@@ -70,7 +70,7 @@ class MusicEmotionPipeline(Pipeline):
         names = ("mood_logits", "va", "quadrant_logits", "window_va")
         return {name: output[name] for name in names if output.get(name) is not None} | {"track": track}
 
-    def postprocess(self, model_outputs: dict, top_k: int | None = None) -> MusicEmotion:
+    def postprocess(self, model_outputs: dict, top_k: int | None = None, key_segments: bool = False) -> MusicEmotion:
         track = model_outputs["track"]
         outputs = {name: value[0] for name, value in model_outputs.items() if name != "track"}
         record = compose(
@@ -84,9 +84,18 @@ class MusicEmotionPipeline(Pipeline):
             model=self.name,
         )
         record.moods = record.moods[:top_k]
+        if key_segments and track.chords is not None:
+            record.key_segments = keys_over_time(track.chords, track.key) if track.key else []
         return record
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs):
-        """Model, code and processor: what a hub repo needs to be loaded by anyone."""
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, repo_id: str | None = None, **kwargs
+    ):
+        """Model, code and processor: what a hub repo needs to be loaded by anyone.
+
+        push_to_hub: also into the repo `repo_id` (named as the folder), in one commit; kwargs are those of push_to_hub.
+        """
         super().save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory)
+        if push_to_hub:
+            self.push_to_hub(repo_id or os.path.basename(os.path.abspath(save_directory)), **kwargs)

@@ -13,7 +13,8 @@ from .audio_m2e import AudioInput, describe, stream
 from .chords_m2e import ChordRecognizer, ChordStream
 from .encoder_m2e import HUB_ARGUMENTS, Encoder, load_encoder
 from .feature_extraction_m2e import M2EFeatureExtractor
-from .harmony_m2e import ChordSegment, Key, chord_tokens, estimate_key, mode_index
+from .harmony_m2e import ChordSegment, chord_tokens
+from .key_m2e import FITTED, PAPER, Key, estimate_key, mode_index, normalise
 from .windows_m2e import Window
 
 
@@ -83,6 +84,11 @@ class M2EProcessor(ProcessorMixin):
         """The chord recogniser, or None where the model was published without one."""
         return self._chord_recognizer
 
+    @property
+    def key_profile(self) -> str:
+        """How the key is told from the chords: as in the paper for models that read its chord tokens."""
+        return PAPER if self.chord_vocabulary == "paper" else FITTED
+
     def to(self, device: str | torch.device) -> "M2EProcessor":
         """Itself, with its networks on `device`."""
         self.encoder.to(device)
@@ -114,7 +120,7 @@ class M2EProcessor(ProcessorMixin):
         embed(1)
 
         duration = windows[-1].end
-        chords, key = (None, None) if reader is None else _harmony(reader, duration)
+        chords, key = (None, None) if reader is None else self._harmony(reader, duration)
         return TrackFeatures(describe(source), duration, windows, torch.cat(embeddings), chords, key)
 
     def hear_harmony(self, source: AudioInput) -> tuple[list[ChordSegment], Key | None]:
@@ -125,7 +131,16 @@ class M2EProcessor(ProcessorMixin):
         for block in stream(source, [rate]):
             reader.push(block[rate])
             samples += len(block[rate])
-        return _harmony(reader, samples / rate)
+        return self._harmony(reader, samples / rate)
+
+    def _harmony(self, reader: ChordStream, duration: float) -> tuple[list[ChordSegment], Key | None]:
+        """The chords that were heard, ending where the track ends, and their key."""
+        chords = [
+            ChordSegment(chord.start, min(chord.end, duration), chord.label)
+            for chord in reader.finish()
+            if chord.start < duration
+        ]
+        return chords, estimate_key(chords, profile=self.key_profile)
 
     def collate(self, tracks: Sequence[TrackFeatures]) -> BatchFeature:
         """The model's inputs for several tracks, shorter ones padded and masked.
@@ -133,7 +148,7 @@ class M2EProcessor(ProcessorMixin):
         embeddings (B, W, H), window_weights (B, W); chord_roots, chord_qualities, chord_durations and chord_mask, all
         (B, L); mode (B,). A track without harmony has no chords and the mode of C major.
         """
-        tokens = [chord_tokens(track.chords or [], track.key, self.chord_vocabulary) for track in tracks]
+        tokens = [chord_tokens(normalise(track.chords or [], track.key), self.chord_vocabulary) for track in tracks]
         weights = [torch.tensor([window.weight for window in track.windows]) for track in tracks]
 
         def padded(arrays) -> torch.Tensor:
@@ -175,13 +190,21 @@ class M2EProcessor(ProcessorMixin):
         finally:
             self.__dict__.update(networks)
 
-    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs):
-        """Writes processor_config.json and the folders "encoder" (unless its weights stay on the hub) and "chords"."""
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, repo_id: str | None = None, **kwargs
+    ):
+        """Writes processor_config.json and the folders "encoder" (unless its weights stay on the hub) and "chords".
+
+        push_to_hub: also into the repo `repo_id` (named as the folder), in one commit; kwargs are those of push_to_hub.
+        """
         os.makedirs(save_directory, exist_ok=True)
         self.encoder.save_pretrained(save_directory)
         if self._chord_recognizer is not None:
             self._chord_recognizer.save_pretrained(save_directory)
-        return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        written = super().save_pretrained(save_directory)
+        if push_to_hub:  # not by the base class, which would send what itself has written
+            self.push_to_hub(repo_id or os.path.basename(os.path.abspath(save_directory)), **kwargs)
+        return written
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
@@ -192,13 +215,3 @@ class M2EProcessor(ProcessorMixin):
         if processor.has_chords:
             processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)
         return processor
-
-
-def _harmony(reader: ChordStream, duration: float) -> tuple[list[ChordSegment], Key | None]:
-    """The chords that were heard, ending where the track ends, and their key."""
-    chords = [
-        ChordSegment(chord.start, min(chord.end, duration), chord.label)
-        for chord in reader.finish()
-        if chord.start < duration
-    ]
-    return chords, estimate_key(chords)

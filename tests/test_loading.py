@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from modeling_m2e import M2EConfig, M2EForMusicEmotion, M2EProcessor, MusicEmotionPipeline
+from modeling_m2e.key_m2e import key_segments
 
 RATE = tiny.SAMPLING_RATE
 LONG, SHORT = tiny.waveform(7.3, seed=1), tiny.waveform(4.0, seed=2)  # windows of 3 s: 2 and a tail, 1 and a tail
@@ -215,9 +216,12 @@ def test_parameters(original, answers):
     best = original((LONG, RATE), top_k=3)
     assert [(mood.label, mood.score) for mood in best.moods] == answers[0]["moods"][:3]
     assert best.selected_moods == answers[0]["selected_moods"]
+    keys = original((LONG, RATE), key_segments=True)
+    assert keys.key_segments == key_segments(keys.chords, keys.key)
+    assert {name: value for name, value in keys.items() if name != "key_segments"} == dict(original((LONG, RATE)))
     without = original((LONG, RATE), harmony=False)
     assert without.chords is None and without.key is None and without.valence != answers[0]["va"][0]
-    with pytest.raises(TypeError, match="top_k and harmony"):
+    with pytest.raises(TypeError, match="top_k, harmony and key_segments"):
         original((LONG, RATE), topk=3)
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from modeling_m2e.configuration_m2e import M2EConfig
-from modeling_m2e.harmony_m2e import ChordSegment, Key
+from modeling_m2e.harmony_m2e import ChordSegment
+from modeling_m2e.key_m2e import Key, KeySegment
 from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion, calibrate, compose, quadrant
 
 Span = namedtuple("Span", "start end")
@@ -62,6 +63,21 @@ def test_a_record_is_a_mapping(record):
     assert len(record) == 12 and "moods" in record and "mood" not in record and record.get("mood") is None
     with pytest.raises(KeyError):
         record["mood"]
+
+
+def test_keys_over_time_are_a_field_only_where_they_were_asked_for(record):
+    assert record.key_segments is None and "key_segments" not in record
+    with pytest.raises(KeyError):
+        record["key_segments"]
+    record.key_segments = [
+        KeySegment(0.0, 100.00049, "C major", 0.812345),
+        KeySegment(100.00049, 183.2, "D major", 0.7),
+    ]
+    first = {"start": 0.0, "end": 100.0, "key": "C major", "confidence": 0.8123}
+    assert record["key_segments"][0] == json.loads(record.to_json())["key_segments"][0] == first
+    assert [name for name in record if name != "key_segments"] == FIELDS and len(record) == 13
+    record.key_segments = []  # asked for, and no key decided
+    assert record.to_dict()["key_segments"] == []
 
 
 def test_a_failure_is_null_but_for_its_sentence():

@@ -6,7 +6,8 @@ import pytest
 from rich.cells import cell_len
 
 from m2e.report import bar, clock, printable, short_chord, sparkline, view
-from modeling_m2e.harmony_m2e import QUALITIES, ChordSegment, Key
+from modeling_m2e.harmony_m2e import QUALITIES, ChordSegment
+from modeling_m2e.key_m2e import Key, KeySegment
 from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion, quadrant
 
 
@@ -78,6 +79,14 @@ def test_csv_failures_before_the_first_answer_wait_for_its_columns():
     assert rows[1]["mood_happy"] == "0.83"
 
 
+def test_csv_has_keys_over_time_where_they_were_asked_for():
+    keys = [KeySegment(0.0, 100.5, "F# minor", 0.8), KeySegment(100.5, 183.2, "G minor", 0.7)]
+    asked = text("csv", record(key_segments=keys), record(key_segments=[]), FAILED)
+    rows = list(csv.DictReader(io.StringIO(asked)))
+    assert [row["key_segments"] for row in rows] == ["0.0 100.5 F# minor;100.5 183.2 G minor", "", ""]
+    assert "key_segments" not in text("csv", record(), FAILED)
+
+
 def test_csv_of_failures_alone():
     rows = list(csv.DictReader(io.StringIO(text("csv", FAILED, FAILED))))
     assert [row["error"] for row in rows] == [FAILED.error] * 2 and "mood_happy" not in rows[0]
@@ -98,6 +107,15 @@ def test_card_says_all_about_one_track():
     assert shown["epic"].split()[1] == "0.25" and "calm" not in shown
     assert shown["chords"].split()[1:] == ["F#m", "Dmaj7"]
     assert shown["curve"].split() == ["curve", "valence", "▁█▅", "5.5", "–", "6.5"]
+
+
+def test_card_tells_modulations():
+    keys = [KeySegment(0.0, 100.5, "F# minor", 0.8), KeySegment(100.5, 183.2, "G minor", 0.7)]
+    lines = table(record(key_segments=keys))
+    (below,) = [lines[index + 1] for index, line in enumerate(lines) if line.split()[0] == "key"]
+    assert below.split() == "0:00 F# minor 1:40 G minor".split()
+    assert table(record(key_segments=keys[:1])) == table(record())
+    assert all(cell_len(line) <= 60 for line in table(record(key_segments=keys * 20), width=60))
 
 
 def test_card_leaves_out_what_is_not_known():
