@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "load": "m2e.hub",
+    "load_chords": "m2e.chords",
     "MusicEmotion": "modeling_m2e",
     "MusicEmotionPipeline": "modeling_m2e",
     "AudioError": "modeling_m2e",

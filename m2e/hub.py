@@ -74,7 +74,7 @@ def load(
     hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     model = EMBEDDED if model is None else fspath(model)
     try:
-        with _loading, _no_bars():
+        with _loading, no_bars():
             folder, name = _folder(model, variant, revision, hub)
             with explained(_encoder_id(folder) or name):
                 pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
@@ -121,9 +121,9 @@ def _folder(model: str, variant: str | None, revision: str | None, hub: dict[str
             raise ModelError(f"{model} is a file: give the folder of a model, or a hub id.")
         source, name, commit = local, local.resolve().name, None
     else:
-        source, name = _download(model, variant, revision, hub), model
+        source, name = download(model, variant, revision, hub), model
         commit = source.name
-    model_type = _json(source / "config.json").get("model_type")
+    model_type = read_json(source / "config.json").get("model_type")
     if model_type == "m2e":
         if variant:
             raise ModelError(f"{model} holds one model, without variants: leave out {variant}.")
@@ -138,7 +138,7 @@ def _folder(model: str, variant: str | None, revision: str | None, hub: dict[str
         return published.converted(source, variant, name, commit, hub), f"{name}@{variant}"
 
 
-def _download(repo: str, variant: str | None, revision: str | None, hub: dict[str, Any]) -> Path:
+def download(repo: str, variant: str | None, revision: str | None, hub: dict[str, Any]) -> Path:
     """The folder of the cache with those files of a hub repo that make a model, in whichever of the two layouts."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import HFValidationError, validate_repo_id
@@ -159,7 +159,7 @@ def _download(repo: str, variant: str | None, revision: str | None, hub: dict[st
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def no_bars() -> Iterator[None]:
     """No progress bars but those of real downloads: the others come up, full at once, at every start."""
     from transformers.utils import logging
 
@@ -184,17 +184,22 @@ def _no_hub_bars() -> Iterator[None]:
             enable_progress_bars()
 
 
-def _complete(folder: Path, model: str) -> Path:
-    processor = _json(folder / "processor_config.json")
+def missing_parts(folder: Path, processor: dict[str, Any]) -> list[str]:
+    """The files that a model folder lacks; `processor` is the content of its processor_config.json."""
     parts = [
         ("chords", processor.get("has_chords", True)),
         ("encoder", (processor.get("encoder_reference") or {}).get("type") == "taggers"),
     ]
     needed = [*MODEL_FILES, *(f"{part}/{name}" for part, there in parts if there for name in (WEIGHTS, "config.json"))]
-    if (folder / f"{WEIGHTS}.index.json").is_file():
+    index = f"{WEIGHTS}.index.json"
+    if (folder / index).is_file():
         needed.remove(WEIGHTS)
-    missing = [name for name in needed if not (folder / name).is_file()]
-    if missing:
+        needed += sorted(set(read_json(folder / index).get("weight_map", {}).values()))
+    return [name for name in needed if not (folder / name).is_file()]
+
+
+def _complete(folder: Path, model: str) -> Path:
+    if missing := missing_parts(folder, read_json(folder / "processor_config.json")):
         raise ModelError(f"{model} is incomplete: it lacks {', '.join(missing)}; save or download it again.")
     return folder
 
@@ -215,6 +220,8 @@ def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hu
         return f"{model} has no variant {variant}: choose {', '.join(variants)}."
     if variants:
         return f"{model} is incomplete: it lacks {', '.join(published.missing_files(folder, variant))}."
+    if model_type == "m2e-btc":
+        return f"{model} is a chord recogniser: give a model of emotions, or take m2e chords --model {model}."
     if model_type is not None:
         return f"{model} holds a {model_type} model: give one that was made by m2e, or Music2Emo checkpoints."
     return f"{model} holds no model: neither config.json nor {published.files(variant)[0]} is there."
@@ -222,10 +229,10 @@ def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hu
 
 def _encoder_id(folder: Path) -> str | None:
     """Hub id of the encoder whose weights do not travel with the model."""
-    return (_json(folder / "processor_config.json").get("encoder_reference") or {}).get("id")
+    return (read_json(folder / "processor_config.json").get("encoder_reference") or {}).get("id")
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, empty where there is no such file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -247,13 +254,14 @@ def explained(repo: str, revision: str | None = None) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:
-        sentence = next(filter(None, (_explain(cause, repo, revision) for cause in _causes(error))), None)
+        sentence = next(filter(None, (_explain(cause, repo, revision) for cause in causes(error))), None)
         if sentence is None:
             raise
         raise ModelError(sentence) from error
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
