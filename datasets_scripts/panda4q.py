@@ -1,11 +1,15 @@
-"""Panda 4Q: clips of 30 s with a quadrant, AllMusic mood words, and valence and arousal derived from those words.
+"""Panda 4Q: 900 clips of 30 s with a quadrant and AllMusic mood words.
 
-Panda, Malheiro, Paiva: "Novel audio features for music emotion recognition", IEEE TAFFC 2018. Research use; the audio
-is commercial and stays where it is. Layout read here: ``metadata.csv`` (song_id, artist, quadrant, valence, arousal,
-tags, split), ``audio/SONG_ID.opus`` and, optionally, ``soft_labels.npz`` with the outputs of teachers trained on
-MTG-Jamendo (56 mood logits) and EmoMusic (valence, arousal).
+Panda, Malheiro, Paiva: "Novel audio features for music emotion recognition", IEEE TAFFC 2018.  Licence: research; the
+audio is commercial and stays where it is.  Size: 0.3 GB of MP3.  From: http://mir.dei.uc.pt/downloads.html ("4Q audio
+emotion dataset"). Two layouts are read, the archive's and a table with a split and with valence and arousal:
 
-Valence and arousal come from the same words as the moods: no word may be an input of a model of them.
+    Q1/SONG.mp3 ... Q4/             metadata.csv        song_id, artist, quadrant, valence, arousal, tags, split
+    panda_dataset_taffc_annotations.csv     audio/SONG_ID.opus
+    panda_dataset_taffc_metadata.csv        soft_labels.npz     optional: outputs of teachers, see Clips
+
+The archive has neither split nor valence and arousal; it is split 70/15/15 with no artist in two parts. In the table
+valence and arousal come from the same words as the moods: no word may be an input of a model of them.
 """
 
 import csv
@@ -13,10 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from datasets import Dataset
 
+from datasets_scripts.archive import LayoutError, find, need, read_table, verify
+from datasets_scripts.schema import LabelError, Track, listed, to_dataset
+from datasets_scripts.splits import grouped_split
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 from modeling_m2e.output_m2e import QUADRANTS
 
+NAME = "Panda 4Q"
+CLIPS = 900  # of the archive
 # AllMusic mood -> MTG-Jamendo mood/theme tags that mean the same; words without a counterpart are left out.
 ALLMUSIC_TO_JAMENDO = {
     "Atmospheric": "soundscape", "Bittersweet": "melancholic", "Bleak": "dark", "Bright": "positive",
@@ -38,6 +48,65 @@ ALLMUSIC_TO_JAMENDO = {
     "Theatrical": "dramatic", "Trippy": "space", "Uplifting": "uplifting", "Wistful": "melancholic",
     "Witty": "funny",
 }  # fmt: skip
+
+
+def read(folder: str | Path, audio: str | Path | None = None, check: str = "strict") -> Dataset:
+    """All clips in the common schema, of either layout; moods are AllMusic's words (see jamendo_labels).
+
+    audio: what holds Q1 to Q4, or the clips, where it is not in ``folder``.  check: see archive.verify.
+    Raises LayoutError, IncompleteCopyError, LabelError.
+    """
+    folder = Path(folder)
+    if (folder / "metadata.csv").is_file():
+        return to_dataset(NAME, verify(NAME, folder, _of_table(folder, audio), None, check))
+    if not find(folder, "panda_dataset_taffc_metadata.csv"):
+        raise LayoutError(
+            f"{folder} holds neither panda_dataset_taffc_metadata.csv nor metadata.csv: give the 4Q folder."
+        )
+    return to_dataset(NAME, verify(NAME, folder, _of_archive(folder, audio), CLIPS, check))
+
+
+def _of_archive(folder: Path, audio: str | Path | None) -> list[Track]:
+    metadata = need(folder, "panda_dataset_taffc_metadata.csv")
+    rows = {row["Song"]: row for row in read_table(metadata)}
+    annotated = {
+        row["Song"]: row["Quadrant"] for row in read_table(need(folder, "panda_dataset_taffc_annotations.csv"))
+    }
+    if wrong := [song for song in rows.keys() | annotated if annotated.get(song) != rows.get(song, {}).get("Quadrant")]:
+        raise LabelError(f"The two tables in {metadata.parent} differ about the quadrants of {listed(sorted(wrong))}.")
+    root = Path(audio or metadata.parent)
+    splits = grouped_split([row["Artist"] or song for song, row in rows.items()])
+    return [
+        Track(
+            id=song,
+            audio=root / row["Quadrant"] / f"{song}.mp3",
+            split=split,
+            moods=_words(row["MoodsStr"]),
+            quadrant=row["Quadrant"],
+            artist=row["Artist"] or None,
+        )
+        for (song, row), split in zip(rows.items(), splits, strict=True)
+    ]
+
+
+def _of_table(folder: Path, audio: str | Path | None) -> list[Track]:
+    return [
+        Track(
+            id=row["song_id"],
+            audio=Path(audio or folder / "audio") / f"{row['song_id']}.opus",
+            split=row["split"],
+            moods=_words(row["tags"]),
+            valence=float(row["valence"]),
+            arousal=float(row["arousal"]),
+            quadrant=row["quadrant"],
+            artist=row["artist"] or None,
+        )
+        for row in read_table(folder / "metadata.csv")
+    ]
+
+
+def _words(cell: str) -> list[str]:
+    return [word.strip() for word in cell.split(";") if word.strip()]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,13 @@
 """The 4Q data set: its words, its layout, its faults."""
 
+import miniatures
 import numpy as np
 import pytest
 
+from datasets_scripts import panda4q
+from datasets_scripts.archive import IncompleteCopyError, LayoutError
 from datasets_scripts.panda4q import ALLMUSIC_TO_JAMENDO, jamendo_labels, read_clips
+from datasets_scripts.schema import LabelError
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
 HEADER = "song_id,artist,title,quadrant,valence,arousal,tags,genres,split\n"
@@ -51,6 +55,35 @@ def test_foreign_soft_labels_are_refused(folder):
     np.savez(folder / "soft_labels.npz", moods=np.array(JAMENDO_MOODS), **empty)
     with pytest.raises(ValueError, match="does not belong"):
         read_clips(folder)
+
+
+def test_the_table_in_the_common_schema(folder):
+    first, second = panda4q.read(folder, check="off")
+    assert first["moods"] == ["Happy", "Fun"] and second["quadrant"] == "Q3" and second["split"] == "test"
+    assert (first["valence"], first["arousal"]) == pytest.approx((6.9, 5.8)) and first["artist"] == "Ann"
+    with pytest.raises(IncompleteCopyError, match="2 unreadable audio files .*A1.opus"):
+        panda4q.read(folder)
+
+
+def test_a_miniature_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr(panda4q, "CLIPS", 4)
+    dataset = panda4q.read(miniatures.panda4q(tmp_path))
+    assert dataset["quadrant"][:] == ["Q1", "Q2", "Q3", "Q4"] and dataset["moods"][3] == ["Calm/Peaceful"]
+    assert dataset["audio"][2] == str(tmp_path / "Q3" / "MT3.mp3") and dataset["valence"][0] is None
+    assert dataset["split"][1] == dataset["split"][2]  # one artist
+    annotations = tmp_path / "panda_dataset_taffc_annotations.csv"
+    annotations.write_text(annotations.read_text().replace("MT2,Q2", "MT2,Q1"))
+    with pytest.raises(LabelError, match="differ about the quadrants of MT2"):
+        panda4q.read(tmp_path)
+    with pytest.raises(LayoutError, match="neither panda_dataset_taffc_metadata.csv nor metadata.csv"):
+        panda4q.read(tmp_path / "Q1")
+
+
+def test_both_ways_of_reading_agree(shared):
+    clips, dataset = read_clips(shared / "data" / "4q"), panda4q.read(shared / "data" / "4q", check="off")
+    assert dataset["id"][:] == clips.ids.tolist() and dataset["split"][:] == clips.splits.tolist()
+    np.testing.assert_allclose(np.array([dataset["valence"], dataset["arousal"]]).T, clips.va, rtol=1e-6)
+    np.testing.assert_array_equal(jamendo_labels(dataset["moods"][:]), clips.moods)
 
 
 def test_the_real_data(shared):

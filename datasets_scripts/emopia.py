@@ -1,0 +1,112 @@
+"""EMOPIA: 1,078 clips of pop piano as MIDI, each with a quadrant; rendered here to audio.
+
+Licence: CC BY-NC-SA 4.0 (Hung et al., ISMIR 2021).  Size: 2 MB of MIDI; 1.1 GB of rendered FLAC.  From:
+https://zenodo.org/record/5090631 (EMOPIA_1.0.zip or later). Layout, unpacked:
+
+    midis/Q1_YOUTUBE_0.mid      quadrant, video and number of the clip
+    label.csv                   optional: ID, 4Q, annotator
+    split_{train,val,test}.csv  optional: fname, label; also split/{train,val,test}.csv
+
+Clips of one video are one performance: they stay in one split, and stand in the column artist as "youtube:VIDEO".
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from datasets import Dataset
+
+from datasets_scripts.archive import IncompleteCopyError, LayoutError, find, need, read_table, verify
+from datasets_scripts.schema import LabelError, Track, listed, to_dataset
+from datasets_scripts.splits import grouped_split
+
+NAME = "EMOPIA"
+CLIPS = 1078
+SOUND_FONT = "/usr/share/sounds/sf2/FluidR3_GM.sf2"  # Debian's package fluid-soundfont-gm
+LISTS = {"train": "train", "validation": "val", "test": "test"}
+
+
+def read(
+    folder: str | Path,
+    sound: str | Path = SOUND_FONT,
+    rendered: str | Path | None = None,
+    workers: int | None = None,
+    check: str = "strict",
+) -> Dataset:
+    """All clips in the common schema; those that are not rendered yet are rendered first.
+
+    sound: a sound font, see pop909.render.  rendered: the folder of FLAC files, by default ``rendered-FONT`` in
+    ``folder``.  workers: clips rendered at once, by default one per core.  check: see archive.verify; "off" renders
+    nothing.  Raises LayoutError, IncompleteCopyError, LabelError.
+    """
+    folder = Path(folder)
+    midis = sorted(need(folder, "midis").glob("Q[1-4]_*.mid"))
+    rendered = Path(rendered or folder / f"rendered-{Path(sound).stem}")
+    if check != "off":
+        render_all(midis, rendered, sound, workers or os.cpu_count() or 1)
+    quadrants = annotated(folder)
+    if wrong := [path.stem for path in midis if quadrants.get(path.stem, path.stem[:2]) != path.stem[:2]]:
+        raise LabelError(f"The names of files in {folder} and its label.csv differ about {listed(wrong)}.")
+    tracks = [
+        Track(
+            id=path.stem,
+            audio=rendered / f"{path.stem}.flac",
+            split=split,
+            quadrant=path.stem[:2],
+            artist=f"youtube:{video(path.stem)}",
+        )
+        for path, split in zip(midis, split_of([path.stem for path in midis], folder), strict=True)
+    ]
+    return to_dataset(NAME, verify(NAME, folder, tracks, CLIPS, check))
+
+
+def video(clip: str) -> str:
+    """The YouTube id in a clip's name, which may itself hold underscores."""
+    return clip[3:].rpartition("_")[0]
+
+
+def annotated(folder: Path) -> dict[str, str]:
+    """{clip: quadrant} of label.csv, empty without it."""
+    path = find(folder, "label.csv")
+    return {row["ID"]: f"Q{row['4Q'][-1]}" for row in read_table(path)} if path else {}
+
+
+def split_of(clips: list[str], folder: Path) -> list[str]:
+    """The split of every clip: that of its video in the lists, else by video, 70/15/15."""
+    listed_videos = {}
+    for split, short in LISTS.items():
+        path = find(folder, f"split_{short}.csv", f"split/{short}.csv", f"split/{short}_clips.csv")
+        for row in read_table(path) if path else []:
+            listed_videos[video(next(iter(row.values())).removesuffix(".mid"))] = split
+    rest = sorted({video(clip) for clip in clips} - listed_videos.keys())
+    by_video = dict(zip(rest, grouped_split(rest), strict=True)) | listed_videos
+    return [by_video[video(clip)] for clip in clips]
+
+
+def render_all(midis: list[Path], target: Path, sound: str | Path, workers: int) -> None:
+    """One FLAC for every MIDI file that has none yet. Raises IncompleteCopyError with all that cannot be rendered."""
+    missing = [path for path in midis if not (target / f"{path.stem}.flac").exists()]
+    if missing and not Path(sound).is_file():
+        raise LayoutError(f"There is no sound font {sound}: install fluid-soundfont-gm, or name another by sound=.")
+    target.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(workers) as pool:  # each runs a program
+        faults = list(pool.map(lambda path: _render(path, target / f"{path.stem}.flac", sound), missing))
+    if bad := [f"{path.name} ({fault})" for path, fault in zip(missing, faults, strict=True) if fault]:
+        raise IncompleteCopyError(f"{NAME} has {len(bad)} files that cannot be rendered: {listed(bad)}.")
+
+
+def _render(midi: Path, target: Path, sound: str | Path) -> str | None:
+    """What went wrong, or None."""
+    import pretty_midi
+    import soundfile
+
+    from datasets_scripts.pop909 import RATE, render
+
+    partial = target.with_suffix(".partial")
+    try:
+        waveform = render(pretty_midi.PrettyMIDI(str(midi)), sound)
+        soundfile.write(partial, waveform / max(1.0, abs(waveform).max()), RATE, format="FLAC", subtype="PCM_16")
+    except Exception as error:  # a broken file makes the MIDI parser raise anything
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    os.replace(partial, target)
+    return None

@@ -1,0 +1,201 @@
+"""Any data set with audio and moods, or valence and arousal, or quadrants: a folder with a table, or one of the hub.
+
+The columns have the names of the schema or those that are given, moods="tags" and the like; at least one kind of label
+must be there. Audio paths in a table are relative to its folder. Moods are a list, or words parted by
+``mood_separator``. Valence and arousal in any range are brought to 1 to 9 by ``va_range``. Without a column of splits,
+the tracks are split 70/15/15 with no artist in two parts.
+"""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, List, concatenate_datasets, load_dataset
+
+from datasets_scripts.archive import LayoutError, verify
+from datasets_scripts.schema import FEATURES, SCALE, LabelError, Track, listed, rescale, to_dataset
+from datasets_scripts.splits import grouped_split
+
+TABLES = ("labels.csv", "metadata.csv", "labels.jsonl", "metadata.jsonl")
+AUDIO = ("audio", "path", "file", "file_name", "filename")
+LABELS = ("moods", "valence", "arousal", "quadrant")
+SPLIT_NAMES = {"train": "train", "training": "train", "dev": "validation", "development": "validation"}
+SPLIT_NAMES |= {"val": "validation", "valid": "validation", "validation": "validation"}
+SPLIT_NAMES |= {"test": "test", "testing": "test", "evaluation": "test", "eval": "test"}
+
+
+def read_folder(
+    folder: str | Path,
+    table: str | Path | None = None,
+    va_range: tuple[float, float] = SCALE,
+    mood_separator: str = ";",
+    check: str = "strict",
+    **columns: str,
+) -> Dataset:
+    """The tracks of a CSV, TSV or JSON Lines table in the common schema.
+
+    table: its name in ``folder``; by default labels or metadata, .csv or .jsonl.  va_range: lowest and highest rating
+    there can be.  check: see archive.verify.  columns: schema's name="name in the table".
+    Raises LayoutError, LabelError, IncompleteCopyError.
+    """
+    folder = Path(folder)
+    path = folder / table if table else next((folder / t for t in TABLES if (folder / t).is_file()), None)
+    if path is None or not path.is_file():
+        raise LayoutError(f"{folder} holds no {table or ' or '.join(TABLES)}: name the table by table=.")
+    rows = _read_rows(path)
+    names = _column_names(path.name, rows[0].keys() if rows else (), columns)
+    tracks = _tracks(path.name, rows, names, va_range, mood_separator, folder)
+    return to_dataset(path.name, verify(path.name, folder, tracks, None, check))
+
+
+def read_hub(
+    source: str | Path | Dataset | DatasetDict,
+    config: str | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    va_range: tuple[float, float] = SCALE,
+    mood_separator: str = ";",
+    **columns: str,
+) -> Dataset:
+    """A data set of the hub (its id, or a local folder of Parquet files, or one that is loaded) in the common schema.
+
+    Audio that is embedded stays so: {"bytes", "path"}. No code of the repository is run.  config, revision, cache_dir:
+    see datasets.load_dataset.  Others: see read_folder.  Raises LabelError.
+    """
+    loaded = source
+    if isinstance(source, str | Path):
+        loaded = load_dataset(str(source), config, revision=revision, cache_dir=cache_dir)
+    parts = loaded if isinstance(loaded, DatasetDict) else {None: loaded}
+    whole = concatenate_datasets(list(parts.values()))
+    origin = [part for part, dataset in parts.items() for _ in range(len(dataset))]
+    name = str(source) if isinstance(source, str | Path) else "the data set"
+    names = _column_names(name, whole.column_names, columns)
+    column = names.pop("audio")
+    audio = whole.select_columns(column)
+    if column != "audio":
+        audio = audio.rename_column(column, "audio")
+    if isinstance(audio.features["audio"], Audio):
+        audio = audio.cast_column("audio", Audio(decode=False))
+    rows = _named_classes(whole.remove_columns(column))
+    if "split" not in names and parts.keys() - {None, "train"}:
+        rows = [row | {"split": part} for row, part in zip(rows, origin, strict=True)]
+        names["split"] = "split"
+    if "id" not in names:
+        rows = [row | {"id": f"{index:06d}"} for index, row in enumerate(rows)]
+        names["id"] = "id"
+    labels = to_dataset(name, _tracks(name, rows, names, va_range, mood_separator))
+    return concatenate_datasets([labels.remove_columns("audio"), audio], axis=1).select_columns(list(FEATURES))
+
+
+def _read_rows(path: Path) -> list[dict]:
+    """Raises LabelError where the file is not what its suffix says."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            if path.suffix in (".jsonl", ".json"):
+                return [dict(json.loads(line)) for line in file if line.strip()]
+            return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+    except (TypeError, ValueError, csv.Error) as error:
+        raise LabelError(f"{path} is no table of its kind: {error}.") from None
+
+
+def _column_names(name: str, there: Iterable[str], given: dict[str, str]) -> dict[str, str]:
+    """{schema's column: the table's column} of those that are there. Raises LabelError."""
+    there = list(there)
+    if unknown := given.keys() - FEATURES.keys():
+        raise LabelError(f"There are no columns {listed(sorted(unknown))} in the schema: {', '.join(FEATURES)}.")
+    if absent := [column for column in given.values() if column not in there]:
+        raise LabelError(f"{name} has no column {listed(absent)}, but {', '.join(there)}.")
+    names = {column: column for column in FEATURES if column in there} | given
+    if audio := next((column for column in AUDIO if column in there), None):
+        names.setdefault("audio", audio)
+    if "audio" not in names:
+        raise LabelError(f"{name} has no column {' or '.join(AUDIO)}: name the one of its audio by audio=.")
+    if not names.keys() & set(LABELS):
+        raise LabelError(f"{name} has no column {', '.join(LABELS)}: name those of its labels, moods= and the like.")
+    return names
+
+
+def _tracks(
+    name: str,
+    rows: list[dict],
+    names: dict[str, str],
+    va_range: tuple[float, float],
+    separator: str,
+    folder: Path = Path(),
+) -> list[Track]:
+    """The rows as tracks, in their order. Raises LabelError that names all rows that cannot be read."""
+    tracks, faults = [], []
+    for number, row in enumerate(rows, 1):
+        cells = {column: _filled(row.get(theirs)) for column, theirs in names.items()}
+        try:
+            if missing := [names[column] for column in ("id", "audio") if column in names and cells[column] is None]:
+                raise ValueError(f"no {' and no '.join(missing)}")
+            path = str(cells.get("audio", ""))
+            tracks.append(
+                Track(
+                    id=str(cells["id"]) if "id" in names else os.path.splitext(path)[0].replace("/", "_"),
+                    audio=folder / path,
+                    split=_split(cells["split"]) if "split" in names else "",
+                    moods=_words(cells.get("moods"), separator),
+                    valence=_rating(cells.get("valence"), va_range),
+                    arousal=_rating(cells.get("arousal"), va_range),
+                    quadrant=cells.get("quadrant"),
+                    artist=None if cells.get("artist") is None else str(cells["artist"]),
+                    duration=None if cells.get("duration") is None else float(cells["duration"]),
+                )
+            )
+        except (TypeError, ValueError) as error:
+            faults.append(f"row {number}: {error}")
+    if faults:
+        raise LabelError(f"{name} has {len(faults)} rows that cannot be read ({listed(faults)}).")
+    if "split" in names:
+        return tracks
+    splits = grouped_split([track.artist or f"track {track.id}" for track in tracks])
+    return [replace(track, split=split) for track, split in zip(tracks, splits, strict=True)]
+
+
+def _filled(cell: Any) -> Any:
+    """The cell without blanks around it; None where it is empty or NaN."""
+    if isinstance(cell, str):
+        return cell.strip() or None
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
+
+
+def _split(cell: Any) -> str:
+    name = str(cell or "").lower()
+    if name not in SPLIT_NAMES:
+        raise ValueError(f"{name!r} is no split")
+    return SPLIT_NAMES[name]
+
+
+def _rating(cell: Any, va_range: tuple[float, float]) -> float | None:
+    if cell is None:
+        return None
+    low, high = va_range
+    value = float(cell)
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ValueError(f"{cell} is not between {low} and {high}, see va_range")
+    return rescale(value, low, high)
+
+
+def _words(cell: Any, separator: str) -> list[str] | None:
+    if cell is None:
+        return None
+    words = cell.split(separator) if isinstance(cell, str) else cell
+    return [str(word).strip() for word in words if str(word).strip()]
+
+
+def _named_classes(dataset: Dataset) -> list[dict]:
+    """The rows as dicts, with class numbers replaced by their names."""
+    columns = {column: dataset[column][:] for column in dataset.column_names}
+    for column, feature in dataset.features.items():
+        if isinstance(feature, ClassLabel):
+            columns[column] = [None if value is None else feature.int2str(value) for value in columns[column]]
+        elif isinstance(feature, List) and isinstance(feature.feature, ClassLabel):
+            columns[column] = [None if value is None else feature.feature.int2str(value) for value in columns[column]]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -1,0 +1,57 @@
+"""PMEmo: choruses of popular songs rated for valence and arousal.
+
+Licence: research (Zhang et al., ICMR 2018); commercial recordings, never to be published.  Size: 1.3 GB, 794 choruses
+of which 767 are rated as a whole.  From: https://github.com/HuiZhangDB/PMEmo (PMEmo2019.zip). Layout, unpacked:
+
+    chorus/ID.mp3
+    annotations/static_annotations.csv      musicId, Arousal(mean), Valence(mean), both from 0 to 1
+    metadata.csv                            musicId, fileName, title, artist, album, duration, ...
+"""
+
+from pathlib import Path
+
+from datasets import Dataset
+
+from datasets_scripts.archive import audio_folder, need, read_table, verify
+from datasets_scripts.schema import LabelError, Track, listed, rescale, to_dataset
+from datasets_scripts.splits import paper_split
+
+NAME = "PMEmo"
+SONGS = 767
+
+
+def read(folder: str | Path, audio: str | Path | None = None, check: str = "strict") -> Dataset:
+    """All rated choruses in the common schema, split as by the paper.
+
+    audio: where it is not in ``folder``.  check: see archive.verify.
+    Raises LayoutError, IncompleteCopyError, LabelError.
+    """
+    folder = Path(folder)
+    metadata = {row["musicId"]: row for row in read_table(need(folder, "metadata.csv"))}
+    ratings = static_ratings(folder)
+    splits = paper_split("pmemo", ratings)
+    if unknown := [song for song in ratings if song not in metadata]:
+        raise LabelError(f"{folder} has ratings of songs that are not in its metadata.csv: {listed(unknown)}.")
+    root = audio_folder(folder, audio, check, "chorus")
+    tracks = [
+        Track(
+            id=song,
+            audio=root / f"{song}.mp3",
+            split=splits[song],
+            valence=valence,
+            arousal=arousal,
+            artist=metadata[song]["artist"] or None,
+            duration=float(metadata[song]["duration"]) if metadata[song]["duration"] else None,
+        )
+        for song, (valence, arousal) in ratings.items()
+    ]
+    return to_dataset(NAME, verify(NAME, folder, tracks, SONGS, check))
+
+
+def static_ratings(folder: Path) -> dict[str, tuple[float, float]]:
+    """{id: (valence, arousal)} on 1 to 9, on which the label files published with the paper already are."""
+    rows = read_table(need(folder, "static_annotations.csv"))
+    if rows and "Valence(mean)" in rows[0]:
+        columns = "Valence(mean)", "Arousal(mean)"
+        return {row["musicId"]: tuple(rescale(float(row[column]), 0, 1) for column in columns) for row in rows}
+    return {row["song_id"]: (float(row["valence_mean"]), float(row["arousal_mean"])) for row in rows}

@@ -1,0 +1,105 @@
+"""Writes a data set as Parquet, one or more files per split, in the common schema.
+
+    python -m datasets_scripts.to_parquet NAME FOLDER OUT [--audio embed|path] [--option labels=published ...]
+
+``datasets.load_dataset(OUT)`` reads it anywhere, as does ``read_dataset("hub", OUT)``; with ``--audio embed`` the audio
+files are inside, byte for byte. Files are written under a temporary name and renamed.
+"""
+
+import argparse
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Audio, Dataset, Features
+
+from datasets_scripts.registry import READERS, read_dataset
+from datasets_scripts.schema import SPLITS
+
+SHARD_BYTES = 500_000_000  # of audio: what the hub and a download take well
+ROW_GROUP = 100  # tracks in memory at once
+AUDIO = ("path", "embed")
+
+
+def write_parquet(dataset: Dataset, out: str | Path, audio: str = "path") -> list[Path]:
+    """The files written: ``SPLIT-00000-of-00001.parquet`` and so on for every split that has tracks.
+
+    audio: "embed" puts the files' bytes in.  Raises FileExistsError where ``out`` holds Parquet files.
+    """
+    out = Path(out)
+    if any(out.glob("*.parquet")):
+        raise FileExistsError(f"{out} holds Parquet files already: give an empty or new folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    features = Features(dataset.features)
+    if audio == "embed":
+        features["audio"] = Audio(decode=False)
+    splits = dataset["split"][:]
+    written = []
+    for split in SPLITS:
+        part = dataset.select([i for i, s in enumerate(splits) if s == split])
+        shards = max(1, math.ceil(_audio_bytes(part) / SHARD_BYTES)) if audio == "embed" else 1
+        for index in range(shards if len(part) else 0):
+            path = out / f"{split}-{index:05d}-of-{shards:05d}.parquet"
+            partial = path.with_suffix(".partial")
+            with pq.ParquetWriter(partial, features.arrow_schema) as writer:
+                for rows in _batches(part.shard(shards, index, contiguous=True), audio):
+                    writer.write_table(pa.Table.from_pylist(rows, schema=features.arrow_schema))
+            os.replace(partial, path)
+            written.append(path)
+    return written
+
+
+def _audio_bytes(part: Dataset) -> int:
+    return sum(os.path.getsize(path) for path in part["audio"] if isinstance(path, str))
+
+
+def _batches(part: Dataset, audio: str) -> Iterator[list[dict]]:
+    for start in range(0, len(part), ROW_GROUP):
+        rows = part.select(range(start, min(start + ROW_GROUP, len(part)))).to_list()
+        if audio == "embed":
+            rows = [row | {"audio": _embedded(row["audio"])} for row in rows]
+        yield rows
+
+
+def _embedded(audio: str | dict) -> dict:
+    if isinstance(audio, dict):
+        return audio
+    return {"bytes": Path(audio).read_bytes(), "path": Path(audio).name}
+
+
+def _option(text: str) -> tuple[str, object]:
+    """name=value; a value that is JSON is read as such."""
+    name, given, value = text.partition("=")
+    if not given:
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=list(READERS))
+    parser.add_argument("folder", help="the user's copy; for hub the id of the data set")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--audio", choices=AUDIO, default="path")
+    parser.add_argument("--option", type=_option, action="append", default=[], metavar="NAME=VALUE")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        dataset = read_dataset(args.name, args.folder, **dict(args.option))
+        for path in write_parquet(dataset, args.out, args.audio):
+            print(path)
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
