@@ -1,139 +1,388 @@
-"""The model card of a trained model: written from its recipe and its evaluation, never by hand."""
+"""The model card of a model folder: made of its configuration, its evaluation and its facts, never by hand."""
 
+import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
-SCORES = {
-    "quadrant_f1": "Quadrant, macro F1",
-    "quadrant_accuracy": "Quadrant, accuracy",
-    "r2_valence": "Valence, R2",
-    "r2_arousal": "Arousal, R2",
-    "mood_roc_auc": "Moods, macro ROC-AUC",
-    "mood_pr_auc": "Moods, macro PR-AUC",
-}
+from m2e.card_facts import DATASETS, CardError, Facts, encoder_terms, facts_of, is_noncommercial, panda4q
+from m2e.hub import EMBEDDED, read_json
 
-TEXT = """
-# {name}
+EVALUATION = "evaluation.json"
+CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser
+PACKAGES = "torch transformers soundfile soxr librosa"  # what the code that travels with a model imports
 
-Music emotion recognition: valence and arousal (1-9), Russell's quadrant, 56 mood/theme tags (MTG-Jamendo), key and
-chords of a music file. {size:.1f} MB, no network needed: this is the model inside the package `m2e`.
+PAPER = """@article{kang2025unified,
+  title = {Towards Unified Music Emotion Recognition across Dimensional and Categorical Models},
+  author = {Kang, Jaeyong and Herremans, Dorien},
+  journal = {arXiv preprint arXiv:2502.03979},
+  year = {2025}
+}"""
+BTC_PAPER = """@inproceedings{park2019bidirectional,
+  title = {A Bi-Directional Transformer for Musical Chord Recognition},
+  author = {Park, Jonggwon and Choi, Kyoyun and Jeon, Sungwook and Kim, Dokyun and Park, Jonghun},
+  booktitle = {International Society for Music Information Retrieval Conference},
+  year = {2019}
+}"""
 
-```python
+USE = """```python
 import m2e
-record = m2e.load("{name}")("song.mp3")
+
+record = m2e.load("{source}")("song.mp3")
+record.valence, record.arousal, record.quadrant, record.selected_moods, record.key, record.chords
 ```
 
-or, on the command line, `m2e predict song.mp3`.
+or, on the command line, `m2e predict{model} song.mp3`."""
 
-## What it is made of
+USE_ALONE = """With transformers alone (`pip install {packages}`), this repository brings its own code:
 
-- Encoder: {nets} (frozen; FCN and CRNN: Won et al., SMC 2020, MIT; MusiCNN: Pons & Serra 2019, ISC), windows of 30 s.
-- Harmony: BTC chord recogniser (`chords/`), {chord_layers} layers, trained on 398 songs of POP909 (MIT), one random
-  production of each, rendered with the sound fonts TimGM6mb, Csound GM bank and OPL-3 (`train_chords.py`,
-  `chords/training.jsonl`); the key follows from the chords.
-- Head: chord transformer, fusion and three branches (moods, valence-arousal, quadrant), trained here.
+```python
+from transformers import pipeline
 
-## Training
+record = pipeline("music-emotion", model="{source}", trust_remote_code=True)("song.mp3")
+```
 
-- Data: Panda 4Q (Panda et al., IEEE TAFFC 2018), train and validation splits, {clips} clips of 30 s by {artists}
-  artists.
-- Targets: moods are {mood_share:.0%} a teacher trained on MTG-Jamendo mood/theme and {words:.0%} the clips' AllMusic
-  words where these mean one of the 56 tags, the teacher alone elsewhere. Valence is {valence_share:.0%} and arousal
-  {arousal_share:.0%} a teacher trained on EmoMusic; the rest are the clips' labels. Those labels are averages of word
-  norms over the AllMusic words, not ratings by listeners.
-- Protocol: choices on five artist-grouped folds of train + validation, then one evaluation on the test split
-  (120 clips, artists apart). Seeds {seeds}; the shipped weights are those of seed {first_seed}, whatever it scored.
-- Command: `python train.py configuration/{name}.yaml --data 4Q --taggers WEIGHTS --chords CHORDS --out {name}`
+or in parts:
 
-## Results
+```python
+from transformers import AutoModel, AutoProcessor
 
-| | folds (mean ± deviation over seeds) | test (mean ± deviation) | test, these weights |
-|---|---|---|---|
-{table}
+processor = AutoProcessor.from_pretrained("{source}", trust_remote_code=True)
+model = AutoModel.from_pretrained("{source}", trust_remote_code=True)
+output = model(**processor("song.mp3"))  # mood_logits, va
+```
 
-ROC-AUC and PR-AUC of moods are means over the {mood_tags:.0f} tags (test) that AllMusic words map onto with at least
-five positives. Written by `train.py` from `evaluation.json`.
+Where the package `m2e` is installed, none of that code is run; `trust_remote_code` is then not needed."""
 
-## Reading the numbers
+USE_CHORDS = """```python
+from modeling_m2e.chords_m2e import ChordRecognizer
 
-- `score` of a mood is a calibrated probability (Platt scaling on the folds); `selected_moods` are those above their own
-  threshold, which selects as many of the training clips as carry the mood.
-- Valence and arousal are on the 1-9 scale of the word norms, neutral near {neutral_valence:.1f} and
-  {neutral_arousal:.1f} there; the quadrant has a branch of its own and can disagree with them near the middle.
+chords = ChordRecognizer.from_pretrained("{source}")(waveform)  # mono, 22,050 Hz: start, end, label
+```"""
 
-## Limits
+USE_CHORDS_ALONE = """With transformers alone (`pip install {packages}`), this repository brings its own code:
 
-Trained on 628 clips of mostly Western popular music with labels from one editorial source. Expect it to be unsure on
-other repertoires, on speech and on very short sounds. Most of the 56 tags were learned from a teacher's opinion only.
-Not for decisions about people.
+```python
+from transformers import AutoModel
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-## Licence
-
-CC BY-NC-SA 4.0, because the teachers' data are non-commercial. Encoder weights keep their own licences:
-`LICENSE-taggers.txt` (MIT) and, where MusiCNN is part of it, `LICENSE-musicnn.md` (ISC).
-"""
+recognizer = get_class_from_dynamic_module("chords_m2e.ChordRecognizer", "{source}")
+chords = recognizer.from_pretrained("{source}")(waveform)
+network = AutoModel.from_pretrained("{source}", trust_remote_code=True)  # the network alone: CQT in, logits out
+```"""
 
 
-def card_data(name: str, evaluation: dict) -> ModelCardData:
-    """The card's metadata; its results are the shipped weights' test scores."""
-    results = [
+# --- scores ---
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of these weights on one split: metric -> value, and intervals of some of them: metric -> (low, high).
+    dataset_id: a key of DATASETS or a hub id.  setting: which lists of tracks, which labels, where there are several.
+    """
+
+    dataset: str
+    dataset_id: str
+    split: str
+    setting: str
+    scores: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
+def results(evaluation: dict) -> list[Result]:
+    """What an evaluation.json says of the weights beside it; a score that is not defined (null) is left out.
+
+    Either {"results": [...]} as m2e evaluate writes it, each with "dataset" ("name", "id"), "split", "scores" and, at
+    will, "protocol", "options" and "intervals"; or what train.py writes of Panda 4Q, whose "shipped_test" are the
+    scores of these weights. Raises CardError.
+    """
+    panda4q = {"dataset": {"name": "Panda 4Q", "id": "panda-4q"}, "split": "test"}
+    listed = evaluation.get("results", [])
+    if "shipped_test" in evaluation:
+        listed = [panda4q | {"scores": evaluation["shipped_test"]}, *listed]
+    try:
+        return [
+            Result(
+                dataset=each["dataset"]["name"],
+                dataset_id=each["dataset"]["id"],
+                split=each["split"],
+                setting=_setting(each.get("protocol"), each.get("options") or {}),
+                scores={
+                    name: round(float(value), 4)
+                    for name, value in each["scores"].items()
+                    if value is not None and math.isfinite(value) and name in _score_names()
+                },
+                intervals=each.get("intervals") or {},
+            )
+            for each in listed
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CardError(f"{EVALUATION} has a result without dataset, split or scores ({error!r}).") from error
+
+
+def _setting(protocol: str | None, options: dict) -> str:
+    return ", ".join([*([protocol] if protocol else []), *(f"{name}={value}" for name, value in options.items())])
+
+
+def _score_names() -> dict[str, str]:
+    from m2e.evaluation import SCORE_NAMES
+
+    wcsr = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
+    chords = {name: f"Chords, WCSR {name}" for name in wcsr} | {"seg": "Chords, segmentation", "key": "Key, weighted"}
+    return SCORE_NAMES | chords
+
+
+def card_data(facts: Facts, config: dict, evaluation: dict, base_model: str | None = None) -> ModelCardData:
+    """The card's metadata; its model-index are the `results` of the evaluation."""
+    chords = config["model_type"] == CHORD_MODEL
+    kind = ["chord-recognition"] if chords else ["music-emotion-recognition", "valence-arousal", "mood", "chords"]
+    found = [
         EvalResult(
             task_type="audio-classification",
-            task_name="Music emotion recognition",
-            dataset_type="panda-4q",
-            dataset_name="Panda 4Q",
-            dataset_split="test",
+            task_name="Chord recognition" if chords else "Music emotion recognition",
+            dataset_type=result.dataset_id,
+            dataset_name=result.dataset,
+            dataset_config=result.setting or None,
+            dataset_split=result.split,
             metric_type=metric,
-            metric_name=label,
-            metric_value=round(evaluation["shipped_test"][metric], 4),
+            metric_name=_score_names()[metric],
+            metric_value=value,
         )
-        for metric, label in SCORES.items()
+        for result in results(evaluation)
+        for metric, value in result.scores.items()
     ]
     return ModelCardData(
-        model_name=name,
-        license="cc-by-nc-sa-4.0",
+        model_name=facts.name if found else None,  # it is the model-index's
+        license=facts.license,
+        language="en",  # of the labels
         library_name="transformers",
         pipeline_tag="audio-classification",
-        tags=["music", "music-emotion-recognition", "valence-arousal", "mood", "chords", "m2e"],
-        eval_results=results,
+        tags=["music", *kind, "m2e"],
+        datasets=facts.datasets or None,
+        base_model=base_model,
+        eval_results=found or None,
     )
 
 
 def score_table(evaluation: dict) -> str:
     """Rows of Markdown: every score over the folds, on the test split, and of the shipped weights."""
     rows = []
-    for metric, label in SCORES.items():
-        folds, test = evaluation["folds"][metric], evaluation["test"][metric]
-        shipped = evaluation["shipped_test"][metric]
-        cells = [f"{part['mean']:.3f} ± {part['std']:.3f}" for part in (folds, test)]
-        rows.append(f"| {label} | {cells[0]} | {cells[1]} | {shipped:.3f} |")
+    for metric, label in _score_names().items():
+        if metric in evaluation["shipped_test"]:
+            parts = (evaluation["folds"][metric], evaluation["test"][metric])
+            cells = [f"{part['mean']:.3f} ± {part['std']:.3f}" for part in parts]
+            rows.append(f"| {label} | {cells[0]} | {cells[1]} | {evaluation['shipped_test'][metric]:.3f} |")
     return "\n".join(rows)
 
 
-def write_card(folder: Path, recipe: dict, evaluation: dict, clips: int, artists: int, chord_layers: int) -> None:
-    """Writes README.md into a model folder that is otherwise complete."""
-    shares = recipe["targets"]["va_teacher_share"]
-    size = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
-    text = TEXT.format(
-        name=recipe["name"],
-        size=size,
-        nets=", ".join(recipe["encoder"]["nets"]),
-        chord_layers=chord_layers,
-        clips=clips,
-        artists=artists,
-        mood_share=recipe["targets"]["mood_teacher_share"],
-        words=1 - recipe["targets"]["mood_teacher_share"],
-        valence_share=shares["valence"],
-        arousal_share=shares["arousal"],
-        seeds=", ".join(map(str, recipe["seeds"])),
-        first_seed=recipe["seeds"][0],
-        table=score_table(evaluation),
-        mood_tags=evaluation["test"]["mood_tags"]["mean"],
-        neutral_valence=recipe["model"].get("neutral_valence", 5.0),
-        neutral_arousal=recipe["model"].get("neutral_arousal", 5.0),
+def _scores(evaluation: dict) -> str:
+    """The part "Results" in Markdown."""
+    tables = []
+    if "shipped_test" in evaluation:
+        head = "| | folds (mean ± deviation over seeds) | test (mean ± deviation) | test, these weights |"
+        tables.append(f"{head}\n|---|---|---|---|\n{score_table(evaluation)}")
+    listed = results({"results": evaluation.get("results", [])})
+    if listed:
+        rows = [
+            f"| {result.dataset} | {', '.join(filter(None, [result.split, result.setting]))} "
+            f"| {_score_names()[metric]} | {value:.3f} | {_interval(result.intervals.get(metric))} |"
+            for result in listed
+            for metric, value in result.scores.items()
+        ]
+        tables.append("\n".join(["| data set | split | score | | interval |", "|---|---|---|---|---|", *rows]))
+    if not tables:
+        return f"No evaluation travels with these weights (`{EVALUATION}`)."
+    return "\n\n".join([*tables, f"Written from `{EVALUATION}`; the model-index above says the same."])
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "" if bounds is None or None in bounds else f"{bounds[0]:.3f} – {bounds[1]:.3f}"
+
+
+# --- parts ---
+
+
+def _encoder(folder: Path, reference: dict) -> tuple[str, str]:
+    """(what the encoder is, under which terms), a sentence each."""
+    if reference.get("type") == "taggers":
+        nets = read_json(folder / "encoder" / "config.json").get("nets", [])
+        terms = {encoder_terms(net) for net in nets}
+        described = "; ".join(sorted(f"{what}, {licence}" if licence else what for what, licence, _ in terms))
+        files = ", ".join(sorted(f"`{file}`" for _, _, file in terms if file))
+        return (
+            f"Encoder: {', '.join(nets)} (frozen; {described}), in `encoder/`.",
+            f"The encoder's weights keep their own licences: {files}." if files else "",
+        )
+    name, layers = reference.get("id", "unknown"), ", ".join(map(str, reference.get("layers", [])))
+    what, licence, _ = encoder_terms(name)
+    sentence = f"Encoder: {what}, hidden states {layers} of [{name}](https://huggingface.co/{name}) at commit "
+    terms = f"The encoder {name} is not part of this repository: it is fetched from where its authors publish it"
+    if licence:
+        terms += f", under {licence}"
+    if is_noncommercial(licence):
+        terms += ", so that predicting with this model is not for commercial use"
+    return f"{sentence}`{reference.get('revision')}` (frozen; fetched from there when first needed).", f"{terms}."
+
+
+def _harmony(folder: Path) -> list[str]:
+    """Bullets on the chord recogniser inside a model."""
+    chords = folder / "chords"
+    if not chords.is_dir():
+        return []
+    config = read_json(chords / "config.json")
+    bullet = f"Harmony: BTC chord recogniser (`chords/`), {_btc(config)}; the key follows from the chords."
+    try:
+        facts = facts_of(chords, config)
+    except CardError:  # nobody wrote down where it comes from
+        return [bullet]
+    return [" ".join(filter(None, [bullet, facts.summary, *facts.training]))]
+
+
+def _btc(config: dict) -> str:
+    return (
+        f"{config.get('num_hidden_layers', 8)} layers, {len(_labels(config))} classes, "
+        f"{config.get('decoding', 'paper')} decoding"
     )
+
+
+def _head(config: dict) -> str:
+    inputs = [name for name, on in (("embeddings", "use_encoder"), ("chords and key", "use_harmony")) if config.get(on)]
+    quadrant = ", quadrant" if config.get("num_quadrants") else ""
+    return (
+        f"Head: {'chord transformer, ' if config.get('use_harmony') else ''}trunk and branches (moods, "
+        f"valence-arousal{quadrant}), fed with {' and '.join(inputs)}; the layout of arXiv 2502.03979."
+    )
+
+
+def _reading(config: dict) -> list[str]:
+    """Bullets on scales and labels."""
+    low, high = config.get("va_min", 1.0), config.get("va_max", 9.0)
+    calibrated = config.get("mood_offset") is not None
+    return [
+        f"Valence (unpleasant to pleasant) and arousal (calm to energetic) run from {low:g} to {high:g}, neutral near "
+        f"{config.get('neutral_valence', 5.0):g} and {config.get('neutral_arousal', 5.0):g}.",
+        "Quadrants are Russell's: Q1 happy, energetic; Q2 tense, angry; Q3 sad; Q4 calm. "
+        + (
+            "They have a branch of their own, which can disagree with valence and arousal near the middle."
+            if config.get("num_quadrants")
+            else "They are read off valence and arousal."
+        ),
+        "`score` of a mood is "
+        + ("a calibrated probability" if calibrated else "the sigmoid of its logit, not calibrated")
+        + "; `selected_moods` are those above "
+        + ("a threshold of their own." if config.get("mood_thresholds") else "0.5."),
+        f"The {len(_labels(config))} moods: {', '.join(_labels(config))}.",
+    ]
+
+
+# --- the card ---
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What the cards of chord recognisers and of emotion models say differently, in Markdown."""
+
+    what: str
+    use: str
+    use_alone: str
+    made_of: list[str]
+    reading: list[str]
+    papers: list[str]
+    encoder: str | None = None  # hub id, where its weights are fetched from
+    encoder_terms: str = ""
+
+
+def _chord_kind(config: dict) -> _Kind:
+    return _Kind(
+        what="Chord recognition: the chords of a track and when they sound, from audio.",
+        use=USE_CHORDS,
+        use_alone=USE_CHORDS_ALONE,
+        made_of=[f"BTC, a bi-directional transformer on a constant-Q transform (CQT), {_btc(config)}."],
+        reading=[f"Times are in seconds. The {len(_labels(config))} classes: {', '.join(_labels(config))}."],
+        papers=[BTC_PAPER],
+    )
+
+
+def _emotion_kind(folder: Path, config: dict) -> _Kind:
+    reference = read_json(folder / "processor_config.json").get("encoder_reference") or {}
+    encoder, terms = _encoder(folder, reference)
+    harmony = _harmony(folder)
+    return _Kind(
+        what=f"Music emotion recognition: valence and arousal, Russell's quadrant, {len(_labels(config))} mood tags"
+        f"{', key and chords' if harmony else ''} of a music file.",
+        use=USE,
+        use_alone=USE_ALONE,
+        made_of=[encoder, *harmony, _head(config)],
+        reading=_reading(config),
+        papers=[PAPER, BTC_PAPER] if harmony else [PAPER],
+        encoder=reference.get("id"),
+        encoder_terms=terms,
+    )
+
+
+def card(folder: Path, repo: str | None = None, license: str | None = None) -> str:
+    """README.md of a complete model folder, or of the folder of a chord recogniser.
+
+    repo: hub id that it is for; None: a folder that is loaded by the model's name.
+    license: of the weights, for a folder whose facts are not written down. Raises CardError; ModelError for bad JSON.
+    """
+    config = read_json(folder / "config.json")
+    facts = facts_of(folder, config, license)
+    evaluation = read_json(folder / EVALUATION)
+    kind = _chord_kind(config) if config["model_type"] == CHORD_MODEL else _emotion_kind(folder, config)
+    size = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
+    source = repo or facts.name
+    names = {"source": source, "model": "" if source == EMBEDDED else f" --model {source}", "packages": PACKAGES}
+    licences = [f"Weights: {facts.license}.", *facts.license_notes, kind.encoder_terms]
+    datasets = [f"- {DATASETS[name]}" for name in facts.datasets if name in DATASETS]
+    parts = [
+        f"# {facts.name}",
+        f"{kind.what} {facts.summary}".strip(),
+        f"{size:.1f} MB of weights under {facts.license}."
+        + (" **Not for commercial use.**" if is_noncommercial(facts.license) else "")
+        + (" They also lie inside the package `m2e`, which needs no network for them." * (facts.name == EMBEDDED)),
+        "## Use",
+        kind.use.format(**names),
+        kind.use_alone.format(**names) if repo else "",
+        "## What it is made of",
+        _bullets(kind.made_of),
+        "## Training",
+        _bullets(facts.training) or "Nothing is written down about the training of these weights.",
+        "Data sets:\n\n" + "\n".join(datasets) if datasets else "",
+        "## Results",
+        _scores(evaluation),
+        f"Evaluation command: `{facts.evaluation}`" if facts.evaluation else "",
+        "## Reading the output",
+        _bullets(kind.reading),
+        "## Limits and biases",
+        facts.limits or "Nothing is written down. Expect less of music unlike the training data.",
+        "## Licence",
+        _bullets([*licences, "Code (`*.py`): Apache License 2.0, `LICENSE`." if repo else ""]),
+        "## Citation",
+        "```bibtex\n" + "\n\n".join(kind.papers) + "\n```",
+    ]
+    metadata = card_data(facts, config, evaluation, kind.encoder).to_yaml()
+    return f"---\n{metadata}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _bullets(lines) -> str:
+    return "\n".join(f"- {line}" for line in lines if line)
+
+
+def _labels(config: dict) -> list[str]:
+    return [label for _, label in sorted(config["id2label"].items(), key=lambda item: int(item[0]))]
+
+
+def write_card(
+    folder: Path, recipe: dict, evaluation: dict, clips: int, artists: int, chord_layers: int | None = None
+) -> None:
+    """Writes card.json and README.md into a model folder that train.py made of Panda 4Q, complete otherwise.
+
+    chord_layers: not needed; the configuration in the folder says it.
+    """
+    panda4q(recipe, evaluation, clips, artists).save(folder)
     partial = folder / "README.md.partial"
-    partial.write_text(f"---\n{card_data(recipe['name'], evaluation).to_yaml()}\n---\n{text}", encoding="utf-8")
+    partial.write_text(card(folder), encoding="utf-8")
     os.replace(partial, folder / "README.md")

@@ -1,9 +1,17 @@
-"""The card says what the evaluation says."""
+"""The card says what configuration, evaluation and facts say."""
 
+import json
+import sys
+
+import pytest
+import tiny
 import yaml
 
-from m2e.model_card import SCORES, card_data, score_table, write_card
+from m2e.card_facts import DATASETS, PUBLISHED, CardError, Facts, is_noncommercial
+from m2e.hub import embedded_model
+from m2e.model_card import PACKAGES, card, results, score_table, write_card
 
+SCORES = ("quadrant_f1", "quadrant_accuracy", "r2_valence", "r2_arousal", "mood_roc_auc", "mood_pr_auc")
 RECIPE = {
     "name": "m2e-test",
     "seeds": [0, 1],
@@ -14,21 +22,231 @@ RECIPE = {
 EVALUATION = {
     "folds": {name: {"mean": 0.7, "std": 0.01} for name in SCORES},
     "test": {name: {"mean": 0.6, "std": 0.02} for name in SCORES} | {"mood_tags": {"mean": 21.0, "std": 0.0}},
-    "shipped_test": {name: 0.5 + index / 100 for index, name in enumerate(SCORES)},
+    "shipped_test": {name: 0.5 + index / 100 for index, name in enumerate(SCORES)} | {"mood_tags": 21},
+}
+DEAM = {"dataset": {"name": "DEAM", "id": "deam"}, "split": "test", "protocol": "clean"}
+SEVERAL = {
+    "results": [
+        DEAM
+        | {"options": {"labels": "published"}, "scores": {"r2_arousal": 0.4}, "intervals": {"r2_arousal": [0.3, 0.5]}},
+        DEAM | {"scores": {"r2_valence": 0.512345, "r2_arousal": None, "rmse_arousal": float("nan"), "tracks": 7}},
+        DEAM | {"protocol": "paper", "scores": {"r2_valence": 0.6}},
+        {"dataset": {"name": "POP909", "id": "pop909"}, "split": "test", "scores": {"majmin": 0.9, "key": 0.95}},
+    ]
 }
 
 
-def test_model_index_equals_the_evaluation():
-    index = yaml.safe_load(card_data("m2e-test", EVALUATION).to_yaml())["model-index"]
-    metrics = {metric["type"]: metric["value"] for metric in index[0]["results"][0]["metrics"]}
-    assert metrics == EVALUATION["shipped_test"]
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("card") / "tiny"
+    tiny.pipeline().save_pretrained(folder)
+    return folder
 
 
-def test_card_is_complete(tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(b"0" * 2_000_000)
-    write_card(tmp_path, RECIPE, EVALUATION, clips=10, artists=7, chord_layers=4)
-    card = (tmp_path / "README.md").read_text()
-    assert "license: cc-by-nc-sa-4.0" in card and "CC BY-NC-SA 4.0" in card
-    assert "2.0 MB" in card and "10 clips" in card and "by 7" in card and "{" not in card.split("```")[-1]
-    assert "| Valence, R2 | 0.700 ± 0.010 | 0.600 ± 0.020 | 0.520 |" in score_table(EVALUATION)
-    assert [path.name for path in tmp_path.glob("*.partial")] == []
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A model folder of which the test may change the small files."""
+    for path in saved.rglob("*"):
+        if path.suffix in (".json", ".safetensors"):
+            (tmp_path / path.relative_to(saved)).parent.mkdir(exist_ok=True)
+            (tmp_path / path.relative_to(saved)).symlink_to(path)
+    return tmp_path
+
+
+def change(path, **entries) -> None:
+    content = json.loads(path.read_text()) | entries
+    path.unlink()
+    path.write_text(json.dumps(content))
+
+
+def metadata(text: str) -> dict:
+    return yaml.safe_load(text.split("---")[1])
+
+
+def model_index(text: str) -> dict:
+    """(dataset id, protocol, split, metric) -> value."""
+    return {
+        (data["type"], data.get("config"), data["split"], metric["type"]): metric["value"]
+        for entry in metadata(text).get("model-index", [])
+        for each in entry["results"]
+        for data in [each["dataset"]]
+        for metric in each["metrics"]
+    }
+
+
+# --- results ---
+
+
+@pytest.mark.parametrize("evaluation", [EVALUATION, SEVERAL, EVALUATION | SEVERAL], ids=["4q", "several", "both"])
+def test_model_index_equals_the_evaluation(folder, evaluation):
+    Facts("tiny", "mit").save(folder)
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    expected = {
+        (each.dataset_id, each.setting or None, each.split, metric): value
+        for each in results(evaluation)
+        for metric, value in each.scores.items()
+    }
+    assert model_index(card(folder)) == expected and expected
+    if "shipped_test" in evaluation:
+        for metric in SCORES:
+            assert expected["panda-4q", None, "test", metric] == evaluation["shipped_test"][metric]
+    if "results" in evaluation:
+        assert expected["deam", "clean", "test", "r2_valence"] == 0.5123
+        assert expected["pop909", None, "test", "key"] == 0.95
+        assert expected["deam", "clean, labels=published", "test", "r2_arousal"] == 0.4
+        assert len(expected) == 5 + 6 * ("shipped_test" in evaluation)  # neither undefined ones nor counts
+
+
+def test_body_shows_the_same_scores(folder):
+    Facts("tiny", "mit").save(folder)
+    (folder / "evaluation.json").write_text(json.dumps(EVALUATION | SEVERAL))
+    text = card(folder)
+    assert "| Valence, R2 | 0.700 ± 0.010 | 0.600 ± 0.020 | 0.520 |" in score_table(EVALUATION) in text
+    assert "| DEAM | test, clean | Valence, R2 | 0.512 |  |" in text
+    assert "| DEAM | test, clean, labels=published | Arousal, R2 | 0.400 | 0.300 – 0.500 |" in text
+    assert "| POP909 | test | Chords, WCSR majmin | 0.900 |" in text
+
+
+def test_without_an_evaluation_there_is_no_model_index(folder):
+    Facts("tiny", "mit").save(folder)
+    text = card(folder)
+    assert "No evaluation travels with these weights" in text
+    assert "model-index" not in metadata(text) and "model_name" not in metadata(text)
+
+
+@pytest.mark.parametrize("damage", ["dataset", "split", "scores"])
+def test_incomplete_evaluation(damage):
+    broken = {name: value for name, value in (DEAM | {"scores": {"r2_valence": 0.5}}).items() if name != damage}
+    with pytest.raises(CardError, match="evaluation.json has a result without dataset, split or scores"):
+        results({"results": [broken]})
+
+
+# --- the rest ---
+
+
+def test_metadata_and_sections(folder):
+    facts = Facts(
+        "m2e-teacher",
+        "cc-by-nc-4.0",
+        summary="The teacher of moods.",
+        training=["Data: the train split."],
+        limits="Not for speech.",
+        license_notes=["The data are non-commercial."],
+        datasets=["mtg-jamendo", "me/my-songs"],
+        evaluation="m2e evaluate",
+    )
+    facts.save(folder)
+    assert Facts.load(folder) == facts
+    text = card(folder, "me/m2e-teacher")
+    found = metadata(text)
+    assert found["license"] == "cc-by-nc-4.0" and found["language"] == "en"
+    assert found["library_name"] == "transformers" and found["pipeline_tag"] == "audio-classification"
+    assert {"music", "mood", "m2e"} <= set(found["tags"]) and found["datasets"] == ["mtg-jamendo", "me/my-songs"]
+    assert "base_model" not in found
+    for line in (
+        "# m2e-teacher\n",
+        "The teacher of moods.",
+        "**Not for commercial use.**",
+        'm2e.load("me/m2e-teacher")',
+        'pipeline("music-emotion", model="me/m2e-teacher", trust_remote_code=True)',
+        'AutoProcessor.from_pretrained("me/m2e-teacher", trust_remote_code=True)',
+        "m2e predict --model me/m2e-teacher song.mp3",
+        "Encoder: musicnn_msd (frozen; MusiCNN (Pons & Serra, 2019), ISC)",
+        "`LICENSE-musicnn.md`",
+        "- Data: the train split.",
+        f"- {DATASETS['mtg-jamendo']}",
+        "run from 1 to 9, neutral near 5 and 5.",
+        "The 56 moods: action, adventure,",
+        "Not for speech.",
+        "Evaluation command: `m2e evaluate`",
+        "- The data are non-commercial.",
+        "2502.03979",
+    ):
+        assert line in text, line
+    assert "{" not in text.replace("{kang", "").replace("{park", "").split("```bibtex")[0]
+
+
+def test_what_the_outputs_mean_follows_the_configuration(folder):
+    Facts("tiny", "mit").save(folder)
+    plain = card(folder)
+    assert "the sigmoid of its logit, not calibrated" in plain and "those above 0.5." in plain
+    assert "read off valence and arousal" in plain and "Not for commercial use" not in plain
+    assert "trust_remote_code=True)" not in plain  # it is not on the hub
+    labels = {"0": "bright", "1": "gloomy"}
+    change(folder / "config.json", mood_offset=[0, 0], mood_thresholds=[0.2, 0.3], num_quadrants=4, id2label=labels)
+    told = card(folder)
+    assert "a calibrated probability" in told and "a threshold of their own." in told
+    assert "a branch of their own" in told and "The 2 moods: bright, gloomy." in told
+
+
+def test_encoder_that_is_not_for_commercial_use(folder):
+    Facts("tiny", "apache-2.0").save(folder)
+    mert = {"type": "mert", "id": "m-a-p/MERT-v1-95M", "revision": "12af15fe", "layers": [6, 7]}
+    change(folder / "processor_config.json", encoder_reference=mert)
+    text = card(folder, "me/student")
+    assert metadata(text)["base_model"] == "m-a-p/MERT-v1-95M"
+    assert "hidden states 6, 7" in text and "`12af15fe`" in text
+    assert "under CC BY-NC 4.0, so that predicting with this model is not for commercial use." in text
+
+
+def test_chord_recogniser_tells_where_it_comes_from_wherever_it_is(folder):
+    Facts("tiny", "mit").save(folder)
+    assert "Harmony: BTC chord recogniser (`chords/`), 1 layers, 170 classes, smooth decoding" in card(folder)
+    Facts("tiny-chords", "mit", training=["Trained on POP909."]).save(folder / "chords")
+    assert "the key follows from the chords. Trained on POP909." in card(folder)
+    alone = card(folder / "chords", "me/chords")
+    assert 'ChordRecognizer.from_pretrained("me/chords")' in alone and "chord-recognition" in metadata(alone)["tags"]
+    assert "The 170 classes: C:min, C," in alone and "kang2025" not in alone
+
+
+def test_licence_has_to_be_known(folder):
+    with pytest.raises(CardError, match=r"has no card.json that says under which licence .*: give --license."):
+        card(folder)
+    assert metadata(card(folder, license="mit"))["license"] == "mit"
+    Facts("tiny", "cc-by-nc-4.0").save(folder)
+    with pytest.raises(CardError, match="is under cc-by-nc-4.0: leave out --license mit."):
+        card(folder, license="mit")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '{"name": "a"}', '{"name": "a", "license": 1}', '{"name": "a", "license": "mit", "training": "b"}'],
+)
+def test_damaged_facts(folder, content):
+    (folder / "card.json").write_text(content)
+    with pytest.raises(CardError, match="card.json does not hold the facts for a card"):
+        card(folder)
+
+
+def test_licences_that_forbid_commercial_use():
+    assert is_noncommercial("cc-by-nc-sa-4.0") and is_noncommercial("CC BY-NC 4.0")
+    assert not any(map(is_noncommercial, ("apache-2.0", "mit", "cc-by-sa-4.0", "other", "")))
+    assert [is_noncommercial(PUBLISHED[name].license) for name in ("BTC-ISMIR19", "Music2Emo")] == [False, False]
+
+
+def test_packages_are_those_that_the_code_imports():
+    from transformers.dynamic_module_utils import get_imports
+
+    found = {name for path in (tiny.ROOT / "modeling_m2e").glob("*.py") for name in get_imports(path)}
+    found -= set(sys.stdlib_module_names) | {"numpy", "safetensors"}  # torch and transformers bring these
+    assert found == set(PACKAGES.split())
+
+
+# --- the model inside the package ---
+
+
+def test_card_of_training(folder):
+    write_card(folder, RECIPE, EVALUATION, clips=10, artists=7)
+    text = (folder / "README.md").read_text()
+    assert metadata(text)["license"] == "cc-by-nc-sa-4.0" and "CC BY-NC-SA 4.0" in text
+    assert "10 clips of 30 s by 7 artists" in text and "Seeds 0, 1" in text and "over the 21 tags" in text
+    assert list(folder.glob("*.partial")) == []
+
+
+def test_embedded_card_is_what_is_written_today():
+    assert (embedded_model() / "README.md").read_text() == card(embedded_model())
+    index = model_index(card(embedded_model()))
+    shipped = json.loads((embedded_model() / "evaluation.json").read_text())["shipped_test"]
+    assert {key[3]: value for key, value in index.items()} == {
+        name: round(shipped[name], 4) for name in shipped if name != "mood_tags"
+    }

@@ -1,0 +1,83 @@
+"""Publishes a model folder on the Hugging Face Hub, and the Space beside it.
+
+    python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --dry-run
+    python push_to_hub.py runs/teacher --repo NAME/m2e-teacher --private
+    python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --space NAME/m2e
+
+FOLDER is what training or conversion wrote: a teacher, a student, or the folder of a chord recogniser. What goes up is
+made of it anew: weights, configuration, code, licences and the card, in one commit. Exit status: 0 all is published, 1
+it is not, 2 wrong usage.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from m2e.publishing import PublishError, check_name, publish, sizes, write
+from m2e.repository import Repository, RepositoryError, repository, space
+
+ROOT = Path(__file__).resolve().parent
+DRY_RUN = Path("build") / "hub"  # below the current folder
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("folder", type=Path, nargs="?", help="model folder")
+    options.add_argument("--repo", metavar="NAME/REPO", help="where the model goes; made if it is not there")
+    options.add_argument("--space", metavar="NAME/REPO", help="where the folder space/ goes, as a Gradio Space")
+    options.add_argument("--private", action="store_true", help="only its owners see what is new")
+    options.add_argument("--revision", metavar="BRANCH", help="of the model; main if not given")
+    options.add_argument("--license", metavar="ID", help="of the weights, where no card.json says it (apache-2.0, ...)")
+    options.add_argument("--message", default="Publish with m2e", help="of the commit")
+    options.add_argument("--dry-run", action="store_true", help=f"write the files to {DRY_RUN} and list them")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser()
+    args = options.parse_args(arguments)
+    if (args.folder is None) != (args.repo is None) or not (args.repo or args.space):
+        options.error("give FOLDER and --repo NAME/REPO, or --space NAME/REPO, or all of them")
+    try:
+        todo: list[tuple[str, Repository, bool]] = []  # all are made before anything goes up
+        if args.repo:
+            check_name(args.repo)
+            todo.append((args.repo, repository(args.folder, args.repo, args.license), False))
+        if args.space:
+            check_name(args.space)
+            todo.append((args.space, space(ROOT / "space", args.repo), True))
+        for repo, files, is_space in todo:
+            show(repo, files, is_space)
+            if args.dry_run:
+                target = DRY_RUN / ("spaces" if is_space else "models") / repo.replace("/", "--")
+                write(files, target)
+                print(f"written to {target}, nothing sent\n")
+            else:
+                print(f"published at {send(repo, files, is_space, args)}\n")
+    except (PublishError, RepositoryError) as error:
+        sys.exit(f"push_to_hub: {error}")
+    except KeyboardInterrupt:
+        sys.exit("push_to_hub: interrupted; what was not yet published is as it was: run the same command again.")
+
+
+def show(repo: str, files: Repository, is_space: bool) -> None:
+    """Prints names and sizes."""
+    listed = sizes(files)
+    print(f"{'Space' if is_space else 'model'} {repo}:")
+    for name, size in listed.items():
+        print(f"{size / 1e3:12,.1f} kB  {name}")
+    print(f"{sum(listed.values()) / 1e3:12,.1f} kB  in {len(listed)} files", flush=True)
+
+
+def send(repo: str, files: Repository, is_space: bool, args: argparse.Namespace) -> str:
+    """The address of what is then published."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    revision = None if is_space else args.revision
+    commit = publish(api, repo, files, space=is_space, private=args.private, revision=revision, message=args.message)
+    return f"{api.endpoint}/{'spaces/' * is_space}{repo}/tree/{revision or 'main'} ({commit[:10]})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,346 @@
+"""The command that publishes, and what anybody then loads: in fresh processes, with this package and without."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import soundfile as sf
+import tiny
+import torch
+from fakehub import TOKEN, FakeHub
+from transformers import AutoModel, AutoProcessor
+
+import m2e
+import push_to_hub
+from m2e import published
+from m2e.card_facts import Facts
+from m2e.hub import ModelError
+from modeling_m2e import M2EForMusicEmotion, MusicEmotionPipeline
+from modeling_m2e.chords_m2e import ChordRecognizer
+from modeling_m2e.encoder_m2e import PINNED_REVISIONS
+
+EMOTIONS = ("me/teacher-moods", "me/teacher-va", "me/student")
+CHORDS = ("me/chords", "me/btc")
+CONVERTED = "me/music2emo"
+TRACK = tiny.waveform(4.0, seed=3)
+
+
+@pytest.fixture
+def online(monkeypatch, tmp_path):
+    """A hub for commands that run in this process."""
+    with FakeHub() as hub, _online(monkeypatch, hub, tmp_path):
+        yield hub
+
+
+class _online:
+    """The libraries of this process, which were imported offline, ask this hub, as somebody who may write."""
+
+    def __init__(self, monkeypatch, hub, folder):
+        self.patch = monkeypatch
+        constants = {"HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True, "ENDPOINT": hub.endpoint}
+        for name, value in (constants | {"HF_HUB_CACHE": str(folder / "pushing")}).items():
+            monkeypatch.setattr(huggingface_hub.constants, name, value)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.patch.undo()
+
+
+# --- what is published, and what it answers before ---
+
+
+def answer(record) -> dict:
+    """A record without the names of track and model, numbers exact, as JSON keeps it."""
+    moods = [(mood.label, mood.score) for mood in record.moods]
+    plain = {**record, "moods": moods, "va": (record.valence, record.arousal), "path": None, "model": None}
+    return json.loads(json.dumps(plain))
+
+
+def student(seed: int, **settings) -> MusicEmotionPipeline:
+    """A tiny model with weights of its own."""
+    pipe = tiny.pipeline(**settings)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for tensor in pipe.model.parameters():
+            tensor += 0.05 * torch.randn_like(tensor)
+    return pipe
+
+
+@pytest.fixture(scope="module")
+def mert() -> dict[str, bytes]:
+    return tiny.published_mert()
+
+
+@pytest.fixture(scope="module")
+def folders(mert, fixtures, tmp_path_factory) -> tuple[dict[str, Path], dict[str, object]]:
+    """(model folders, what they answer) by the repos that they go to."""
+    root = tmp_path_factory.mktemp("runs")
+    sf.write(root / "track.wav", TRACK, tiny.SAMPLING_RATE, subtype="FLOAT")
+    track, found, answers = str(root / "track.wav"), {}, {}
+    for seed, repo in enumerate(EMOTIONS):
+        pipe = student(seed, chords=repo != "me/teacher-va")
+        found[repo] = root / repo.partition("/")[2]
+        pipe.save_pretrained(found[repo])
+        Facts(repo.partition("/")[2], "cc-by-nc-sa-4.0").save(found[repo])
+        answers[repo] = answer(pipe(track))
+    assert len({json.dumps(each) for each in answers.values()}) == 3
+
+    recognizer = pipe.processor.chord_recognizer
+    found["me/chords"] = found["me/student"] / "chords"
+    Facts("tiny-chords", "apache-2.0").save(found["me/chords"])
+
+    checkpoint = root / "btc.pt"
+    torch.save(tiny.constant_chord(fixtures / "btc" / "tiny_checkpoint.pt", "A:min"), checkpoint)
+    torch.save(tiny.published_head(), root / "J_all.ckpt")
+    snapshot = root / "cache" / f"models--{published.ENCODER.replace('/', '--')}" / "snapshots"
+    snapshot /= PINNED_REVISIONS[published.ENCODER]
+    snapshot.mkdir(parents=True)
+    for name, content in mert.items():
+        (snapshot / name).write_bytes(content)
+    found[CONVERTED] = root / "music2emo"
+    published.convert(root / "J_all.ckpt", checkpoint, found[CONVERTED], {"cache_dir": root / "cache"})
+    pipe = m2e.load(found[CONVERTED], cache_dir=root / "cache", device="cpu")
+    answers[CONVERTED] = answer(pipe(track))
+    found["me/btc"] = root / "btc"
+    pipe.processor.chord_recognizer.save_pretrained(found["me/btc"])
+    for repo, each in (("me/chords", recognizer), ("me/btc", pipe.processor.chord_recognizer)):
+        answers[repo] = [[chord.start, chord.end, chord.label] for chord in each(TRACK)]
+    assert len(answers["me/chords"]) > 2 and {label for _, _, label in answers["me/btc"]} == {"A:min"}
+    return found, answers
+
+
+WITH = """
+import json, sys
+root, threads, track, converted, *repos = sys.argv[1:]
+sys.path.insert(0, root)
+import torch
+torch.set_num_threads(int(threads))
+import m2e, soundfile
+import modeling_m2e
+from modeling_m2e.chords_m2e import ChordRecognizer
+from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
+
+def answer(r):
+    moods = [(m.label, m.score) for m in r.moods]
+    return {**r, "moods": moods, "va": (r.valence, r.arousal), "path": None, "model": None}
+
+found, own = {}, []
+for repo in repos:
+    if type(AutoConfig.from_pretrained(repo)) is modeling_m2e.BTCConfig:
+        chords = ChordRecognizer.from_pretrained(repo)(soundfile.read(track, dtype="float32")[0])
+        found[repo] = [[[c.start, c.end, c.label] for c in chords]]
+        own.append(AutoModel.from_pretrained(repo))
+        continue
+    model, processor = AutoModel.from_pretrained(repo), AutoProcessor.from_pretrained(repo)
+    pipes = [pipeline("music-emotion", model=repo, device="cpu"), m2e.load(repo, device="cpu")]
+    pipes += [modeling_m2e.MusicEmotionPipeline.from_pretrained(repo)]
+    pipes += [modeling_m2e.MusicEmotionPipeline(model=model, processor=processor)]
+    found[repo] = [answer(pipe(track)) for pipe in pipes]
+    own += [model, processor, *pipes]
+found[converted] = [answer(m2e.load(converted, device="cpu")(track))]
+remote = [name for name in sys.modules if name.startswith("transformers_modules")]
+classes = [type(each).__module__ for each in own]
+print(json.dumps({"found": found, "remote": remote, "classes": classes}))
+"""
+
+WITHOUT = """
+import json, sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("m2e", "modeling_m2e"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotInstalled())
+threads, track, converted, *repos = sys.argv[1:]
+import torch
+torch.set_num_threads(int(threads))
+import soundfile
+from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+def answer(r):
+    moods = [(m.label, m.score) for m in r.moods]
+    return {**r, "moods": moods, "va": (r.valence, r.arousal), "path": None, "model": None}
+
+found, own = {}, []
+for repo in repos:
+    config = AutoConfig.from_pretrained(repo, trust_remote_code=True)
+    model = AutoModel.from_pretrained(repo, trust_remote_code=True)
+    own += [config, model]
+    if config.model_type == "m2e-btc":
+        recognizer = get_class_from_dynamic_module("chords_m2e.ChordRecognizer", repo).from_pretrained(repo)
+        chords = recognizer(soundfile.read(track, dtype="float32")[0])
+        found[repo] = [[[c.start, c.end, c.label] for c in chords]]
+        continue
+    processor = AutoProcessor.from_pretrained(repo, trust_remote_code=True)
+    pipe = pipeline("music-emotion", model=repo, trust_remote_code=True, device="cpu")
+    with torch.no_grad():
+        va = model(**processor(track)).va[0].tolist()
+    found[repo] = [answer(pipe(track))]
+    assert found[repo][0]["va"] == tuple(va), (found[repo][0]["va"], va)
+    own += [processor, pipe]
+found[converted] = [answer(pipeline("music-emotion", model=converted, trust_remote_code=True, device="cpu")(track))]
+print(json.dumps({"found": found, "classes": [type(each).__module__ for each in own]}))
+"""
+
+
+def test_push_then_load_anywhere(folders, mert, tmp_path, monkeypatch):
+    found, answers = folders
+    arguments = [str(torch.get_num_threads()), str(found["me/student"].parent / "track.wav")]
+    repos = [CONVERTED, *EMOTIONS, *CHORDS]
+    with FakeHub() as hub:
+        hub.add(published.ENCODER, mert, PINNED_REVISIONS[published.ENCODER])
+        hub.add(published.ENCODER, mert | {"config.json": b"{}"})  # a later push changes nothing
+        with _online(monkeypatch, hub, tmp_path):
+            for repo in repos:
+                push_to_hub.main([str(found[repo]), "--repo", repo])
+        assert len(hub.asked("POST .*/commit/.*")) == len(repos)
+        hub.log.clear()
+
+        def run(script, home, *more, **environment):
+            environment |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / home)}
+            done = tiny.run(script, *more, *arguments, *repos, **environment)
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout)
+
+        with ThreadPoolExecutor() as pool:
+            installed = pool.submit(run, WITH, "installed", str(tiny.ROOT))
+            alone = pool.submit(run, WITHOUT, "alone")
+        loaded = [installed.result(), alone.result()]
+        asked = len(hub.log)
+        loaded.append(run(WITHOUT, "alone", HF_HUB_OFFLINE="1"))
+        assert len(hub.log) == asked
+
+    doors = [4, 1, 1]  # ways in which a model of emotions was loaded and asked
+    for each, ways in zip(loaded, doors, strict=True):
+        expected = {repo: [answers[repo]] * (ways if repo in EMOTIONS else 1) for repo in repos}
+        assert each["found"] == expected
+    assert loaded[0]["remote"] == [] and all(name.startswith("modeling_m2e.") for name in loaded[0]["classes"])
+    for each in loaded[1:]:
+        assert all(name.startswith("transformers_modules.") for name in each["classes"])
+
+    cache = tmp_path / "installed" / "hub"  # this process knows no network
+    for repo in (CONVERTED, "me/student"):
+        assert answer(m2e.load(repo, cache_dir=cache, device="cpu")(arguments[1])) == answers[repo]
+    model = AutoModel.from_pretrained("me/student", cache_dir=cache)
+    processor = AutoProcessor.from_pretrained("me/student", cache_dir=cache)
+    assert type(model) is M2EForMusicEmotion
+    assert answer(MusicEmotionPipeline(model=model, processor=processor)(arguments[1])) == answers["me/student"]
+    chords = ChordRecognizer.from_pretrained("me/chords", cache_dir=cache)(TRACK)
+    assert [[chord.start, chord.end, chord.label] for chord in chords] == answers["me/chords"]
+    with pytest.raises(ModelError, match="me/chords is a chord recogniser: give a model of emotions"):
+        m2e.load("me/chords", cache_dir=cache)
+
+
+def test_cards_of_what_was_converted(folders, online):
+    found, _ = folders
+    push_to_hub.main([str(found[CONVERTED]), "--repo", CONVERTED])
+    push_to_hub.main([str(found["me/btc"]), "--repo", "me/btc"])
+    music2emo, btc = (online.files(repo)["README.md"].decode() for repo in (CONVERTED, "me/btc"))
+    assert "license: apache-2.0" in music2emo and "base_model: m-a-p/MERT-v1-95M" in music2emo
+    assert "not for commercial use" in music2emo and "valence and arousal are exchanged" in music2emo
+    assert PINNED_REVISIONS[published.ENCODER] in music2emo and "model-index:" not in music2emo
+    assert "license: mit" in btc and "Isophonics" in btc
+    for repo in (CONVERTED, "me/btc"):
+        assert b"Jonggwon Park" in online.files(repo)["LICENSE-btc.txt"]
+        assert not [name for name in online.files(repo) if name.endswith((".pt", ".ckpt", ".bin"))]
+
+
+# --- save_pretrained and push_to_hub of the classes themselves ---
+
+
+@pytest.mark.parametrize("way", ["save", "push"])
+@pytest.mark.parametrize("part", ["pipeline", "processor"])
+def test_parts_push_all_that_they_are(online, tmp_path, way, part):
+    pipe = tiny.pipeline()
+    pushed = pipe if part == "pipeline" else pipe.processor
+    if way == "save":
+        pushed.save_pretrained(tmp_path / "tiny", push_to_hub=True, repo_id="me/tiny", private=True)
+        assert (tmp_path / "tiny" / "chords" / "config.json").is_file()
+    else:
+        pushed.push_to_hub("me/tiny", private=True)
+    pipe.save_pretrained(tmp_path / "whole")
+    whole = {path.relative_to(tmp_path / "whole").as_posix() for path in (tmp_path / "whole").rglob("*.*")}
+    network = {"config.json", "model.safetensors"} if part == "processor" else set()
+    code = {name for name in whole if name.endswith(".py")}
+    assert whole - network - code <= set(online.files("me/tiny")) and online.private == {"me/tiny"}
+    assert "processing_m2e.py" in online.files("me/tiny") and len(online.asked("POST .*/commit/.*")) == 1
+    if part == "pipeline":
+        assert code <= set(online.files("me/tiny"))
+
+
+# --- the command ---
+
+
+def test_dry_run(folders, tmp_path):
+    script = "import runpy, sys; sys.path.insert(0, sys.argv[1]); sys.argv = sys.argv[2:]; "
+    script += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    folder = folders[0]["me/student"]
+    done = tiny.run(
+        f"import os; os.chdir({str(tmp_path)!r}); {script}",
+        *(str(tiny.ROOT), str(tiny.ROOT / "push_to_hub.py"), str(folder), "--repo", "me/student", "--dry-run"),
+    )
+    assert done.returncode == 0, done.stderr
+    written = tmp_path / "build" / "hub" / "models" / "me--student"
+    names = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
+    assert {"README.md", "config.json", "chords/model.safetensors", "pipeline_m2e.py", "LICENSE"} <= names
+    lines = done.stdout.splitlines()
+    assert [line.split()[-1] for line in lines[1 : len(names) + 1]] == sorted(names)
+    size = os.path.getsize(written / "model.safetensors")
+    assert f"{size / 1e3:12,.1f} kB  model.safetensors" in lines and "nothing sent" in done.stdout
+    track = (TRACK, tiny.SAMPLING_RATE)
+    assert answer(m2e.load(written, device="cpu")(track)) == answer(m2e.load(folder, device="cpu")(track))
+
+
+def test_options_of_a_push(folders, online, capsys):
+    folder = str(folders[0]["me/student"])
+    push_to_hub.main([folder, "--repo", "me/student", "--private"])
+    push_to_hub.main([folder, "--repo", "me/student", "--revision", "v2", "--message", "Second"])
+    assert online.private == {"me/student"} and set(online.refs["me/student"]) == {"main", "v2"}
+    assert f"published at {online.endpoint}/me/student/tree/v2 (" in capsys.readouterr().out
+
+
+def test_space_goes_up_too(folders, online, tmp_path, monkeypatch):
+    (tmp_path / "space").mkdir()
+    (tmp_path / "space" / "README.md").write_text("---\nsdk: gradio\n---\n")
+    for name in ("app.py", "requirements.txt"):
+        (tmp_path / "space" / name).write_text("m2e\n")
+    monkeypatch.setattr(push_to_hub, "ROOT", tmp_path)
+    folder = str(folders[0]["me/student"])
+    push_to_hub.main([folder, "--repo", "me/student", "--space", "me/demo"])
+    assert b"- me/student" in online.files("spaces/me/demo")["README.md"] and "me/student" in online.repos
+    (tmp_path / "space" / "app.py").unlink()
+    with pytest.raises(SystemExit) as error:  # before anything goes up
+        push_to_hub.main([folder, "--repo", "me/other", "--space", "me/demo"])
+    assert "is no Space: it lacks app.py." in str(error.value) and "me/other" not in online.repos
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["FOLDER", "--repo", "student"], "push_to_hub: 'student' is no name for a repository"),
+        (["missing", "--repo", "me/student"], "push_to_hub: missing holds no model of this project"),
+        (["FOLDER", "--repo", "me/student", "--license", "mit"], "leave out --license mit."),
+        (["FOLDER", "--repo", "me/student"], "push_to_hub: You may not write to me/student ("),
+    ],
+)
+def test_failures_are_one_sentence(folders, online, arguments, sentence):
+    online.faults = {"POST /api/repos/create": (403, "", "no rights")}
+    folder = str(folders[0]["me/student"])
+    with pytest.raises(SystemExit) as error:
+        push_to_hub.main([folder if argument == "FOLDER" else argument for argument in arguments])
+    assert sentence in str(error.value) and "\n" not in str(error.value)  # a string: status 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["folder"], ["--repo", "me/x"], ["folder", "--space", "me/x"]])
+def test_wrong_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        push_to_hub.main(arguments)
+    assert error.value.code == 2 and "give FOLDER and --repo NAME/REPO" in capsys.readouterr().err
