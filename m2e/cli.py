@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from m2e import __version__
+from m2e.cli_chords import chords
+from m2e.cli_demo import demo
+from m2e.cli_evaluate import evaluate
+from m2e.cli_features import features
 from m2e.files import (
     Source,
     UsageError,
@@ -25,6 +29,7 @@ from m2e.files import (
     partial_name,
     refuse_to_lose,
 )
+from m2e.plot import PlotError, Plots
 from m2e.terminal import fail, progress, tell
 
 if TYPE_CHECKING:
@@ -92,6 +97,10 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", "--skip-existing", help="Skip tracks that FILE (jsonl) or FILE.partial holds.")
     ] = False,
+    plot: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Draw plane and curve of every track into DIR, and all compared.")
+    ] = None,
+    plot_format: Annotated[Literal["png", "pdf", "svg"], typer.Option(help="The form of these drawings.")] = "png",
     harmony: Annotated[bool, typer.Option("--harmony/--no-harmony", help="Recognise chords and key.")] = True,
     top_k: Annotated[
         int | None,
@@ -116,6 +125,7 @@ def predict(
             if form == "jsonl" and not resume:
                 refuse_to_lose(output)
         earlier = earlier_records(output, sources) if resume else {}
+        plots = Plots(plot, plot_format, sources) if plot is not None else None
     except UsageError as error:
         fail(str(error))
     todo = [source for source in sources if identity(source.path) not in earlier]
@@ -130,11 +140,11 @@ def predict(
             predictions(load, todo, workers) as records,
             open_output(output, earlier.values(), to_be_read=form == "table") as file,
         ):
-            failures = write(records, todo, form, file, top_k)
+            failures = write(records, todo, form, file, top_k, plots)
     except NoModelError as error:
         named = model is None or model in str(error)
         fail(str(error) if named else f"the model {model} cannot be loaded: {error}")
-    except WorkerError as error:
+    except (WorkerError, PlotError) as error:
         fail(str(error) + kept(output), 1)
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
@@ -153,9 +163,14 @@ def predict(
 
 
 def write(
-    records: Iterator["MusicEmotion"], sources: Sequence[Source], form: str, file: TextIO, top_k: int | None
+    records: Iterator["MusicEmotion"],
+    sources: Sequence[Source],
+    form: str,
+    file: TextIO,
+    top_k: int | None,
+    plots: Plots | None = None,
 ) -> list[str]:
-    """The sentences of the failed tracks, once the record of every source is written to `file`."""
+    """The sentences of the failed tracks, once the record of every source is written to `file`, and drawn."""
     from m2e.report import view
 
     terminal, options = file.isatty(), {}
@@ -174,6 +189,10 @@ def write(
                     failures.append(record.error)
                 file.write(shown.add(record))
                 file.flush()  # what is computed survives a kill
+                if plots is not None:
+                    plots.add(record)
+        if plots is not None:
+            plots.end()
     finally:
         file.write(shown.end())
         file.flush()
@@ -189,3 +208,9 @@ def load_model(model: str | None, device: str, window: float | None, batch_size:
 def kept(output: str | None) -> str:
     partial = partial_name(output) if output else ""
     return f" What was done is in {partial}." if os.path.exists(partial) else ""
+
+
+app.command()(chords)
+app.command()(demo)
+app.command()(evaluate)
+app.command()(features)

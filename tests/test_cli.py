@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 import m2e
 from m2e import cli
 from modeling_m2e import audio_m2e
-from modeling_m2e.harmony_m2e import ChordSegment, Key
+from modeling_m2e.harmony_m2e import ChordSegment
+from modeling_m2e.key_m2e import Key
 from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,0 +1,579 @@
+"""The demo: its charts as pure functions, and the page itself in a headless browser."""
+
+import configparser
+import html
+import http.server
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from m2e import cli
+from modeling_m2e import ChordSegment, Key
+from modeling_m2e.output_m2e import QUADRANT_WORDS, CurvePoint, Mood, MusicEmotion
+
+pytest.importorskip("gradio", reason='gradio is in the extra "demo"')
+from m2e.hub import ModelError  # noqa: E402
+from m2e.space import app, charts, tracks  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIP = ROOT / "examples" / "moonlight_sonata.ogg"
+SHOTS = ROOT / "build" / "space"
+SECONDS = 300  # until a browser test gives up; a laden machine is slow
+
+
+@pytest.fixture
+def record():
+    return MusicEmotion(
+        path="song.mp3",
+        duration=71.0,
+        valence=6.0,
+        arousal=3.0,
+        quadrant="Q4",
+        moods=[Mood(f"mood{index}", 0.9 - index / 20) for index in range(12)],
+        selected_moods=["mood0"],
+        key=Key("C#", "minor", 0.81),
+        chords=[ChordSegment(0, 2, "N"), ChordSegment(2, 35.5, "C#:min"), ChordSegment(35.5, 71, "A:maj7")],
+        curve=[CurvePoint(0, 30, 5.0, 3.0), CurvePoint(30, 60, 7.0, 4.0), CurvePoint(60, 71, 9.0, 1.0)],
+        model="m2e-small",
+    )
+
+
+def track(record) -> tracks.Track:
+    return tracks.Track(record, "folder/a b.mp3", [0.5, 1.0, 0.25])
+
+
+def words(markup: str) -> str:
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", markup))).strip()
+
+
+# --- charts ---
+
+
+def test_the_plane_names_its_quadrants_and_places_every_track(record):
+    drawn = charts.plane([record, replace(record, path="b.ogg", valence=1.0, arousal=9.0, quadrant="Q2")], shown=0)
+    said = words(drawn)
+    assert all(f"{name} {meaning}" in said for name, meaning in QUADRANT_WORDS.items())
+    assert "unpleasant valence pleasant" in said and "calm arousal energetic" in said
+    assert 'style="left:62.5%;bottom:25.0%" aria-label="song.mp3: valence 6.0, arousal 3.0, Q4 calm">1' in drawn
+    assert 'style="left:0.0%;bottom:100.0%" aria-label="b.ogg: valence 1.0, arousal 9.0, Q2 tense, angry">2' in drawn
+    assert '<polyline points="50.0,75.00 75.0,62.50 100.0,100.00"/>' in drawn  # the path of the one that is shown
+    assert "0:30 – 1:00 valence 7.0 · arousal 4.0" in said
+    assert "polyline" not in charts.plane([replace(record, curve=record.curve[:1])])
+    assert "no track yet" in charts.plane([])
+
+
+def test_the_list_has_a_button_to_show_and_to_remove_each_track(record):
+    drawn = charts.compare([track(record), track(replace(record, path="b.ogg"))], shown=1)
+    assert "song.mp3 valence 6.0 · arousal 3.0 · Q4 calm" in words(drawn)
+    for index, name in enumerate(("song.mp3", "b.ogg")):
+        assert f'data-show="{index}" title="{name}" aria-pressed="{str(index == 1).lower()}"' in drawn
+        assert f'data-remove="{index}" aria-label="Remove {name}"' in drawn
+    assert "Add a track" in charts.compare([])
+
+
+def test_the_details_say_what_the_record_says(record):
+    said = words(charts.details(track(record), 2))
+    for part in (
+        "2 song.mp3 1:11 · m2e-small",
+        "Valence 6.0 of 1–9 unpleasant pleasant",
+        "Arousal 3.0 of 1–9 calm energetic",
+        "Quadrant Q4 calm",
+        "Key C# minor confidence 81%",
+        "✓ mood0 90%",
+        "mood7 55% 4 more",
+        "C# minor C#m Amaj7",
+    ):
+        assert part in said, part
+    assert charts.details(None) == ""
+    assert "– undecided" in words(charts.details(track(replace(record, key=None))))
+    assert "– not asked for" in words(charts.details(track(replace(record, key=None, chords=None))))
+
+
+def test_the_timeline_is_in_scale(record):
+    drawn = charts.timeline(track(record))
+    assert 'aria-label="Emotion curve: valence from 5.0 to 9.0, arousal from 1.0 to 4.0"' in drawn
+    assert '<polyline class="m2e-valence" points="0.00,50.00 21.13,50.00 63.38,25.00 92.25,0.00 100.00,0.00"/>' in drawn
+    assert 'title="C#:min, 0:02 – 0:36" style="left:2.817%;width:47.183%"' in drawn and ">N<" not in drawn
+    data = json.loads(html.unescape(re.search(r'data-track="([^"]*)"', drawn)[1]))
+    assert data["duration"] == 71.0 and data["curve"][1] == [30, 60, "7.0", "4.0"]
+    assert data["chords"] == [[0, 2, "N"], [2, 35.5, "C#m"], [35.5, 71, "Amaj7"]]
+    assert 'src="gradio_api/file=folder/a%20b.mp3"' in drawn
+    assert re.findall(r"(\d:\d\d)</span></div></div>$", drawn) == ["1:00"]
+    assert 'title="C# minor, 0:00 – 1:11" style="left:0.000%;width:100.000%"' in drawn
+    roots = ["C", "F", "G", "C"] * 6 + ["F#", "B", "C#", "F#"] * 4
+    modulating = [ChordSegment(4 * index, 4 * index + 4, f"{root}:maj") for index, root in enumerate(roots)]
+    moved = charts.timeline(track(replace(record, duration=160.0, chords=modulating)))
+    assert re.findall(r'title="(\S+ major), ([^"]*)"', moved) == [
+        ("C major", "0:00 – 1:36"),
+        ("F# major", "1:36 – 2:40"),
+    ]
+    for seconds in (0.6, 30, 7000, 90_000):
+        times = charts.timeline(track(replace(record, duration=seconds))).rpartition("m2e-times")[2]
+        assert 1 <= times.count("<span") <= 26
+
+
+@pytest.mark.parametrize(
+    "name", ["<img src=x onerror=alert(1)>", "\"'><script>", "${alert(1)} {{value}} `x`", "a\x00\nb"]
+)
+def test_names_are_text_and_nothing_else(record, name):
+    hostile = track(replace(record, path=name, model=name, moods=[Mood(name, 0.5)]))
+    for drawn in (charts.compare([hostile]), charts.details(hostile), charts.status([name], name)):
+        for trouble in ("<img", "<script", "${", "{{", "`", "\x00", "\n", "onerror=alert(1)>"):
+            assert trouble not in drawn
+        shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+        assert " ".join(shown.split()) in words(drawn)
+
+
+def test_the_status_is_empty_only_if_there_is_nothing_to_say():
+    assert charts.status() == ""
+    assert 'role="alert"' in charts.status(["a.mp3: is empty."]) and 'role="status"' in charts.status(doing="Listening")
+
+
+# --- tracks ---
+
+
+def test_the_outline_follows_the_loudness(tmp_path):
+    rate = 44100
+    loudness = np.repeat([0.1, 0.8, 0.4, 0.2], rate)
+    soundfile.write(tmp_path / "a.wav", loudness * np.sin(np.arange(4 * rate) / 20), rate)
+    peaks = tracks.outline(tmp_path / "a.wav", bins=8)
+    np.testing.assert_allclose(peaks, np.repeat([0.125, 1.0, 0.5, 0.25], 2), atol=0.06)
+    assert len(tracks.outline(tmp_path / "a.wav")) == tracks.OUTLINE_BINS
+
+
+def test_a_record_calls_its_file_by_name(record, tmp_path):
+    song, empty = str(tmp_path / "song.wav"), str(tmp_path / "empty.wav")
+    soundfile.write(song, np.sin(np.arange(8000) / 5), 8000)
+    Path(empty).touch()
+
+    def pipe(file):
+        if os.path.getsize(file) == 0:
+            raise ValueError(f"{file}: is empty (0 bytes).")
+        return replace(record, path=file)
+
+    assert tracks.record_of(pipe, song).path == "song.wav"
+    assert tracks.hear(pipe, song, "recording 1").record.path == "recording 1"
+    failed = tracks.record_of(pipe, empty)
+    assert (failed.path, failed.error) == ("empty.wav", "empty.wav: is empty (0 bytes).")
+    with pytest.raises(ValueError, match="^empty.wav: is empty"):
+        tracks.hear(pipe, empty)
+
+
+@pytest.fixture
+def web(tmp_path):
+    """Address of a server on loopback that has the file song.wav."""
+    (tmp_path / "song.wav").write_bytes(b"music")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_links_are_fetched_but_not_from_the_own_network(web, tmp_path, monkeypatch):
+    from gradio import processing_utils
+
+    for link in (f"{web}/song.wav", "http://localhost:1/x.mp3", "http://169.254.169.254/x.mp3"):
+        with pytest.raises(tracks.LinkError, match=f"^{re.escape(link)}: cannot be downloaded .*[)]\\.$"):
+            tracks.download(link, str(tmp_path))
+    for link in ("song.mp3", "file:///etc/passwd", "ftp://example.org/x.mp3", ""):
+        with pytest.raises(tracks.LinkError, match="is no link"):
+            tracks.download(link, str(tmp_path))
+    monkeypatch.setattr(processing_utils, "PUBLIC_HOSTNAME_WHITELIST", ["127.0.0.1"])  # as if it were public
+    file = tracks.download(f"{web}/song.wav", str(tmp_path))
+    assert Path(file).read_bytes() == b"music" and Path(file).name == "song.wav"
+    with pytest.raises(tracks.LinkError, match="404"):
+        tracks.download(f"{web}/none.wav", str(tmp_path))
+
+
+# --- the page's functions ---
+
+
+@pytest.fixture
+def pipe(record, monkeypatch):
+    def pipe(file):
+        if "bad" in file:
+            raise ValueError(f"{file}: is bad.")
+        return replace(record, path=file)
+
+    def pipeline(model, window=None, harmony=True):
+        if model == "none":
+            raise ModelError("none is no model.")
+        return pipe
+
+    monkeypatch.setattr(app, "pipeline", pipeline)
+    monkeypatch.setattr(tracks, "outline", lambda file: [1.0])
+
+
+def test_tracks_are_added_one_by_one_and_the_bad_ones_told(pipe):
+    steps = list(app.add(["x/a.wav", "x/bad.wav", "x/b.wav"], [], 0, "m2e-small", 0, True))
+    assert [len(step[1]) for step in steps] == [0, 0, 1, 1, 2]
+    assert "Listening to bad.wav" in steps[2][0].value
+    status, heard, shown, *_ = steps[-1]
+    assert [one.record.path for one in heard] == ["a.wav", "b.wav"] and shown == 1
+    assert "bad.wav: is bad." in status.value and "x/" not in status.value and status.visible
+
+
+def test_a_model_that_cannot_be_had_is_told_and_the_tracks_stay(pipe, record):
+    before = [track(record)]
+    *_, (status, heard, *_) = app.add(["a.wav"], before, 0, "none", 0, True)
+    assert heard == before and "none is no model." in status.value
+
+
+def test_a_link_and_a_recording_have_names(pipe, monkeypatch, tmp_path):
+    monkeypatch.setattr(app, "download", lambda link, folder: f"{folder}/song.mp3")
+    *_, (_, heard, *_) = app.add_link(str(tmp_path), " https://example.org/song.mp3 ", [], 0, "m", 0, True)
+    *_, (_, heard, *_) = app.add_recording("x/audio.wav", heard, 0, "m", 0, True)
+    *_, (_, heard, *_) = app.add_recording("x/audio.wav", heard, 0, "m", 0, True)
+    assert [one.record.path for one in heard] == ["https://example.org/song.mp3", "recording 1", "recording 2"]
+    monkeypatch.undo()
+    *_, (status, heard, *_) = app.add_link(str(tmp_path), "nonsense", heard, 0, "m", 0, True)
+    assert "nonsense: is no link" in status.value and len(heard) == 3
+
+
+class Click:
+    def __init__(self, **data):
+        self._data = data
+
+
+def test_a_click_chooses_or_removes(record):
+    three = [track(replace(record, path=name)) for name in "abc"]
+
+    def after(shown, **click):
+        left, shown, *_ = app.choose(three, shown, Click(**click))
+        return "".join(one.record.path for one in left), shown
+
+    assert after(0, show="2") == ("abc", 2)
+    assert after(2, remove="0") == ("bc", 1)
+    assert after(0, remove="0") == ("bc", 0)
+    assert after(2, remove="2") == ("ab", 1)
+    left, shown, plane, details, downloads = app.choose(three[:1], 0, Click(remove="0"))
+    assert (left, shown, details, downloads.visible) == ([], 0, "", False) and "Add a track" in plane
+
+
+def test_the_files_hold_all_tracks(record, tmp_path):
+    two = [track(record), track(replace(record, path="b.ogg"))]
+    as_json, as_csv, drawn = app.write_files(str(tmp_path), two)
+    assert json.loads(Path(as_json).read_text(encoding="utf-8")) == [one.record.to_dict() for one in two]
+    assert (
+        Path(as_csv)
+        .read_text(encoding="utf-8")
+        .splitlines()[2]
+        .startswith("b.ogg,71.0,6.0,3.0,Q4,C#,minor,0.81,mood0,")
+    )
+    assert Path(drawn).read_bytes().startswith(b"%PDF")
+    assert app.write_files(str(tmp_path), []) == [None, None, None]
+
+
+# --- the folder space/ ---
+
+
+def test_the_space_installs_what_the_package_needs():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = (ROOT / "space" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line[0] not in "#-"] == [
+        *setup["options"]["install_requires"].split(),
+        "matplotlib",
+    ]
+
+
+def test_the_front_matter_is_that_of_a_gradio_space():
+    from huggingface_hub import SpaceCard
+
+    front = SpaceCard.load(ROOT / "space" / "README.md").data
+    assert (front.sdk, front.app_file, front.license) == ("gradio", "app.py", "cc-by-nc-sa-4.0")
+    assert len(front.to_dict()["short_description"]) <= 60
+    used = __import__("gradio").__version__
+    assert front.sdk_version.split(".")[0] == used.split(".")[0]
+
+
+# --- the page in a browser ---
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Where the Space runs, in a process of its own and away from the checkout."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    folder = tmp_path_factory.mktemp("space")
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    if os.environ.get("PYTHONSAFEPATH"):
+        path = os.environ.get("PYTHONPATH", "")  # the installed packages are under test
+    environment = {**os.environ, "PYTHONPATH": path, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder)}
+    with open(folder / "log", "w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "space" / "app.py")], cwd=folder, env=environment, stdout=log, stderr=log
+        )
+        try:
+            deadline = time.monotonic() + SECONDS
+            while not reachable(port):
+                log.seek(0)
+                assert process.poll() is None and time.monotonic() < deadline, log.read()
+                time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def reachable(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+class Page:
+    """The Space in headless Chromium."""
+
+    def __init__(self, driver, address: str):
+        self.driver, self.address = driver, address
+
+    def open(self, theme: str = "light", width: int = 1280) -> None:
+        self.width(width)
+        self.driver.get(f"{self.address}/?__theme={theme}")
+        self.wait("return document.querySelector('.m2e-plane') && document.querySelector('input[type=file]')")
+
+    def width(self, width: int, height: int = 900) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def wait(self, script: str):
+        deadline = time.monotonic() + SECONDS
+        while not (value := self.driver.execute_script(script)):
+            assert time.monotonic() < deadline, f"waited in vain for: {script}"
+            time.sleep(0.1)
+        return value
+
+    def upload(self, *files: Path) -> None:
+        self.driver.find_element("css selector", "input[type=file]").send_keys("\n".join(map(str, files)))
+
+    def heard(self, count: int) -> None:
+        rows = f"document.querySelectorAll('.m2e-list li').length == {count}"
+        self.wait(f"return {rows} && !document.querySelector('.m2e-busy')")
+
+    def text(self, selector: str) -> str:
+        return self.wait(f"return document.querySelector({json.dumps(selector)})?.innerText")
+
+    def shoot(self, name: str) -> None:
+        time.sleep(0.5)  # transitions
+        width, height = self.driver.execute_script("return [innerWidth, document.documentElement.scrollHeight]")
+        self.width(width, height)
+        time.sleep(0.5)
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        assert self.driver.save_screenshot(str(SHOTS / f"{name}.png"))
+
+
+@pytest.fixture(scope="module")
+def page(address, tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason='selenium is in the extra "dev"')
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("Chromium or its chromedriver is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+        " disable-component-update disable-sync hide-scrollbars mute-audio disable-dev-shm-usage"
+        " use-fake-ui-for-media-stream use-fake-device-for-media-stream"
+    ).split():
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    service = webdriver.ChromeService(driver)
+    browser = webdriver.Chrome(options=options, service=service)
+    browser.set_page_load_timeout(SECONDS)
+    yield Page(browser, address)
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def told() -> dict:
+    """What the command line says about the clip."""
+    result = CliRunner().invoke(cli.app, ["predict", str(CLIP), "--format", "json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)[0]
+
+
+@pytest.fixture(scope="module")
+def heard(page):
+    """The page, wide and light, with the clip on it."""
+    page.open("light", 1280)
+    page.upload(CLIP)
+    page.heard(1)
+    return page
+
+
+def test_the_numbers_are_those_of_the_command_line(heard, told):
+    tiles = heard.text(".m2e-tiles").split("\n")
+    valence, arousal = f"{told['valence']:.1f}", f"{told['arousal']:.1f}"
+    key = told["key"]
+    assert tiles[:2] == ["Valence", f"{valence} of 1–9"] and f"{arousal} of 1–9" in tiles
+    assert told["quadrant"] in tiles and f"{key['tonic']} {key['mode']}" in tiles
+    assert heard.text(".m2e-list small") == (
+        f"valence {valence} · arousal {arousal} · {told['quadrant']} {QUADRANT_WORDS[told['quadrant']]}"
+    )
+    moods = re.findall(r"^(\w+)\n(\d+)%$", heard.text(".m2e-moods > ul").replace("✓\n", ""), re.MULTILINE)
+    assert [(name, int(share)) for name, share in moods] == [
+        (mood["label"], round(100 * mood["score"])) for mood in told["moods"][: charts.TOP_MOODS]
+    ]
+    chords = [chord["label"] for chord in told["chords"] if chord["label"] != "N"]
+    drawn = heard.wait("return [...document.querySelectorAll('.m2e-chords > span')].map((span) => span.title)")
+    assert [title.partition(",")[0] for title in drawn] == chords
+
+
+def test_the_cursor_tells_what_sounds_there(heard, told):
+    heard.driver.execute_script(
+        "const lanes = document.querySelector('.m2e-lanes'), { left, width, top } = lanes.getBoundingClientRect();"
+        "lanes.dispatchEvent(new PointerEvent('pointermove',"
+        "{ bubbles: true, clientX: left + 0.95 * width, clientY: top + 5 }))"
+    )
+    second, last = 0.95 * told["duration"], told["curve"][-1]
+    assert heard.text(".m2e-readout").split("\n")[:3] == [
+        f"0:{int(second):02d}",
+        f"valence {last['valence']:.1f}",
+        f"arousal {last['arousal']:.1f}",
+    ]
+    slider = heard.driver.find_element("css selector", ".m2e-wave")
+    slider.send_keys("\ue011")  # Home
+    slider.send_keys("\ue014")  # arrow right
+    assert slider.get_attribute("aria-valuenow") == "1.0"
+    assert slider.get_attribute("aria-valuetext").startswith("0:01, valence ")
+
+
+def test_the_clip_can_be_played(heard):
+    heard.wait("return document.querySelector('audio').duration > 30")
+    heard.driver.find_element("css selector", ".m2e-play").click()
+    heard.wait("return document.querySelector('audio').currentTime > 0.2")
+    assert heard.wait("return document.querySelector('.m2e-play').ariaLabel") == "Pause"
+    heard.driver.find_element("css selector", ".m2e-play").click()
+    heard.wait("return document.querySelector('.m2e-play').ariaLabel == 'Play'")
+
+
+def test_downloads_hold_the_record(heard, told):
+    link = heard.wait(
+        "return [...document.querySelectorAll('.m2e-downloads a')].find((a) => /json/.test(a.href))?.href"
+    )
+    fetch = "const done = arguments[1]; fetch(arguments[0]).then((answer) => answer.text()).then(done)"
+    heard.driver.set_script_timeout(SECONDS)
+    (record,) = json.loads(heard.driver.execute_async_script(fetch, link))
+    assert record == told | {"path": CLIP.name}
+
+
+def test_wide_and_light(heard):
+    heard.width(1280)
+    heard.shoot("light-wide")
+
+
+def test_narrow_nothing_sticks_out(heard):
+    heard.width(400)
+    heard.shoot("light-narrow")
+    sticking = """return [...document.querySelectorAll('.gradio-container *')].filter((element) => {
+      const { right, width } = element.getBoundingClientRect(); return width && right > innerWidth + 1
+    }).map((element) => element.className)"""
+    assert heard.driver.execute_script(sticking) == []
+    assert heard.driver.execute_script("return document.documentElement.scrollWidth") <= 400
+
+
+def test_everything_has_a_name(heard):
+    """What a screen reader says of buttons, fields and images."""
+    nameless = """return [...document.querySelectorAll('button, input, audio, img, [role=img], [role=slider]')]
+      .filter((element) => element.offsetParent && !(element.innerText || element.ariaLabel || element.title ||
+        element.alt || element.labels?.length || element.getAttribute('aria-labelledby') || element.type == 'file'))
+      .map((element) => element.outerHTML.slice(0, 100))"""
+    assert heard.driver.execute_script(nameless) == []
+    plane = heard.driver.find_element("css selector", ".m2e-plane").get_attribute("aria-label")
+    assert plane.startswith(f"Valence-arousal plane: 1, {CLIP.name}: valence ")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_can_be_read(heard, theme):
+    """WCAG AA: a contrast of 4.5 between text and ground."""
+    heard.driver.execute_script(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
+    time.sleep(0.5)
+    pale = heard.driver.execute_script(CONTRAST)
+    heard.driver.execute_script("document.body.classList.remove('dark')")
+    assert pale == []
+
+
+CONTRAST = """
+const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+const light = (color) => {
+  const [r, g, b] = numbers(color).map((v) => (v <= 10 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = (element) => {
+  for (let e = element; e; e = e.parentElement) {
+    const color = getComputedStyle(e).backgroundColor;
+    if ((numbers(color)[3] ?? 1) > 0.9) return color;
+  }
+  return "rgb(255, 255, 255)";
+};
+return [...document.querySelectorAll(".m2e-card *, .m2e-header *")]
+  .filter((e) => e.offsetParent && [...e.childNodes].some((n) => n.nodeType == 3 && n.textContent.trim()))
+  .map((e) => {
+    const [a, b] = [light(getComputedStyle(e).color), light(ground(e))];
+    return [e.className || e.tagName, e.textContent, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+  })
+  .filter(([, , contrast]) => contrast < 4.5);
+"""
+
+
+def test_dark_with_several_tracks_and_a_bad_one(page, tmp_path):
+    page.open("dark", 1280)
+    (tmp_path / "empty.wav").touch()
+    page.upload(CLIP, tmp_path / "empty.wav")
+    page.heard(1)
+    assert page.text(".m2e-alert") == "Not heard\nempty.wav: is empty (0 bytes)."
+    page.driver.find_element("xpath", "//button[contains(., 'Mountain King')]").click()
+    page.heard(2)
+    assert page.text(".m2e-details h2").startswith("2\nmountain_king.ogg")
+    page.shoot("dark-wide")
+    page.driver.find_element("css selector", ".m2e-point[data-show='0']").click()
+    page.wait(f"return document.querySelector('.m2e-details h2').innerText.includes('{CLIP.name}')")
+    page.width(400)
+    page.shoot("dark-narrow")
+    page.width(1280)
+    page.driver.find_element("css selector", "[data-remove='0']").click()
+    page.heard(1)
+    assert "mountain_king.ogg" in page.text(".m2e-details h2")
+
+
+def test_nothing_is_fetched_from_elsewhere(page):
+    page.driver.get_log("performance")
+    page.open()
+    entries = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
+    urls = [e["params"]["request"]["url"] for e in entries if e["method"] == "Network.requestWillBeSent"]
+    assert any(url.startswith(page.address) for url in urls)
+    assert [url for url in urls if not url.startswith((page.address, "data:", "blob:"))] == []
+
+
+def test_the_api_gives_the_record(address, told, tmp_path):
+    client_of = pytest.importorskip("gradio_client")
+    client = client_of.Client(address, verbose=False)
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/predict"]
+    record = client.predict(client_of.handle_file(CLIP), api_name="/predict")
+    assert record == told | {"path": CLIP.name}
+    (tmp_path / "empty.wav").touch()
+    failed = client.predict(client_of.handle_file(tmp_path / "empty.wav"), api_name="/predict")
+    assert failed["error"] == "empty.wav: is empty (0 bytes)." and failed["valence"] is None
+    with pytest.raises(Exception, match="secret/model is not offered here"):
+        client.predict(client_of.handle_file(CLIP), "secret/model", api_name="/predict")
