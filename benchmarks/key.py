@@ -18,6 +18,8 @@ from pathlib import Path
 import librosa
 import mir_eval
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 from scipy.optimize import minimize
 
 from datasets_scripts.pop909 import Song, read_songs
@@ -237,11 +239,6 @@ def main() -> None:
     for profile in (*KEY_PROFILES, FITTED):
         rows = {name: one_key_scores(tracks, partial(estimate_key, profile=profile)) for name, tracks in test.items()}
         scores[profile] = rows
-        print(
-            f"{profile:14s}",
-            *(f"{name}: {' / '.join(f'{v:.3f}' for v in row.values())}" for name, row in rows.items()),
-            sep="  ",
-        )
     checked = {
         name: reliability(rows) for name, rows in materials(one_key["validation"], np.random.default_rng(0)).items()
     }
@@ -257,9 +254,22 @@ def main() -> None:
             function.__name__: _milliseconds(function, chords) for function in (estimate_key, key_segments)
         },
     }
-    for name in ("validation reliability", "several keys", "one key", "chords", "milliseconds"):
-        print(f"{name}:", json.dumps(result[name]))
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    show(result)
+
+
+def show(result: dict) -> None:
+    """Prints the table."""
+    table = Table("all major minor", *(f"{name} ({n})" for name, n in result["tracks"].items()))
+    for profile, rows in result["scores"].items():
+        table.add_row(profile, *(" ".join(f"{score:.3f}" for score in row.values()) for row in rows.values()))
+    console = Console(width=150)
+    console.print(table)
+    for name in ("validation reliability", "several keys", "one key"):
+        console.print(f"{name}:")
+        for material, row in result[name].items():
+            console.print(f"  {material}: {row}")
+    console.print(f"milliseconds for {result['chords']} chords: {result['milliseconds']}")
 
 
 def recognised(songs: Sequence[Labelled], folder: Path) -> list[Labelled]:

@@ -29,7 +29,7 @@ SECONDS_PER_FRAME = CHUNK_SECONDS / CHUNK_FRAMES  # a frame's share of its chunk
 
 GROUP_CHUNKS = 12  # two minutes are transformed and recognised at once: what bounds the memory
 MIN_SAMPLES = 128  # the shortest signal that six octaves of downsampling leave something of
-CHORD_SECONDS = 2.08  # mean duration of a chord in POP909 (849 songs, 101,850 chords)
+CHANGE_PENALTY = 4.0  # log-probability that a chord change has to gain; best on validation songs and clips
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 
 
@@ -132,14 +132,14 @@ class BestFrames:
 
 
 class SmoothFrames:
-    """Viterbi decoding with one probability of a chord change, the same for all pairs of chords.
+    """Viterbi decoding with one penalty for a chord change, the same for all pairs of chords.
 
-    A chord lasts `chord_seconds` on average, so that short-lived alternatives have to be much more probable than
-    the chord around them. Nothing is stored per frame but one bit per class and the best class.
+    Short-lived alternatives have to be more probable than the chord around them by twice `change_penalty` in sum of
+    log-probabilities. Nothing is stored per frame but one bit per class and the best class.
     """
 
-    def __init__(self, chord_seconds: float = CHORD_SECONDS, seconds_per_frame: float = SECONDS_PER_FRAME):
-        self._change = seconds_per_frame / chord_seconds
+    def __init__(self, change_penalty: float = CHANGE_PENALTY):
+        self._penalty = change_penalty
         self._scores = None
         self._stayed, self._best = [], []
 
@@ -148,13 +148,12 @@ class SmoothFrames:
         logits = logits.astype(np.float64)
         peak = logits.max(axis=1, keepdims=True)
         log_probabilities = logits - peak - np.log(np.exp(logits - peak).sum(axis=1, keepdims=True))
-        penalty = np.log((1 - self._change) * (logits.shape[1] - 1) / self._change)
         for frame in log_probabilities:
             if self._scores is None:
                 self._scores = frame
                 continue
             best = int(self._scores.argmax())
-            changed = self._scores[best] - penalty
+            changed = self._scores[best] - self._penalty
             stayed = self._scores >= changed
             self._stayed.append(np.packbits(stayed))
             self._best.append(best)
@@ -217,7 +216,8 @@ class ChordRecognizer:
     """Waveform (samples,) at `sampling_rate`, mono -> list of ChordSegment without gaps.
 
     decoding: "paper", each frame on its own, times as published; or "smooth", overlapping blocks, and chords of a
-    plausible duration that end where the track ends. None takes what the model was saved with ("paper" if nothing was said).
+    plausible duration that end where the track ends. None takes what the model was saved with ("paper" if nothing was
+    said).
     `push` and `finish` do the same for a waveform in blocks; `stream()` gives one such reader for each of several.
     """
 
