@@ -122,6 +122,25 @@ def agreements(clips: Iterator[np.ndarray], recognizers: dict[str, Recognizer]) 
     }
 
 
+def evaluation(result: dict, decoding: str) -> dict:
+    """The evaluation.json of a recogniser that is published with `decoding`: what its model card tells."""
+    protocols = {
+        "as composed": f"rendered as composed with {result['font']}",
+        "productions": f"random productions rendered with {result['font']}",
+    }
+    return {
+        "results": [
+            {
+                "dataset": {"name": "POP909", "id": "pop909"},
+                "split": result["split"],
+                "protocol": f"{protocol}, {result['songs']} songs",
+                "scores": {name: result[part][decoding][name] for name in (*METRICS, "key")},
+            }
+            for part, protocol in protocols.items()
+        ]
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pop909")
@@ -132,7 +151,7 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=20)
     parser.add_argument("--split", default="test", choices=["validation", "test"])
     parser.add_argument("--decodings", nargs="+", default=["paper", "smooth"])
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--evaluation", type=Path, help="also write this evaluation.json, for the last decoding")
     args = parser.parse_args()
 
     songs = [song for song in read_songs(args.pop909) if song.split == args.split][: args.songs]
@@ -152,8 +171,10 @@ def main() -> None:
             for name, scores in result[part].items():
                 table.add_row(name, *(f"{scores[column]:g}" for column in columns))
             Console(width=130).print(table)
-    args.out.parent.mkdir(exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    if args.evaluation:
+        args.evaluation.write_text(json.dumps(evaluation(result, args.decodings[-1]), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -79,9 +79,9 @@ def key_table(result: dict) -> list[str]:
     kinds = list(result["tracks"])
     lines = [
         "",
-        "Keys of POP909's test songs, weighted score of mir_eval for all / major / minor songs, from annotated chords, from "
-        "the same with 15 % errors, and from chords heard in the renderings (`python benchmarks/key.py POP909 --renders "
-        "FOLDER`):",
+        "Keys of POP909's test songs, weighted score of mir_eval for all / major / minor songs, from annotated chords, "
+        "from the same with 15 % errors, and from chords heard in the renderings "
+        "(`python benchmarks/key.py POP909 --renders FOLDER`):",
         "",
         "| profile | " + " | ".join(f"{kind} ({result['tracks'][kind]})" for kind in kinds) + " |",
         "|---|" + "---|" * len(kinds),

@@ -4,7 +4,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from m2e.convert_btc import BTCCheckpointError, convert_btc_checkpoint
-from m2e.hub import EMBEDDED, WEIGHTS, ModelError, download, no_bars, embedded_model, read_json
+from m2e.hub import EMBEDDED, WEIGHTS, ModelError, download, embedded_model, no_bars, read_json
 from m2e.published import CHORDS
 from m2e.workers import first_line
 from modeling_m2e import BTCConfig, MusicEmotion
