@@ -40,7 +40,6 @@ def numbers() -> str:
         "| | folds (mean ± deviation) | test (mean ± deviation) | test, shipped weights |",
         "|---|---|---|---|",
         score_table(evaluation),
-        "",
         *chord_tables(json.loads((ROOT / "benchmarks" / "results" / "chords.json").read_text())),
     ]
     lines += key_table(json.loads((ROOT / "benchmarks" / "results" / "key.json").read_text()))

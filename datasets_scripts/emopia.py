@@ -1,7 +1,7 @@
 """EMOPIA: 1,078 clips of pop piano as MIDI, each with a quadrant; rendered here to audio.
 
-Licence: CC BY-NC-SA 4.0 (Hung et al., ISMIR 2021).  Size: 2 MB of MIDI; 1.1 GB of rendered FLAC.  From:
-https://zenodo.org/record/5090631 (EMOPIA_1.0.zip or later). Layout, unpacked:
+Licence: CC BY-NC-SA 4.0 (Hung et al., ISMIR 2021).  Size: 2 MB of MIDI; 0.9 GB of rendered FLAC (12 hours).  From:
+https://zenodo.org/record/5151045 (2.1; others read alike). Layout, unpacked:
 
     midis/Q1_YOUTUBE_0.mid      quadrant, video and number of the clip
     label.csv                   optional: ID, 4Q, annotator
@@ -23,6 +23,7 @@ from datasets_scripts.splits import grouped_split
 NAME = "EMOPIA"
 CLIPS = 1078
 SOUND_FONT = "/usr/share/sounds/sf2/FluidR3_GM.sf2"  # Debian's package fluid-soundfont-gm
+GAIN = 5.0  # the same for all clips: a piano alone is rendered with peaks of 0.03 to 0.15
 LISTS = {"train": "train", "validation": "val", "test": "test"}
 
 
@@ -104,7 +105,7 @@ def _render(midi: Path, target: Path, sound: str | Path) -> str | None:
 
     partial = target.with_suffix(".partial")
     try:
-        waveform = render(pretty_midi.PrettyMIDI(str(midi)), sound)
+        waveform = GAIN * render(pretty_midi.PrettyMIDI(str(midi)), sound)
         soundfile.write(partial, waveform / max(1.0, abs(waveform).max()), RATE, format="FLAC", subtype="PCM_16")
     except Exception as error:  # a broken file makes the MIDI parser raise anything
         return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -138,7 +138,8 @@ def _notices(folder: Path) -> Repository:
 
 
 def space(folder: str | Path, model: str | None = None) -> Repository:
-    """The files of a Space: the folder of its app, and this project's packages unless its requirements name m2e.
+    """The files of a Space: the folder of its app with the example clips, and this project's packages with their
+    licences, unless its requirements name m2e.
 
     model: hub id of a model that it links to. Raises RepositoryError for a folder that holds no Gradio app.
     """
@@ -158,11 +159,11 @@ def space(folder: str | Path, model: str | None = None) -> Repository:
     front.data.tags = [*(front.data.tags or []), *({"m2e"} - set(front.data.tags or []))]
     if model:
         front.data.models = [*(front.data.models or []), *({model} - set(front.data.models or []))]
-    files = _tree(folder, folder)
-    requirements = (folder / "requirements.txt").read_text(encoding="utf-8")
-    if not re.search(r"(?mi)^m2e\b|[/#=]m2e\b", requirements):
-        root = _packages()
+    root = _packages()
+    files = _tree(folder, folder) | _tree(root, root / "examples")
+    if not re.search(r"(?mi)^(m2e|[^#\n]*[/=]m2e)\b", (folder / "requirements.txt").read_text(encoding="utf-8")):
         files |= _tree(root, root / "m2e") | _tree(root, root / "modeling_m2e")
+        files |= {name: root / name for name in ("LICENSE", "NOTICE") if (root / name).is_file()}
     return dict(sorted((files | {"README.md": str(front).encode()}).items()))
 
 

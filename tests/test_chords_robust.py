@@ -101,7 +101,8 @@ def test_silence_has_no_chord_and_no_key(pipes):
 
 def test_a_rest_between_chords_does_not_poison_them(pipes):
     """Digital silence has the lowest features of all: what is before and after it is heard as without it."""
-    triad = sum(np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * TIMES[4.0]) for pitch in (48, 60, 64, 67)) / 8
+    angles = [2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * TIMES[4.0] for pitch in (48, 60, 64, 67)]
+    triad = sum(np.sin(partial * angle) / partial for angle in angles for partial in (1, 2, 3)) / 12
     chords = pipes["smooth"].recognizer(np.concatenate([triad, np.zeros(len(triad)), triad]))
     heard = {int(time): next(c.label for c in chords if c.start <= time < c.end) for time in (2, 6, 10)}
     assert heard[2] == heard[10] == "C:maj" and heard[6] == "N"

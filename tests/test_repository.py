@@ -171,6 +171,8 @@ def test_unknown_licence(folder):
 
 # --- Spaces ---
 
+OWN = {"README.md", "app.py", "examples/song.ogg", "requirements.txt"}
+CLIPS = {f"examples/{path.name}" for path in (tiny.ROOT / "examples").iterdir()}
 FRONT = "---\ntitle: Emotions\nsdk: gradio\napp_file: app.py\n---\n\n# Emotions\n"
 
 
@@ -182,14 +184,14 @@ def app(tmp_path) -> Path:
     for name in ("app.py", "examples/song.ogg", "__pycache__/app.pyc", ".secret"):
         (folder / name).write_bytes(b"#")
     (folder / "README.md").write_text(FRONT)
-    (folder / "requirements.txt").write_text("gradio\ntorch\n")
+    (folder / "requirements.txt").write_text("# what m2e needs\ngradio\ntorch  # m2e\n")
     return folder
 
 
 def test_space_brings_the_packages(app):
     files = space(app, "me/m2e-small")
     own = {name for name in files if not name.startswith(("m2e/", "modeling_m2e/"))}
-    assert own == {"README.md", "app.py", "examples/song.ogg", "requirements.txt"}
+    assert own == OWN | CLIPS | {"LICENSE", "NOTICE"} and "examples/moonlight_sonata.ogg" in CLIPS
     assert {"m2e/hub.py", "m2e/models/m2e-small/model.safetensors", "modeling_m2e/__init__.py"} <= set(files)
     front = files["README.md"].decode()
     assert "models:\n- me/m2e-small\n" in front and "tags:\n- m2e\n" in front and front.endswith("# Emotions\n")
@@ -200,8 +202,13 @@ def test_space_brings_the_packages(app):
     "line", ["m2e", "m2e[demo]>=0.1", "m2e @ git+https://example.org/x", "git+https://a.org/b/m2e"]
 )
 def test_space_that_installs_the_package(app, line):
-    (app / "requirements.txt").write_text(f"gradio\n{line}\n")
-    assert set(space(app)) == {"README.md", "app.py", "examples/song.ogg", "requirements.txt"}
+    (app / "requirements.txt").write_text(f"# what m2e needs\ngradio\n{line}\n")
+    assert set(space(app)) == OWN | CLIPS
+
+
+def test_the_space_of_this_project():
+    files = space(tiny.ROOT / "space")
+    assert {"app.py", "m2e/space/app.py", "examples/README.md"} <= set(files) and b"sdk: gradio" in files["README.md"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from m2e.hub import EMBEDDED, ModelError
 from m2e.report import view
 from m2e.space import charts
 from m2e.space.tracks import LinkError, Track, download, hear, pipeline, record_of
-from modeling_m2e import AudioError
+from modeling_m2e import AudioError, MusicEmotion
 from modeling_m2e.plot_m2e import figure, save
 
 KEPT_SECONDS = 6 * 3600  # uploads and downloads, on the server
@@ -61,7 +61,8 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
                 compare = html(charts.compare([]), js_on_load=CHOOSE)
         details = html(js_on_load=_asset("timeline.js"))
         with gr.Row(visible=False, elem_classes="m2e-downloads") as downloads:
-            files = [gr.DownloadButton(f"Download {form}", size="sm") for form in ("JSON", "CSV", "figure (PDF)")]
+            forms = ("JSON", "CSV", "figure (PDF)")
+            saved = [gr.DownloadButton(f"Download {form}", size="sm", interactive=False) for form in forms]
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         page = [tracks, shown, compare, details, downloads]
@@ -73,16 +74,16 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
         tried = [button.click(partial(add, str(clip)), settings, **whole) for button, clip in clips]
         chosen = compare.click(choose, [tracks, shown], page, **quiet)
         for change in (uploaded, recorded, linked, *tried, chosen):
-            change.then(partial(write_files, app.GRADIO_CACHE), tracks, files, **quiet)
+            change.then(partial(offer_files, app.GRADIO_CACHE), tracks, saved, **quiet)
         for change, field in ((uploaded, upload), (recorded, record), (linked, link)):
             change.then(lambda: None, None, field, **quiet)  # is free for the next
 
         gr.Button(visible=False).click(
             partial(predict, None if any_model else set(models)),
             [gr.File(label="audio", visible=False), gr.Textbox(models[0], label="model", visible=False)],
-            gr.JSON(label="record", visible=False),
+            gr.Textbox(label="record", visible=False),  # the client takes an object with a path for a file
             api_name="predict",
-            api_description="The record of a music file, as `m2e predict --format json` gives it.",
+            api_description="The record of a music file as JSON, as in `m2e predict --format jsonl`.",
             **ONE_AT_A_TIME,
         )
     return app
@@ -161,28 +162,29 @@ def show(tracks: list[Track], shown: int):
     return tracks, shown, charts.compare(tracks, shown), card, gr.Row(visible=there)
 
 
-def write_files(folder: str, tracks: list[Track]) -> list[str | None]:
-    """All records as JSON, as CSV and drawn."""
-    if not tracks:
-        return [None, None, None]
-    folder = Path(tempfile.mkdtemp(dir=folder))
-    records = [track.record for track in tracks]
-    for form in ("json", "csv"):
+def offer_files(folder: str, tracks: list[Track]) -> list[gr.DownloadButton]:
+    files = write_files([track.record for track in tracks], tempfile.mkdtemp(dir=folder)) if tracks else [None] * 3
+    return [gr.DownloadButton(value=file, interactive=file is not None) for file in files]
+
+
+def write_files(records: Sequence[MusicEmotion], folder: str) -> list[str]:
+    """The records as JSON, as CSV and drawn: files in `folder`."""
+    as_json, as_csv, drawn = (os.path.join(folder, f"m2e.{form}") for form in ("json", "csv", "pdf"))
+    for file, form in ((as_json, "json"), (as_csv, "csv")):
         shown = view(form)
-        text = "".join([*map(shown.add, records), shown.end()])
-        (folder / f"m2e.{form}").write_text(text, encoding="utf-8")
-    save(figure(records), folder / "m2e.pdf")
-    return [str(folder / f"m2e.{form}") for form in ("json", "csv", "pdf")]
+        Path(file).write_text("".join([*map(shown.add, records), shown.end()]), encoding="utf-8")
+    save(figure(records), drawn)
+    return [as_json, as_csv, drawn]
 
 
-def predict(known: set[str] | None, audio: str | None, model: str) -> dict:
-    """The record of a file; one that failed has its sentence in `error`."""
+def predict(known: set[str] | None, audio: str | None, model: str) -> str:
+    """The record of a file as JSON; one that failed has its sentence in `error`."""
     if audio is None:
         raise gr.Error("There is no audio: give a file.")
     if known is not None and model not in known:
         raise gr.Error(f"{model} is not offered here: choose {', '.join(sorted(known))}.")
     try:
-        return record_of(pipeline(model), audio).to_dict()
+        return record_of(pipeline(model), audio).to_json()
     except ModelError as error:
         raise gr.Error(str(error)) from error
 

@@ -13,7 +13,7 @@ from m2e.report import clock, short_chord
 from m2e.space.tracks import Track
 from modeling_m2e import MusicEmotion
 from modeling_m2e.key_m2e import key_segments
-from modeling_m2e.output_m2e import QUADRANT_WORDS, SCALE
+from modeling_m2e.output_m2e import QUADRANT_WORDS, SCALE, quadrant
 
 COLORS = 6  # of tracks, in style.css
 TOP_MOODS = 8
@@ -197,10 +197,12 @@ def _tiles(record: MusicEmotion) -> str:
             f'<div class="m2e-scale" aria-hidden="true"><i style="left:{share(value)}%"></i></div>'
             f"<small>{low}<span>{high}</span></small></div>"
         )
+    near = record.quadrant != quadrant(record.valence, record.arousal)  # the middle, where its own branch may differ
+    words = QUADRANT_WORDS[record.quadrant] + ("; judged apart from the point" if near else "")
     cells = "".join(f"<i{' class=m2e-on' if name == record.quadrant else ''}></i>" for name in ("Q2", "Q1", "Q3", "Q4"))
     tiles.append(
         f'<div class="m2e-tile"><h3>Quadrant</h3><p><b>{record.quadrant}</b></p>'
-        f'<div class="m2e-cells" aria-hidden="true">{cells}</div><small>{QUADRANT_WORDS[record.quadrant]}</small></div>'
+        f'<div class="m2e-cells" aria-hidden="true">{cells}</div><small>{words}</small></div>'
     )
     if record.key is not None:
         key, sure = f"{record.key.tonic} {record.key.mode}", f"confidence {record.key.confidence:.0%}"
@@ -267,7 +269,7 @@ def _harmony(record: MusicEmotion) -> str:
     if len(found) > 1:
         spans = [(part.start, part.end, part.key) for part in found]
     else:
-        spans = [(0.0, record.duration, str(record.key or "undecided"))]
+        spans = [(0.0, record.duration, str(record.key or "key undecided"))]
     keys = "".join(_span(record, *span) for span in spans)
     chords = "".join(
         _span(record, chord.start, chord.end, short_chord(chord.label), chord.label)
