@@ -6,6 +6,7 @@ Nothing is written here: a repository is a dict from the path in it to a file on
 import importlib.util
 import json
 import re
+from importlib import metadata
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -108,6 +109,20 @@ def _packages() -> Path:
     return Path(importlib.util.find_spec("modeling_m2e").origin).parent.parent
 
 
+def _project_file(name: str) -> Path:
+    """LICENSE or NOTICE of this project: in a checkout, or where pip has put it. Raises RepositoryError."""
+    beside = _packages() / name
+    if beside.is_file():
+        return beside
+    try:
+        installed = [file for file in metadata.files("m2e") or () if file.name == name and "dist-info" in file.parts[0]]
+    except metadata.PackageNotFoundError:
+        installed = []
+    if not installed:
+        raise RepositoryError(f"{beside.parent} has no {name}: publish from a checkout of the project.")
+    return Path(installed[0].locate())
+
+
 def flat_code(entries: tuple[str, ...]) -> Repository:
     """The modules `entries` of modeling_m2e and all that they import from it: what save_pretrained would copy."""
     from transformers.dynamic_module_utils import get_relative_import_files
@@ -120,10 +135,7 @@ def flat_code(entries: tuple[str, ...]) -> Repository:
 
 def _notices(folder: Path) -> Repository:
     """The licence of the code, and the notices that have to go where third-party weights go."""
-    root = _packages()
-    files: Repository = {"LICENSE": root / "LICENSE"}
-    if not files["LICENSE"].is_file():
-        raise RepositoryError(f"{root} has no LICENSE: publish from a checkout of the project.")
+    files: Repository = {"LICENSE": _project_file("LICENSE")}
     for net in read_json(folder / "encoder" / "config.json").get("nets", []):
         notice = encoder_terms(net)[2]
         if notice and not (folder / notice).is_file():
@@ -138,7 +150,7 @@ def _notices(folder: Path) -> Repository:
 
 
 def space(folder: str | Path, model: str | None = None) -> Repository:
-    """The files of a Space: the folder of its app with the example clips, and this project's packages with their
+    """The files of a Space: the folder of its app with the folder examples beside it, and this project's packages with their
     licences, unless its requirements name m2e.
 
     model: hub id of a model that it links to. Raises RepositoryError for a folder that holds no Gradio app.
@@ -160,10 +172,11 @@ def space(folder: str | Path, model: str | None = None) -> Repository:
     if model:
         front.data.models = [*(front.data.models or []), *({model} - set(front.data.models or []))]
     root = _packages()
-    files = _tree(folder, folder) | _tree(root, root / "examples")
+    beside = folder.resolve().parent
+    files = _tree(folder, folder) | _tree(beside, beside / "examples")
     if not re.search(r"(?mi)^(m2e|[^#\n]*[/=]m2e)\b", (folder / "requirements.txt").read_text(encoding="utf-8")):
         files |= _tree(root, root / "m2e") | _tree(root, root / "modeling_m2e")
-        files |= {name: root / name for name in ("LICENSE", "NOTICE") if (root / name).is_file()}
+        files |= {name: _project_file(name) for name in ("LICENSE", "NOTICE")}
     return dict(sorted((files | {"README.md": str(front).encode()}).items()))
 
 

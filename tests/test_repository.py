@@ -1,6 +1,7 @@
 """What goes up of a folder that was trained or converted, and what is refused."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -179,6 +180,7 @@ FRONT = "---\ntitle: Emotions\nsdk: gradio\napp_file: app.py\n---\n\n# Emotions\
 @pytest.fixture
 def app(tmp_path) -> Path:
     folder = tmp_path / "space"
+    shutil.copytree(tiny.ROOT / "examples", tmp_path / "examples")
     (folder / "__pycache__").mkdir(parents=True)
     (folder / "examples").mkdir()
     for name in ("app.py", "examples/song.ogg", "__pycache__/app.pyc", ".secret"):
