@@ -150,8 +150,8 @@ def _notices(folder: Path) -> Repository:
 
 
 def space(folder: str | Path, model: str | None = None) -> Repository:
-    """The files of a Space: the folder of its app with the folder examples beside it, and this project's packages with their
-    licences, unless its requirements name m2e.
+    """The files of a Space: the folder of its app, the folder examples beside it and, unless its requirements name m2e,
+    this project's packages with their licences.
 
     model: hub id of a model that it links to. Raises RepositoryError for a folder that holds no Gradio app.
     """
