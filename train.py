@@ -1,221 +1,239 @@
-"""Trains a music emotion model from a recipe: features once, cross-validation, calibration, the final model.
+"""Trains music emotion models from a recipe: a teacher per data set where the recipe says so, then the model itself.
 
+    python train.py configuration/fine-tune.yaml --data FOLDER --out runs/mine
+    python train.py configuration/mert-95m.yaml --data mtg-jamendo=J deam=D emomusic=E pmemo=P --out runs/mert-95m
     python train.py configuration/m2e-small.yaml --data 4Q --taggers WEIGHTS --chords runs/chords --out runs/m2e-small
 
-Read top to bottom: targets, one training, cross-validation, calibration, the run. Choices are made on the folds;
-the test split is looked at once, by the final models.
+Features are computed once and cached. A run that is stopped at any moment goes on by the same command; on several
+processes or GPUs it runs under torchrun. See docs/training.md.
+
+Read top to bottom: one training, one model (several seeds, scores, a folder), the run (data, teachers, the model).
 """
 
 import argparse
-import json
+import copy
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-import yaml
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from sklearn.model_selection import GroupKFold
+from rich.console import Console
+from transformers.utils.logging import disable_progress_bar
 
-from datasets_scripts.panda4q import Clips, read_clips
-from m2e.convert_taggers import convert_taggers, halve_weights
-from m2e.features import cached_features
-from m2e.metrics import emotion_scores, summary
-from m2e.model_card import write_card
-from modeling_m2e import M2EConfig, M2EForMusicEmotion, M2EProcessor, MusicEmotionPipeline, TaggerEncoder
-from modeling_m2e.chords_m2e import ChordRecognizer
-from modeling_m2e.output_m2e import sigmoid
+from m2e.evaluation import Evaluation
+from m2e.evaluation_report import report
+from m2e.hub import embedded_model
+from m2e.metrics import summary
+from m2e.training import panda4q
+from m2e.training.calibration import calibrate
+from m2e.training.loop import Fitted, TrainingError, fit, make_accelerator
+from m2e.training.material import Heard, feature_folder, hear, load_parts, moods_of, read_datasets
+from m2e.training.network import continued, fit_scale, new_network, silence
+from m2e.training.output import make_facts, result, save_model
+from m2e.training.recipe import OWN, START, Recipe, RecipeError, parse_setting, read_recipe
+from m2e.training.teachers import TABLES, ModelTeacher, Teacher, model_teacher, table_teacher
+from m2e.training.tracks import learnt_tasks, mood_frequencies
+from m2e.training.validation import evaluate, predict
+from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 
-# --- Targets ----------------------------------------------------------------------------------------------------------
-
-
-def shift_to_prevalence(logits: np.ndarray, prevalence: float) -> np.ndarray:
-    """Probabilities whose mean is ``prevalence``: the logits plus the one constant that does it."""
-    low, high = -20.0, 20.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if sigmoid(logits + middle).mean() < prevalence else (low, middle)
-    return sigmoid(logits + low)
+SPLITS = ("train", "validation", "test")
 
 
-def mood_targets(clips: Clips, teacher_share: float) -> np.ndarray:
-    """(n, 56) soft labels: the teacher's probabilities, mixed with the mapped AllMusic words where there are any.
+@dataclass(frozen=True)
+class Workshop:
+    """What all models of a run share.
 
-    There the teacher is first moved to the words' prevalence: its own is that of another music library.
+    start: the model that they continue, if any.  chords: where the recogniser came from.  folders: of the data sets.
+    file: of the recipe.  resamples: of the scores' intervals.
     """
-    targets = sigmoid(clips.teacher_mood_logits.astype(np.float64))
-    for tag in np.flatnonzero(~np.isnan(clips.moods[0])):
-        words = clips.moods[:, tag]
-        if words.sum() > 0:
-            teacher = shift_to_prevalence(clips.teacher_mood_logits[:, tag].astype(np.float64), words.mean())
-            targets[:, tag] = teacher_share * teacher + (1 - teacher_share) * words
-    return targets
+
+    accelerator: Accelerator
+    processor: M2EProcessor
+    start: M2EForMusicEmotion | None
+    chords: Path | None
+    folders: Mapping[str, str]
+    file: Path
+    resamples: int = 1000
 
 
-def va_targets(clips: Clips, teacher_share: dict[str, float], fit: np.ndarray) -> np.ndarray:
-    """(n, 2) the labels mixed with the EmoMusic teacher, which is brought to the labels' mean and deviation.
+# --- one training -----------------------------------------------------------------------------------------------------
 
-    fit: rows from which mean and deviation are taken.
+
+def train(
+    recipe: Recipe, heard: Mapping[str, Heard], moods: Sequence[str], seed: int, out: Path, folder: Path, shop: Workshop
+) -> tuple[Fitted, tuple[str, ...]]:
+    """The model of one seed, calibrated, and the tasks that it has learnt.
+
+    out: of the first seed's model, by which its teachers are found.  folder: for this seed's checkpoint and log.
     """
-    teacher, labels = clips.teacher_va.astype(np.float64), clips.va
-    scale = labels[fit].std(0) / teacher[fit].std(0)
-    aligned = (teacher - teacher[fit].mean(0)) * scale + labels[fit].mean(0)
-    share = np.array([teacher_share["valence"], teacher_share["arousal"]])
-    return share * aligned + (1 - share) * labels
-
-
-# --- One training -----------------------------------------------------------------------------------------------------
-
-
-def fit(recipe: dict, inputs: dict, labels: dict, rows: np.ndarray, seed: int) -> M2EForMusicEmotion:
-    """The network trained on these rows of the inputs (what the processor's collate gives) and labels."""
-    training = recipe["training"]
+    learnt, held_out = (
+        [source for each in heard.values() if len(source := each.source(split, moods))] for split in SPLITS[:2]
+    )
+    if not learnt_tasks(learnt):
+        raise RecipeError(f"No training track of {', '.join(heard)} has a label.")
+    frequencies = mood_frequencies(learnt) if recipe.objective.class_balanced and moods else None
+    settings = {"num_quadrants": 4} if "quadrant" in learnt_tasks(learnt) else {}
     set_seed(seed)
-    width = inputs["embeddings"].shape[-1]
-    config = M2EConfig.default(embedding_size=width, **recipe["model"])
-    model = M2EForMusicEmotion(config)
-    embeddings = inputs["embeddings"][rows, 0]
-    deviation = embeddings.std(0)
-    if config.use_encoder:
-        model.set_embedding_statistics(embeddings.mean(0), deviation)
-    optimizer = torch.optim.AdamW(model.parameters(), training["learning_rate"], weight_decay=training["weight_decay"])
-    accelerator = Accelerator()
-    model, optimizer = accelerator.prepare(model, optimizer)
-    rng = np.random.default_rng(seed)
-    steps = training["epochs"] * -(-len(rows) // training["batch_size"])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training["learning_rate"], steps, pct_start=0.1)
-    model.train()
-    for _ in range(training["epochs"]):
-        order = rng.permutation(rows)
-        for start in range(0, len(order), training["batch_size"]):
-            batch = order[start : start + training["batch_size"]]
-            picked = {name: tensor[batch] for name, tensor in (inputs | labels).items()}
-            if rng.random() < training["harmony_dropout"]:  # so that the model also answers without harmony
-                picked |= {name: torch.zeros_like(picked[name]) for name in ("chord_mask", "mode") if name in picked}
-            noise = torch.randn_like(picked["embeddings"]) * deviation * training["noise"]
-            picked["embeddings"] = picked["embeddings"] + noise
-            loss = model(**{name: tensor.to(accelerator.device) for name, tensor in picked.items()}).loss
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), training["clip_norm"])
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-    return accelerator.unwrap_model(model).cpu().eval()
+    if shop.start is None:
+        model = new_network(settings | recipe.model, moods, frequencies, learnt)
+    else:
+        model = continued(shop.start, settings | recipe.model, moods, frequencies)
+        fit_scale(model, learnt)
+    if recipe.objective.distillation:
+        learnt = [
+            replace(source, teacher=teacher(recipe, heard[source.name], model.config, out, shop)) for source in learnt
+        ]
+    main = shop.accelerator.is_main_process
+    fitted = fit(
+        model,
+        learnt,
+        recipe.training,
+        recipe.objective,
+        seed,
+        shop.accelerator,
+        held_out,
+        folder,
+        report=lambda row: print(describe(recipe, row), flush=True),
+        visible=main and sys.stderr.isatty(),
+    )
+    tasks = learnt_tasks(learnt)
+    silence(fitted.model, tasks)
+    if recipe.calibrate:
+        tagged = [source for source in held_out if "mood" in source.tasks]
+        pairs = [(predict(fitted.model, each)["mood_logits"], each.labels.moods[each.rows]) for each in tagged]
+        if pairs:
+            calibrate(fitted.model.config, *map(np.concatenate, zip(*pairs, strict=True)))
+    return fitted, tasks
 
 
-@torch.inference_mode()
-def predict(model: M2EForMusicEmotion, inputs: dict, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """mood_logits (n, 56), va (n, 2), quadrant_logits (n, 4) of these rows."""
-    output = model(**{name: tensor[rows] for name, tensor in inputs.items()})
-    names = ("mood_logits", "va", "quadrant_logits")
-    return {name: output[name].float().numpy() for name in names if output.get(name) is not None}
+def teacher(recipe: Recipe, heard: Heard, config, out: Path, shop: Workshop) -> Teacher | None:
+    """What else says how the tracks of a data set feel, to a student of this configuration."""
+    reference = recipe.datasets[heard.name].teacher
+    if reference is None:
+        return None
+    if Path(reference).suffix in TABLES:
+        return table_teacher(reference, heard.dataset["id"][:], heard.dataset["audio"][:], config)
+    if reference == START:
+        found = ModelTeacher(copy.deepcopy(shop.start), config)
+    else:
+        found = model_teacher(
+            teacher_folder(out, heard.name) if reference == OWN else reference, shop.processor, config
+        )
+    found.model.to(shop.accelerator.device)
+    return found
 
 
-def scores(recipe: dict, predictions: dict[str, np.ndarray], clips: Clips, rows: np.ndarray) -> dict[str, float]:
-    neutral = recipe["model"]["neutral_valence"], recipe["model"]["neutral_arousal"]
-    return emotion_scores(predictions, clips.quadrants[rows], clips.va[rows], clips.moods[rows], neutral)
+def teacher_folder(out: Path, dataset: str) -> Path:
+    """Where the teacher of one data set lies: beside the model."""
+    return out.with_name(f"{out.name}-teacher-{dataset}")
 
 
-# --- Cross-validation and calibration ---------------------------------------------------------------------------------
+def describe(recipe: Recipe, row: dict) -> str:
+    """A row of the log in a line."""
+    losses = ", ".join(f"{name} {task} {v:.3f}" for name, by in row["losses"].items() for task, v in by.items())
+    score = "" if row.get("score") is None else f"; score {row['score']:.4f}"
+    rate = f"{row['tracks_per_second']:.0f} tracks a second"
+    return f"{recipe.name}: epoch {row['epoch']} of {recipe.training.epochs}: {losses}{score}; {rate}"
 
 
-def cross_validate(recipe: dict, inputs: dict, clips: Clips, rows: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Out-of-fold predictions for ``rows`` in artist-grouped folds."""
-    collected: dict[str, np.ndarray] = {}
-    moods = mood_targets(clips, recipe["targets"]["mood_teacher_share"])
-    for train, held in GroupKFold(recipe["folds"]).split(rows, groups=clips.artists[rows]):
-        labels = label_tensors(clips, moods, recipe, rows[train])
-        model = fit(recipe, inputs, labels, rows[train], seed)
-        for name, values in predict(model, inputs, rows[held]).items():
-            collected.setdefault(name, np.zeros((len(rows), values.shape[1])))[held] = values
-    return collected
+# --- one model --------------------------------------------------------------------------------------------------------
 
 
-def label_tensors(clips: Clips, moods: np.ndarray, recipe: dict, fit_rows: np.ndarray) -> dict[str, torch.Tensor]:
-    """What the model's loss takes."""
-    va = va_targets(clips, recipe["targets"]["va_teacher_share"], fit_rows)
-    return {
-        "mood_labels": torch.tensor(moods, dtype=torch.float32),
-        "va_labels": torch.tensor(va, dtype=torch.float32),
-        "quadrant_labels": torch.tensor(clips.quadrants),
-    }
+def train_model(recipe: Recipe, heard: Mapping[str, Heard], out: Path, shop: Workshop) -> dict[str, Evaluation]:
+    """The scores on the test sets of what is then in ``out``: the model of the first seed, whatever it scores."""
+    moods = moods_of(recipe, [each.dataset for each in heard.values()], shop.start)
+    judged = [source for each in heard.values() if (source := each.source("test", moods)).tasks]
+    over_seeds, shipped = [], None
+    for seed in recipe.seeds:
+        fitted, tasks = train(recipe, heard, moods, seed, out, out / "seeds" / str(seed) if shipped else out, shop)
+        resamples = 0 if shipped else shop.resamples
+        found = {source.name: evaluate(fitted.model, source, resamples) for source in judged}
+        over_seeds.append({f"{name}.{key}": value for name, e in found.items() for key, value in e.scores.items()})
+        shipped = shipped or (fitted, tasks, found)
+
+    fitted, tasks, found = shipped
+    results = [result(recipe, name, shop.folders[name], "test", evaluation) for name, evaluation in found.items()]
+    evaluation = {"results": results}
+    if len(recipe.seeds) > 1:
+        evaluation |= {"seeds": list(recipe.seeds), "over_seeds": summary(over_seeds)}
+    if shop.accelerator.is_main_process:
+        counts = {name: {split: len(each.rows(split)) for split in SPLITS} for name, each in heard.items()}
+        facts = make_facts(recipe, shop.file.name, counts, tasks, fitted.epoch)
+        save_model(out, fitted.model, shop.processor, evaluation, facts, shop.chords)
+        for name, scored in found.items():
+            Console().print(report(f"{recipe.name} on {name}, test: {scored.tracks} tracks", scored))
+    shop.accelerator.wait_for_everyone()  # a student may wait for it
+    return found
 
 
-def calibrate(logits: np.ndarray, targets: np.ndarray) -> tuple[list[float], list[float], list[float]]:
-    """(scales, offsets, thresholds) per mood from out-of-fold logits (n, M) and soft labels.
-
-    Platt scaling with a shared scale and an offset of its own for every mood. A mood is selected above the probability
-    that selects as many tracks as carry it on average.
-    """
-    x, y = torch.tensor(logits), torch.tensor(targets)
-    scale, offset = torch.ones(1, requires_grad=True), torch.zeros(x.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS([scale, offset], max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure():
-        optimizer.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(scale * x + offset, y)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    scale, offset = scale.item(), offset.detach().double().numpy()
-    probabilities = sigmoid(scale * logits + offset)
-    prevalence = targets.mean(0)
-    thresholds = [np.quantile(p, 1 - share) for p, share in zip(probabilities.T, prevalence, strict=True)]
-    return [scale] * x.shape[1], offset.tolist(), [float(t) for t in thresholds]
+# --- the run ----------------------------------------------------------------------------------------------------------
 
 
-# --- The run ----------------------------------------------------------------------------------------------------------
+def run(args: argparse.Namespace) -> None:
+    recipe = read_recipe(args.recipe, args.ablation, dict(map(parse_setting, args.set)))
+    accelerator = make_accelerator(recipe.training.mixed_precision)
+
+    def tell_once(sentence: str) -> None:
+        if accelerator.is_main_process:
+            print(sentence, flush=True)
+
+    processor, start = load_parts(recipe, args.taggers, args.chords)
+    chords = args.chords or (embedded_model() if start is None else Path(start.name_or_path))
+    if recipe.folds is not None:
+        folder, cache = Path(args.data[0].removeprefix(f"{panda4q.NAME}=")), args.features / panda4q.NAME
+        panda4q.run(recipe, folder, processor, cache, args.out, accelerator, chords, tell_once)
+        return
+
+    folders = data_folders(recipe, args.data)
+    heard = {}
+    for name, dataset in read_datasets(recipe, folders).items():
+        cache = feature_folder(args.features, name, recipe.datasets[name].reader, folders[name])
+        heard[name] = hear(name, dataset, processor, cache, accelerator, tell_once)
+    shop = Workshop(accelerator, processor, start, chords, folders, args.recipe)
+    for name, entry in recipe.datasets.items():
+        if entry.teacher == OWN and recipe.objective.distillation:
+            train_model(recipe.alone(name), {name: heard[name]}, teacher_folder(args.out, name), shop)
+    train_model(recipe, heard, args.out, shop)
+    tell_once(f"The model is in {args.out}: m2e predict --model {args.out} song.mp3")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="4Q folder")
-    parser.add_argument("--taggers", type=Path, required=True, help="folder with the published tagger weights")
-    parser.add_argument("--chords", type=Path, required=True, help="folder that holds the chord recogniser")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("runs/features"))
-    args = parser.parse_args()
-    recipe = yaml.safe_load(args.recipe.read_text())
+def data_folders(recipe: Recipe, given: Sequence[str]) -> dict[str, str]:
+    """Folder by data set, of NAME=FOLDER or, where the recipe has one data set, FOLDER. Raises RecipeError."""
+    if len(recipe.datasets) == 1 and len(given) == 1:
+        name = next(iter(recipe.datasets))
+        return {name: given[0].removeprefix(f"{name}=")}
+    if wrong := [each for each in given if "=" not in each]:
+        raise RecipeError(f"--data {wrong[0]} does not say which data set it is: give NAME=FOLDER.")
+    return dict(each.split("=", 1) for each in given)
 
-    clips = read_clips(args.data)
-    # features are those of the weights that are shipped: stored in half precision, computed in single
-    taggers = halve_weights(convert_taggers(args.taggers, recipe["encoder"]["nets"])).float()
-    recognizer = ChordRecognizer.from_pretrained(args.chords, decoding=recipe["chord_decoding"])
-    processor = M2EProcessor.build(TaggerEncoder(taggers), recognizer)
-    tracks = cached_features(clips.ids.tolist(), clips.paths, processor, args.cache)
-    inputs = dict(processor.collate(tracks))
 
-    known, test = np.flatnonzero(clips.splits != "test"), np.flatnonzero(clips.splits == "test")
-    moods = mood_targets(clips, recipe["targets"]["mood_teacher_share"])
-    fold_scores, test_scores, models, held_out = [], [], [], []
-    for seed in recipe["seeds"]:
-        held = cross_validate(recipe, inputs, clips, known, seed)
-        fold_scores.append(scores(recipe, held, clips, known))
-        held_out.append(held["mood_logits"])
-        models.append(fit(recipe, inputs, label_tensors(clips, moods, recipe, known), known, seed))
-        test_scores.append(scores(recipe, predict(models[-1], inputs, test), clips, test))
-        print(json.dumps({"seed": seed, "folds": fold_scores[-1], "test": test_scores[-1]}), flush=True)
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("recipe", type=Path, help="see configuration/")
+    options.add_argument("--data", nargs="+", required=True, metavar="[NAME=]FOLDER", help="your copies of the data")
+    options.add_argument("--out", type=Path, required=True, help="folder of the model; teachers lie beside it")
+    options.add_argument("--features", type=Path, default=Path("runs/features"), help="where features are cached")
+    options.add_argument("--taggers", type=Path, metavar="WEIGHTS", help="folder with the published tagger weights")
+    options.add_argument("--chords", type=Path, help="folder with a chord recogniser; m2e-small's if not given")
+    options.add_argument("--ablation", nargs="+", default=[], metavar="NAME", help="of the recipe's ablations")
+    options.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="another value in the recipe: training.epochs=3"
+    )
+    return options
 
-    # the first seed is shipped: no seed is picked by its score
-    model = models[0]
-    scale, offset, thresholds = calibrate(held_out[0], moods[known])
-    model.config.mood_scale, model.config.mood_offset, model.config.mood_thresholds = scale, offset, thresholds
-    pipe = MusicEmotionPipeline(model=model, processor=processor, device="cpu")
-    halve_weights(taggers)
-    pipe.save_pretrained(args.out)
-    evaluation = {
-        "model": recipe["name"],
-        "seeds": recipe["seeds"],
-        "folds": summary(fold_scores),
-        "test": summary(test_scores),
-        "shipped_test": test_scores[0],
-    }
-    (args.out / "evaluation.json").write_text(json.dumps(evaluation, indent=1) + "\n")
-    artists = len(set(clips.artists[known]))
-    write_card(args.out, recipe, evaluation, len(known), artists, recognizer.model.config.num_hidden_layers)
-    print(json.dumps(evaluation, indent=1))
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parser().parse_args(arguments)
+    disable_progress_bar()  # of every file that is read and written
+    try:
+        run(args)
+    except (ValueError, OSError, TrainingError) as error:
+        sys.exit(f"train: {error}")
+    except KeyboardInterrupt:
+        sys.exit("train: interrupted; the same command goes on after the last finished epoch.")
 
 
 if __name__ == "__main__":

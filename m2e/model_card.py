@@ -375,13 +375,8 @@ def _labels(config: dict) -> list[str]:
     return [label for _, label in sorted(config["id2label"].items(), key=lambda item: int(item[0]))]
 
 
-def write_card(
-    folder: Path, recipe: dict, evaluation: dict, clips: int, artists: int, chord_layers: int | None = None
-) -> None:
-    """Writes card.json and README.md into a model folder that train.py made of Panda 4Q, complete otherwise.
-
-    chord_layers: not needed; the configuration in the folder says it.
-    """
+def write_card(folder: Path, recipe: dict, evaluation: dict, clips: int, artists: int) -> None:
+    """Writes card.json and README.md into a model folder that train.py made of Panda 4Q, complete otherwise."""
     panda4q(recipe, evaluation, clips, artists).save(folder)
     partial = folder / "README.md.partial"
     partial.write_text(card(folder), encoding="utf-8")

@@ -1,104 +1,193 @@
-"""Targets, calibration, and a training that finds what was planted."""
+"""train.py from a folder with a table to a model that predicts, with teachers and without; what it says of faults."""
 
-from types import SimpleNamespace
+import csv
+import json
+from pathlib import Path
 
-import numpy as np
 import pytest
+import soundfile
+import tiny
 import torch
+import yaml
 
 pytest.importorskip("accelerate")
+pytest.importorskip("datasets")
 
 import train  # noqa: E402
+from m2e.hub import load  # noqa: E402
+from m2e.model_card import results  # noqa: E402
+from m2e.repository import repository  # noqa: E402
+from modeling_m2e import M2EForMusicEmotion  # noqa: E402
 
-RECIPE = {
-    "folds": 3,
-    "targets": {"mood_teacher_share": 0.5, "va_teacher_share": {"valence": 0.0, "arousal": 0.0}},
-    "model": {
-        "use_harmony": False,
-        "fusion_size": 16,
-        "branch_size": 8,
-        "num_quadrants": 4,
-        "neutral_valence": 5.0,
-        "neutral_arousal": 5.0,
-        "id2label": {0: "happy", 1: "sad"},
-    },
-    "training": {
-        "learning_rate": 0.01,
-        "weight_decay": 0.0,
-        "epochs": 30,
-        "batch_size": 32,
-        "harmony_dropout": 0.2,
-        "noise": 0.1,
-        "clip_norm": 1.0,
-    },
-}
-
-
-def test_prevalence_is_met():
-    logits = np.random.default_rng(0).normal(-5, 1, 500)
-    for prevalence in (0.02, 0.3, 0.9):
-        assert train.shift_to_prevalence(logits, prevalence).mean() == pytest.approx(prevalence, abs=1e-6)
-
-
-def test_targets_mix_words_and_teacher():
-    moods = np.array([[1.0, np.nan], [0.0, np.nan]])
-    clips = SimpleNamespace(moods=moods, teacher_mood_logits=np.array([[0.0, 2.0], [0.0, -2.0]]))
-    targets = train.mood_targets(clips, 0.25)
-    assert targets[:, 0] == pytest.approx([0.875, 0.125])  # the teacher, moved to prevalence 0.5, says 0.5 twice
-    assert targets[:, 1] == pytest.approx(1 / (1 + np.exp([-2.0, 2.0])))
-
-    va = np.array([[2.0, 2.0], [4.0, 4.0], [6.0, 6.0]])
-    clips = SimpleNamespace(va=va, teacher_va=va[::-1] * 10)
-    mixed = train.va_targets(clips, {"valence": 0.0, "arousal": 0.5}, np.arange(3))
-    assert mixed[:, 0] == pytest.approx(va[:, 0]) and mixed[:, 1] == pytest.approx([4.0, 4.0, 4.0])
-
-
-def test_calibration_gives_probabilities():
-    rng = np.random.default_rng(0)
-    truth = rng.uniform(-4, 2, (4000, 2))
-    labels = (rng.random(truth.shape) < train.sigmoid(truth)).astype(float)
-    scale, offset, thresholds = train.calibrate(truth * 2 + 3, labels)  # logits that are off by scale and offset
-    assert scale == pytest.approx([0.5, 0.5], abs=0.05) and offset == pytest.approx([-1.5, -1.5], abs=0.15)
-    chosen = train.sigmoid(np.array(scale) * (truth * 2 + 3) + offset) > thresholds
-    assert chosen.mean(0) == pytest.approx(labels.mean(0), abs=0.01)
+ROOT = Path(__file__).resolve().parent.parent
+FINE_TUNE = str(ROOT / "configuration" / "fine-tune.yaml")
+SPLITS = ["train"] * 6 + ["validation"] * 2 + ["test"] * 3
 
 
 @pytest.fixture(scope="module")
-def planted():
-    rng = np.random.default_rng(0)
-    quadrants = rng.integers(0, 4, 240)
-    va = np.array([[7, 7], [3, 7], [3, 3], [7, 3]], float)[quadrants] + rng.normal(0, 0.3, (240, 2))
-    embeddings = np.column_stack([va, rng.normal(size=(240, 6))]) + rng.normal(0, 0.2, (240, 8))
-    moods = np.column_stack([quadrants == 0, quadrants == 2]).astype(float)
-    clips = SimpleNamespace(
-        artists=rng.integers(0, 60, 240).astype(str),
-        quadrants=quadrants,
-        va=va,
-        moods=moods,
-        teacher_mood_logits=moods * 4 - 2,
-        teacher_va=va,
-    )
-    inputs = {
-        "embeddings": torch.tensor(embeddings, dtype=torch.float32)[:, None],
-        "window_weights": torch.ones(240, 1),
-        "chord_mask": torch.zeros(240, 0, dtype=torch.bool),
+def folder(tmp_path_factory):
+    """Eleven clips of 3 s; what their tables say lies in files of their own."""
+    folder = tmp_path_factory.mktemp("music")
+    rows = []
+    for number, split in enumerate(SPLITS):
+        soundfile.write(folder / f"{number}.wav", tiny.waveform(3.0, number), tiny.SAMPLING_RATE)
+        moods = ["happy;mine", "mine", "sad"][number % 3]
+        quadrant = f"Q{1 + number % 4}"
+        rows.append([f"{number}.wav", moods, 1 + number / 11, 0.9 - number / 22, quadrant, split])
+    header = ["file", "moods", "valence", "arousal", "quadrant", "split"]
+    for name, columns in {"both": (0, 1, 2, 3, 5), "tags": (0, 1, 5), "ratings": (0, 2, 3, 5), "all": range(6)}.items():
+        with open(folder / f"{name}.csv", "w", newline="") as file:
+            csv.writer(file).writerows([[row[c] for c in columns] for row in [header, *rows]])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    target = tmp_path_factory.mktemp("start") / "tiny"
+    tiny.pipeline().save_pretrained(target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    return tmp_path_factory.mktemp("features")
+
+
+@pytest.fixture
+def fine_tune(folder, start, features, tmp_path):
+    def run(table, *settings, out="model"):
+        options = [f"datasets.mine.options.table={table}.csv", "datasets.mine.options.va_range=[0, 2]"]
+        settings = [f"start={start}", "training.epochs=2", *options, *settings]
+        places = ["--data", str(folder), "--out", str(tmp_path / out), "--features", str(features)]
+        train.main([FINE_TUNE, *places, "--set", *settings])
+        return tmp_path / out
+
+    return run
+
+
+def test_a_folder_with_a_table_becomes_a_model(fine_tune, folder, start, capsys):
+    out = fine_tune("both")
+    record = load(out)(str(folder / "0.wav"))
+    assert sorted(mood.label for mood in record.moods) == ["happy", "mine", "sad"] and record.key is not None
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    (result,) = results(evaluation)
+    assert result.split == "test" and {"r2_valence", "mood_ece"} <= result.scores.keys()
+    assert len((out / "training.jsonl").read_text().splitlines()) == 2
+    files = repository(out, "me/mine")
+    assert {
+        "card.json",
+        "evaluation.json",
+        "training.jsonl",
+        "chords/config.json",
+        "encoder/config.json",
+    } <= files.keys()
+    card = (out / "README.md").read_text()
+    assert "6 / 2 / 3" in card and "Continued from tiny" in card and str(folder) not in card
+    assert "epoch 2 of 2" in capsys.readouterr().out
+    # the encoder's weights are those that the features are of
+    assert load(out).processor.encoder_reference == load(start).processor.encoder_reference
+
+
+def test_the_same_command_again_gives_the_same_model(fine_tune):
+    out = fine_tune("both")
+    before = {path.name: path.read_bytes() for path in out.glob("*.*") if path.is_file()}
+    fine_tune("both")
+    assert {path.name: path.read_bytes() for path in out.glob("*.*") if path.is_file()} == before
+
+
+def test_what_the_table_does_not_label_is_kept(fine_tune, folder, start):
+    clip = str(folder / "9.wav")
+    before = load(start)(clip)
+    tags = load(fine_tune("tags", "training.epochs=6", out="tags"))(clip)
+    assert [tags.valence, tags.arousal] == pytest.approx([before.valence, before.arousal], abs=0.2)
+    ratings = load(fine_tune("ratings", "training.epochs=6", "training.learning_rate=0.002", out="ratings"))(clip)
+    kept = {mood.label: mood.score for mood in ratings.moods}
+    assert kept == pytest.approx({mood.label: mood.score for mood in before.moods}, abs=0.1)
+    assert abs(ratings.valence - before.valence) > 0.5  # of clips that are rated far from 5
+
+
+def test_quadrants_get_a_branch_and_seeds_are_summed_up(fine_tune):
+    out = fine_tune("all", "seeds=[0, 5]", "calibrate=true")
+    assert M2EForMusicEmotion.from_pretrained(out).config.num_quadrants == 4
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    assert evaluation["seeds"] == [0, 5] and "mine.quadrant_f1" in evaluation["over_seeds"]
+    assert (out / "seeds" / "5" / "checkpoint.pt").is_file()
+
+
+@pytest.fixture
+def paper(folder, features, tmp_path):
+    """The paper's recipe with a MERT of toy size and two data sets."""
+    mert = tmp_path / "mert"
+    mert.mkdir()
+    for name, content in tiny.published_mert(width=48).items():
+        (mert / name).write_bytes(content)
+    recipe = yaml.safe_load((ROOT / "configuration" / "mert-95m-paper.yaml").read_text())
+    recipe["encoder"]["id"] = str(mert)
+    recipe["training"]["epochs"] = 2
+    recipe["datasets"] = {
+        "tags": {"reader": "folder", "teacher": "own", "options": {"table": "tags.csv"}},
+        "ratings": {"reader": "folder", "teacher": "own", "options": {"table": "ratings.csv", "va_range": [0, 2]}},
     }
-    return clips, inputs
+    path = tmp_path / "paper.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    places = ["--data", f"tags={folder}", f"ratings={folder}", "--features", str(features), "--out"]
+    return path, places, tmp_path / "student"
 
 
-def test_a_planted_signal_is_found_in_held_out_folds(planted):
-    clips, inputs = planted
-    rows = np.arange(240)
-    held = train.cross_validate(RECIPE, inputs, clips, rows, seed=0)
-    scores = train.scores(RECIPE, held, clips, rows)
-    assert scores["quadrant_f1"] > 0.95 and scores["r2_valence"] > 0.8 and scores["mood_roc_auc"] > 0.95
+def test_a_teacher_for_each_data_set_then_the_student(paper):
+    path, places, out = paper
+    train.main([str(path), *places, str(out)])
+    tags, ratings = (M2EForMusicEmotion.from_pretrained(f"{out}-teacher-{name}") for name in ("tags", "ratings"))
+    assert tags.config.trained_tasks == ["mood"] and ratings.config.trained_tasks == ["va"]
+    assert tags.config.moods == ["happy", "mine", "sad"] and ratings.config.moods == []
+    assert (tags.va_branch[-1].weight == 0).all() and tags.va_branch[-1].bias.tolist() == [5, 5]
+    assert "not learnt valence and arousal" in Path(f"{out}-teacher-tags", "README.md").read_text()
+    student = M2EForMusicEmotion.from_pretrained(out)
+    assert student.config.trained_tasks == ["mood", "va"] and student.config.chord_vocabulary == "paper"
+    assert student.config.mood_frequencies == pytest.approx([1 / 3, 2 / 3, 1 / 3])
+    assert len(results(json.loads((out / "evaluation.json").read_text()))) == 2
+    assert "Distillation (paper) from own" in (out / "README.md").read_text()
+
+    log = (out / "training.jsonl").read_text()
+    train.main([str(path), *places, f"{out}-alone", "--set", "objective.distillation=null"])
+    assert not Path(f"{out}-alone-teacher-tags").exists()
+    assert (Path(f"{out}-alone") / "training.jsonl").read_text() != log
 
 
-def test_a_seed_decides_everything(planted):
-    clips, inputs = planted
-    rows = np.arange(100)
-    labels = train.label_tensors(clips, train.mood_targets(clips, 0.5), RECIPE, rows)
-    short = RECIPE | {"training": RECIPE["training"] | {"epochs": 2}}
-    one, same, other = (train.fit(short, inputs, labels, rows, seed).state_dict() for seed in (1, 1, 2))
-    assert all(torch.equal(one[name], same[name]) for name in one)
-    assert any(not torch.equal(one[name], other[name]) for name in one)
+def test_another_seed_or_input_is_another_model(paper):
+    path, places, out = paper
+    settings = ["objective.distillation=null", 'datasets=["ratings"]']
+    train.main([str(path), *places, str(out), "--set", *settings])
+    train.main([str(path), *places, f"{out}-deaf", "--set", *settings, "model.use_harmony=false"])
+    whole, deaf = (M2EForMusicEmotion.from_pretrained(folder) for folder in (out, f"{out}-deaf"))
+    assert whole.config.use_harmony and not deaf.config.use_harmony
+    assert not torch.equal(whole.va_branch[-1].weight, deaf.va_branch[-1].weight)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["none.yaml", "--data", "x"], "none.yaml cannot be read"),
+        ([FINE_TUNE, "--data", "nowhere"], "nowhere holds no labels.csv"),
+        ([FINE_TUNE, "--data", "nowhere", "--set", "start=nowhere"], "nowhere"),
+        ([FINE_TUNE, "--data", "x", "--set", "training.epoch=1"], "unknown settings epoch:"),
+        ([str(ROOT / "configuration" / "m2e-small.yaml"), "--data", "x"], "give their --taggers"),
+    ],
+)
+def test_faults_end_in_one_sentence(tmp_path, arguments, told):
+    with pytest.raises(SystemExit) as ended:
+        train.main([*arguments, "--out", str(tmp_path / "out"), "--features", str(tmp_path / "features")])
+    message = str(ended.value)
+    assert message.startswith("train: ") and told in message and "\n" not in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_folders_are_matched_by_name(fixtures):
+    from m2e.training.recipe import RecipeError, read_recipe
+
+    one = read_recipe(FINE_TUNE)
+    assert train.data_folders(one, ["a/b"]) == {"mine": "a/b"} == train.data_folders(one, ["mine=a/b"])
+    four = read_recipe(ROOT / "configuration" / "mert-95m.yaml")
+    assert train.data_folders(four, ["deam=x", "pmemo=y=z"]) == {"deam": "x", "pmemo": "y=z"}
+    with pytest.raises(RecipeError, match="does not say which"):
+        train.data_folders(four, ["x", "deam=y"])

@@ -1,0 +1,119 @@
+"""The network that a training begins with: a new one, or one that knows already what another has learnt."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from m2e.training.recipe import RecipeError
+from m2e.training.teachers import weighting_offsets
+from m2e.training.tracks import Source, statistics
+from m2e.training.validation import predict
+from modeling_m2e import M2EConfig, M2EForMusicEmotion
+
+PRESETS = {"default": M2EConfig.default, "paper": M2EConfig.paper}
+_MOOD_OUTPUT = "mood_branch.3."
+
+
+def preset(name: str) -> Callable[..., M2EConfig]:
+    """What makes the configurations of a preset. Raises RecipeError."""
+    if name not in PRESETS:
+        raise RecipeError(f"model.preset is {name!r}: choose {' or '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def new_network(
+    settings: dict[str, Any], moods: Sequence[str], frequencies: Sequence[float] | None, sources: Sequence[Source]
+) -> M2EForMusicEmotion:
+    """A network with random weights that has seen the mean and deviation of the sources' embeddings.
+
+    settings: {"preset": ..., fields of M2EConfig}.  frequencies: for the class weighting; None: all moods alike.
+    Raises RecipeError.
+    """
+    own = {"id2label": dict(enumerate(moods)), "mood_frequencies": frequencies, **settings}
+    own["embedding_size"] = sources[0].features.width
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")  # a branch of no moods
+        model = M2EForMusicEmotion(_config(preset(own.pop("preset", "default")), own))
+    if model.config.use_encoder and model.config.embedding_norm == "standard":
+        model.set_embedding_statistics(*statistics(sources))
+    return model
+
+
+def continued(
+    start: M2EForMusicEmotion, settings: dict[str, Any], moods: Sequence[str], frequencies: Sequence[float] | None
+) -> M2EForMusicEmotion:
+    """A network with the weights of `start`, which says the same of moods that both know; other moods are new.
+
+    What calibrates the moods of `start` goes into the weights, so that learning begins at its probabilities. Thresholds
+    of known moods are kept. Raises RecipeError where settings ask for a network of another shape.
+    """
+    kept = set(M2EConfig.__annotations__) - {"mood_scale", "mood_offset", "mood_thresholds"}
+    own = {name: getattr(start.config, name) for name in kept} | settings
+    own |= {"id2label": dict(enumerate(moods)), "mood_frequencies": frequencies}
+    model = M2EForMusicEmotion(_config(M2EConfig.default, own))
+    state, before = model.state_dict(), start.state_dict()
+    before = {name: tensor for name, tensor in before.items() if not name.startswith(_MOOD_OUTPUT)}
+    if wrong := [name for name in before if name not in state or state[name].shape != before[name].shape]:
+        raise RecipeError(f"The model that training starts from has another {wrong[0]}: leave its sizes as they are.")
+    model.load_state_dict(before, strict=False)
+    _keep_moods(model, start)
+    return model
+
+
+def _config(make: Callable[..., M2EConfig], fields: dict[str, Any]) -> M2EConfig:
+    known = set(M2EConfig.__annotations__) | {"id2label"}
+    if unknown := fields.keys() - known:
+        raise RecipeError(f"model has unknown settings {', '.join(sorted(unknown))}: they are those of M2EConfig.")
+    try:
+        return make(**fields)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+
+
+@torch.no_grad()
+def _keep_moods(model: M2EForMusicEmotion, start: M2EForMusicEmotion) -> None:
+    config, before = model.config, start.config
+    output, known = model.mood_branch[-1], start.mood_branch[-1]
+    weighting = weighting_offsets(config)
+    thresholds = list(config.mood_thresholds or [0.5] * config.num_labels)
+    for place, mood in enumerate(config.moods):
+        if mood in before.label2id:
+            old = before.label2id[mood]
+            scale = 1.0 if before.mood_scale is None else before.mood_scale[old]
+            offset = 0.0 if before.mood_offset is None else before.mood_offset[old]
+            output.weight[place] = scale * known.weight[old]
+            output.bias[place] = scale * known.bias[old] + offset - weighting[place]
+            thresholds[place] = 0.5 if before.mood_thresholds is None else before.mood_thresholds[old]
+    config.mood_thresholds = thresholds if config.num_labels else None
+
+
+@torch.no_grad()
+def fit_scale(model: M2EForMusicEmotion, sources: Sequence[Source]) -> None:
+    """Brings valence and arousal to the scale of the labels by least squares, so that a continued network need not
+    learn first what others mean by a number; a dimension that it predicts the wrong way round begins at the mean."""
+    learnt = [source for source in sources if "va" in source.tasks]
+    if not learnt:
+        return
+    found = np.concatenate([predict(model, source)["va"] for source in learnt]).astype(np.float64)
+    labels = np.concatenate([source.labels.va[source.rows] for source in learnt])
+    output = model.va_branch[-1]
+    for dimension in range(2):
+        labelled = ~np.isnan(labels[:, dimension])
+        x, y = found[labelled, dimension], labels[labelled, dimension]
+        if len(x):
+            slope = max(0.0, np.cov(x, y, bias=True)[0, 1] / max(x.var(), 1e-9))
+            output.weight[dimension] *= slope
+            output.bias[dimension] = slope * output.bias[dimension] + y.mean() - slope * x.mean()
+
+
+@torch.no_grad()
+def silence(model: M2EForMusicEmotion, tasks: Sequence[str]) -> None:
+    """Makes valence and arousal neutral where they were not learnt, instead of random; writes down what was learnt."""
+    if "va" not in tasks:
+        output = model.va_branch[-1]
+        output.weight.zero_()
+        output.bias.copy_(torch.tensor([model.config.neutral_valence, model.config.neutral_arousal]))
+    model.config.trained_tasks = list(tasks)

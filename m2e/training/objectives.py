@@ -1,0 +1,112 @@
+"""What training minimises: the losses of labels, those of a teacher, and both together.
+
+`paper` and `ours` are the two ways to learn from a teacher. The paper (arXiv 2502.03979) takes the Kullback-Leibler
+divergence of softmaxes: over the moods of a track, which makes tags compete that do not exclude each other, and over
+the two numbers valence and arousal, which keeps their difference and loses their level. Ours takes the divergence of
+every tag for itself, and regression to the teacher's valence and arousal.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch.nn import functional as F
+
+from m2e.training.recipe import Objective
+from m2e.training.tracks import TASKS
+from modeling_m2e.modeling_m2e import M2EOutput, mood_loss, quadrant_loss, va_loss
+
+OUTPUTS = {"mood": "mood_logits", "va": "va", "quadrant": "quadrant_logits"}
+
+
+def training_loss(
+    output: M2EOutput,
+    labels: Mapping[str, torch.Tensor],
+    taught: Mapping[str, torch.Tensor],
+    config,
+    objective: Objective,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss of a batch, and its parts by task before the factors of the config.
+
+    labels: by task, NaN (-100) where unknown.  taught: likewise what the teacher says, in the model's own terms.
+    A task of neither gets no gradient at all: the paper's selective update.
+    """
+    parts = {}
+    for task in TASKS:
+        hard = label_loss(task, output, labels[task], config, objective) if task in labels else None
+        soft = teacher_loss(task, output, taught[task], objective) if task in taught else None
+        if hard is not None and soft is not None:
+            parts[task] = (1 - objective.teacher_weight) * hard + objective.teacher_weight * soft
+        elif hard is not None or soft is not None:
+            parts[task] = soft if hard is None else hard
+    return sum(getattr(config, f"{task}_loss_weight") * loss for task, loss in parts.items()), parts
+
+
+def label_loss(task: str, output: M2EOutput, labels: torch.Tensor, config, objective: Objective) -> torch.Tensor:
+    """The loss of one task against labels."""
+    if task == "mood":
+        return mood_loss(output.mood_logits, labels, config.mood_frequencies)
+    if task == "quadrant":
+        return quadrant_loss(output.quadrant_logits, labels)
+    return ccc_loss(output.va, labels) if objective.va == "ccc" else va_loss(output.va, labels)
+
+
+def teacher_loss(task: str, output: M2EOutput, taught: torch.Tensor, objective: Objective) -> torch.Tensor:
+    """The loss of one task against a teacher: logits of moods and quadrants, valence-arousal as they are."""
+    student = output[OUTPUTS[task]]
+    if task == "quadrant":  # these do exclude each other
+        return softmax_divergence(student, taught, objective.temperature)
+    if objective.distillation == "paper":
+        return softmax_divergence(student, taught, objective.temperature)
+    if task == "mood":
+        return bernoulli_divergence(student, taught, objective.temperature)
+    return ccc_loss(student, taught) if objective.va == "ccc" else va_loss(student, taught)
+
+
+def softmax_divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """T^2 KL(softmax(teacher / T) || softmax(student / T)) of (B, C) logits, the mean over tracks.
+
+    Classes that the teacher knows of no track (NaN) take no part, nor do tracks of which it does not know the others;
+    0 where none is left.
+    """
+    student, teacher = student.float(), teacher.to(student).float()
+    known = ~teacher.isnan().all(dim=0)
+    student, teacher = student[:, known], teacher[:, known]
+    there = ~teacher.isnan().any(dim=1)
+    student, teacher = student[there] / temperature, teacher[there] / temperature
+    total = F.kl_div(student.log_softmax(-1), teacher.log_softmax(-1), reduction="sum", log_target=True)
+    return temperature**2 * total / max(len(student), 1)
+
+
+def bernoulli_divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """T^2 KL(sigmoid(teacher / T) || sigmoid(student / T)), the mean over all entries that the teacher knows (not NaN).
+
+    0 where it knows none.
+    """
+    student, teacher = student.float() / temperature, teacher.to(student).float() / temperature
+    known = ~teacher.isnan()
+    teacher = torch.where(known, teacher, 0.0)  # before the arithmetic: NaN times zero would survive in the gradient
+    losses = torch.sigmoid(teacher) * (F.logsigmoid(teacher) - F.logsigmoid(student))
+    losses = losses + torch.sigmoid(-teacher) * (F.logsigmoid(-teacher) - F.logsigmoid(-student))
+    return temperature**2 * (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def ccc_loss(va: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """1 - Lin's concordance correlation of a batch (B, 2), the mean over both dimensions; NaN = no label.
+
+    A dimension with fewer than two labels counts 0, as nothing can correlate.
+    """
+    va = va.float()
+    labels = labels.to(va)
+    labelled = ~labels.isnan()
+    counts = labelled.sum(0)
+    labels = torch.where(labelled, labels, 0.0)
+
+    def mean(values: torch.Tensor) -> torch.Tensor:
+        return (values * labelled).sum(0) / counts.clamp(min=1)
+
+    centre, label_centre = mean(va), mean(labels)
+    covariance = mean((va - centre) * (labels - label_centre))
+    spread = mean((va - centre) ** 2) + mean((labels - label_centre) ** 2) + (centre - label_centre) ** 2
+    losses = 1 - 2 * covariance / spread.clamp(min=torch.finfo(va.dtype).eps)
+    usable = counts > 1
+    return (losses * usable).sum() / usable.sum().clamp(min=1)

@@ -1,0 +1,175 @@
+"""The protocol of m2e-small on Panda 4Q: targets of words and teachers, artist-grouped folds, one look at the test.
+
+Choices are made on the folds, several seeds each; the test split is looked at once, by the final models.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from sklearn.model_selection import GroupKFold
+
+from datasets_scripts.panda4q import Clips, read_clips
+from m2e.evaluation_data import Emotions
+from m2e.features import cached_features
+from m2e.metrics import emotion_scores, summary
+from m2e.model_card import write_card
+from m2e.training.calibration import platt
+from m2e.training.loop import Fitted, fit
+from m2e.training.network import new_network
+from m2e.training.output import save_model
+from m2e.training.recipe import Recipe
+from m2e.training.tracks import Features, Source, pack
+from m2e.training.validation import predict
+from modeling_m2e import M2EProcessor
+from modeling_m2e.configuration_m2e import JAMENDO_MOODS
+from modeling_m2e.output_m2e import sigmoid
+
+NAME = "4q"
+
+# --- targets ---
+
+
+def shift_to_prevalence(logits: np.ndarray, prevalence: float) -> np.ndarray:
+    """Probabilities whose mean is ``prevalence``: the logits plus the one constant that does it."""
+    low, high = -20.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sigmoid(logits + middle).mean() < prevalence else (low, middle)
+    return sigmoid(logits + low)
+
+
+def mood_targets(clips: Clips, teacher_share: float) -> np.ndarray:
+    """(n, 56) soft labels: the teacher's probabilities, mixed with the mapped AllMusic words where there are any.
+
+    There the teacher is first moved to the words' prevalence: its own is that of another music library.
+    """
+    targets = sigmoid(clips.teacher_mood_logits.astype(np.float64))
+    for tag in np.flatnonzero(~np.isnan(clips.moods[0])):
+        words = clips.moods[:, tag]
+        if words.sum() > 0:
+            teacher = shift_to_prevalence(clips.teacher_mood_logits[:, tag].astype(np.float64), words.mean())
+            targets[:, tag] = teacher_share * teacher + (1 - teacher_share) * words
+    return targets
+
+
+def va_targets(clips: Clips, teacher_share: dict[str, float], fit_rows: np.ndarray) -> np.ndarray:
+    """(n, 2) the labels mixed with the EmoMusic teacher, which is brought to the labels' mean and deviation.
+
+    fit_rows: from which mean and deviation are taken.
+    """
+    teacher, labels = clips.teacher_va.astype(np.float64), clips.va
+    scale = labels[fit_rows].std(0) / teacher[fit_rows].std(0)
+    aligned = (teacher - teacher[fit_rows].mean(0)) * scale + labels[fit_rows].mean(0)
+    share = np.array([teacher_share["valence"], teacher_share["arousal"]])
+    return share * aligned + (1 - share) * labels
+
+
+def source(recipe: Recipe, clips: Clips, features: Features, rows: np.ndarray) -> Source:
+    """The clips of these rows with what is learnt of them."""
+    moods = mood_targets(clips, recipe.targets["mood_teacher_share"])
+    va = va_targets(clips, recipe.targets["va_teacher_share"], rows)
+    return Source(NAME, features, Emotions(moods, va, clips.quadrants), rows)
+
+
+# --- folds ---
+
+
+def train(
+    recipe: Recipe,
+    clips: Clips,
+    features: Features,
+    rows: np.ndarray,
+    seed: int,
+    accelerator: Accelerator,
+    folder: Path | None = None,
+) -> Fitted:
+    """The network trained on these rows."""
+    learnt = source(recipe, clips, features, rows)
+    set_seed(seed)
+    moods = recipe.moods if isinstance(recipe.moods, tuple) else JAMENDO_MOODS
+    model = new_network(recipe.model, moods, None, [learnt])
+    return fit(model, [learnt], recipe.training, recipe.objective, seed, accelerator, folder=folder)
+
+
+def cross_validate(
+    recipe: Recipe,
+    clips: Clips,
+    features: Features,
+    rows: np.ndarray,
+    seed: int,
+    accelerator: Accelerator,
+    folder: Path | None = None,
+) -> dict[str, np.ndarray]:
+    """Out-of-fold predictions for ``rows`` in artist-grouped folds. folder: for the checkpoints, one per fold."""
+    collected: dict[str, np.ndarray] = {}
+    folds = GroupKFold(recipe.folds).split(rows, groups=clips.artists[rows])
+    for number, (learnt, held) in enumerate(folds):
+        where = None if folder is None else folder / f"fold{number}"
+        model = train(recipe, clips, features, rows[learnt], seed, accelerator, where).model
+        for name, values in predict(model, source(recipe, clips, features, rows[held])).items():
+            collected.setdefault(name, np.zeros((len(rows), values.shape[1])))[held] = values
+    return collected
+
+
+def scores(recipe: Recipe, predictions: dict[str, np.ndarray], clips: Clips, rows: np.ndarray) -> dict[str, float]:
+    """Of predictions for these rows."""
+    neutral = recipe.model["neutral_valence"], recipe.model["neutral_arousal"]
+    return emotion_scores(predictions, clips.quadrants[rows], clips.va[rows], clips.moods[rows], neutral)
+
+
+# --- the run ---
+
+
+def run(
+    recipe: Recipe,
+    data: Path,
+    processor: M2EProcessor,
+    cache: Path,
+    out: Path,
+    accelerator: Accelerator,
+    chords: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> dict:
+    """The evaluation, once the model of the first seed and its card are in ``out``.
+
+    data: 4Q folder with a table and soft labels, see `datasets_scripts.panda4q`.  cache: for features.  chords: folder
+    of the recogniser in the processor.  report: called with a line on every seed.
+    """
+    clips = read_clips(data)
+    with accelerator.main_process_first():
+        tracks = cached_features(clips.ids.tolist(), clips.paths, processor, cache, report)
+    features = pack(tracks, processor.collate)
+
+    known, test = np.flatnonzero(clips.splits != "test"), np.flatnonzero(clips.splits == "test")
+    fold_scores, test_scores, models, held_out = [], [], [], []
+    for seed in recipe.seeds:
+        folder = out / "seeds" / str(seed)
+        held = cross_validate(recipe, clips, features, known, seed, accelerator, folder)
+        fold_scores.append(scores(recipe, held, clips, known))
+        held_out.append(held["mood_logits"])
+        models.append(train(recipe, clips, features, known, seed, accelerator, folder / "all").model)
+        looked = predict(models[-1], source(recipe, clips, features, test))
+        test_scores.append(scores(recipe, looked, clips, test))
+        report(json.dumps({"seed": seed, "folds": fold_scores[-1], "test": test_scores[-1]}))
+
+    # the first seed is shipped: no seed is picked by its score
+    model = models[0]
+    scale, offsets, thresholds = platt(held_out[0], mood_targets(clips, recipe.targets["mood_teacher_share"])[known])
+    model.config.mood_scale = [scale] * len(offsets)
+    model.config.mood_offset, model.config.mood_thresholds = offsets.tolist(), thresholds.tolist()
+    evaluation = {
+        "model": recipe.name,
+        "seeds": list(recipe.seeds),
+        "folds": summary(fold_scores),
+        "test": summary(test_scores),
+        "shipped_test": test_scores[0],
+    }
+    if accelerator.is_main_process:
+        save_model(out, model, processor, evaluation, None, chords)
+        facts = {"name": recipe.name, "seeds": recipe.seeds, "targets": recipe.targets}
+        write_card(out, facts, evaluation, len(known), len(set(clips.artists[known])))
+    return evaluation

@@ -1,0 +1,75 @@
+"""What a model says of held-out tracks, how good that is, and what "the best epoch" means."""
+
+import numpy as np
+import torch
+
+from m2e.evaluation import Evaluation, score
+from m2e.evaluation_data import Emotions
+from m2e.metrics import DIMENSIONS
+from m2e.training.objectives import OUTPUTS
+from m2e.training.recipe import RecipeError
+from m2e.training.tracks import Source
+from modeling_m2e.modeling_m2e import M2EForMusicEmotion
+from modeling_m2e.output_m2e import QUADRANTS, calibrate, quadrant
+
+MAIN_SCORES = (  # what counts where a recipe does not say, by task
+    ("mood_roc_auc", "mood_pr_auc"),
+    tuple(f"r2_{dimension}" for dimension in DIMENSIONS),
+    ("quadrant_f1",),
+)
+_ROWS_AT_ONCE = 256
+
+
+@torch.inference_mode()
+def predict(model: M2EForMusicEmotion, source: Source) -> dict[str, np.ndarray]:
+    """mood_logits (n, M), va (n, 2) and, with that branch, quadrant_logits (n, 4) of the rows; the model is then in
+    eval mode."""
+    model.eval()
+    outputs: dict[str, list[torch.Tensor]] = {}
+    for start in range(0, len(source), _ROWS_AT_ONCE):
+        inputs = source.features.batch(source.rows[start : start + _ROWS_AT_ONCE])
+        inputs = {name: values.to(model.device) for name, values in inputs.items()}
+        output = model(**inputs, output_windows=False)
+        for name in OUTPUTS.values():
+            if output.get(name) is not None:
+                outputs.setdefault(name, []).append(output[name].float().cpu())
+    return {name: torch.cat(parts).numpy() for name, parts in outputs.items()}
+
+
+def emotions(outputs: dict[str, np.ndarray], config) -> Emotions:
+    """Predictions as a record has them: calibrated probabilities, values on the scale, the quadrant."""
+    va = outputs["va"].astype(np.float64)
+    if "quadrant_logits" in outputs:
+        quadrants = outputs["quadrant_logits"].argmax(1)
+    else:
+        neutral = config.neutral_valence, config.neutral_arousal
+        quadrants = np.array([QUADRANTS.index(quadrant(*point, *neutral)) for point in va])
+    moods = calibrate(outputs["mood_logits"], config.mood_scale, config.mood_offset)
+    return Emotions(moods, np.clip(va, config.va_min, config.va_max), quadrants)
+
+
+def evaluate(model: M2EForMusicEmotion, source: Source, resamples: int = 0, seed: int = 0) -> Evaluation:
+    """The scores of a model on the rows of a source. Raises EvaluationError where none has a label."""
+    predictions = emotions(predict(model, source), model.config)
+    return score(source.labels[source.rows], predictions, model.config.moods, resamples=resamples, seed=seed)
+
+
+def selection_score(scores: dict[str, dict[str, float]], select: tuple[str, ...] = ()) -> float:
+    """What the best epoch has most of: the mean of the selected scores ("deam.r2_valence"), of those that are defined.
+
+    scores: by data set and name.  select: empty = the mean over data sets of the mean over their tasks of MAIN_SCORES.
+    NaN where none is defined. Raises RecipeError for a selected score that there is not.
+    """
+    if select:
+        there = {f"{name}.{key}": value for name, found in scores.items() for key, value in found.items()}
+        if absent := [each for each in select if each not in there]:
+            raise RecipeError(f"training.select names {', '.join(absent)}: there are {', '.join(there)}.")
+        return _mean([there[each] for each in select])
+    return _mean(
+        [_mean([_mean([found.get(key, np.nan) for key in keys]) for keys in MAIN_SCORES]) for found in scores.values()]
+    )
+
+
+def _mean(values: list[float]) -> float:
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")

@@ -1,0 +1,203 @@
+"""The loop: a planted signal, a seed that decides everything, kills at any moment, what is logged and chosen."""
+
+import json
+import math
+import multiprocessing
+import os
+import random
+import sys
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("accelerate")
+
+import training_child  # noqa: E402
+from accelerate.state import AcceleratorState  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+from training_child import TRAINING, differences, train  # noqa: E402
+
+from benchmarks.training import Size, plant  # noqa: E402
+from m2e.training import checkpoint  # noqa: E402
+from m2e.training.log import scalars  # noqa: E402
+from m2e.training.loop import TrainingError  # noqa: E402
+from m2e.training.recipe import RecipeError  # noqa: E402
+
+SHORT = replace(TRAINING, epochs=2)
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def data():
+    return training_child.planted()
+
+
+@pytest.fixture
+def fresh_accelerator():
+    """Without what earlier ones of this process have settled for all."""
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+def untimed(rows):
+    return [{key: row[key] for key in row if key not in ("seconds", "tracks_per_second")} for row in rows]
+
+
+def weights(fitted):
+    return fitted.model.state_dict()
+
+
+def test_a_planted_signal_is_found_in_moods_valence_and_arousal():
+    sizes = {"tags": Size((500, 60, 400), 3, 6, True), "ratings": Size((500, 60, 400), 2, 6, False)}
+    data = {name: plant(name, size, training_child.WIDTH, len(training_child.MOODS)) for name, size in sizes.items()}
+    training = replace(TRAINING, epochs=12, batch_size=32, learning_rate=0.02, harmony_dropout=0.0)
+    scores = train(None, data, training)[1]
+    best = data["ratings"].best
+    assert scores["ratings"]["r2_valence"] > 0.85 * best["r2_valence"]
+    assert scores["ratings"]["r2_arousal"] > 0.8 * best["r2_arousal"]
+    assert scores["tags"]["mood_roc_auc"] - 0.5 > 0.5 * (data["tags"].best["mood_roc_auc"] - 0.5)
+    # a part of the valence lies in the mode alone
+    deaf = train(None, data, replace(training, epochs=6), use_harmony=False)[1]
+    assert 0.4 < deaf["ratings"]["r2_valence"] < scores["ratings"]["r2_valence"] - 0.1
+
+
+def test_a_seed_decides_everything(data):
+    one, same, other = (train(None, data, SHORT, seed=seed, dropout=0.3)[0] for seed in (1, 1, 2))
+    assert differences(weights(one), weights(same)) == 0 and untimed(one.log) == untimed(same.log)
+    assert differences(weights(one), weights(other)) > 0.01
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # what the server of the processes imports
+    context = multiprocessing.get_context("forkserver")  # of this process, which has threads, none may be forked
+    context.set_forkserver_preload(["training_child"])
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+
+    def start(folder):
+        process = context.Process(target=training_child.main, args=(str(folder),))
+        process.start()
+        return process
+
+    start(whole).join(300)
+    logs = [json.loads(line) for line in (whole / "training.jsonl").open()]
+    seconds = min(row["seconds"] for row in logs)  # of an epoch
+    delays, killed = random.Random(0), 0
+    while killed < KILLS and not training_child.ready(broken):
+        process = start(broken)
+        process.join(delays.uniform(0, 4 * seconds))
+        killed += process.is_alive()
+        process.kill()
+        process.join()
+    process = start(broken)
+    process.join(300)
+    assert process.exitcode == 0 and killed >= 5
+    assert differences(load_file(whole / "final.safetensors"), load_file(broken / "final.safetensors")) == 0
+    logs = [[json.loads(line) for line in (folder / "training.jsonl").open()] for folder in (whole, broken)]
+    assert untimed(logs[0]) == untimed(logs[1]) and len(logs[0]) == TRAINING.epochs
+    assert json.loads((whole / "final.json").read_text()) == json.loads((broken / "final.json").read_text())
+
+
+def test_done_is_done_and_another_training_is_refused(tmp_path, data):
+    first, scores = train(tmp_path, data, SHORT)
+    began = (tmp_path / checkpoint.FILE).stat().st_mtime_ns
+    again, same = train(tmp_path, data, SHORT)
+    assert differences(weights(first), weights(again)) == 0 and same == scores
+    assert (tmp_path / checkpoint.FILE).stat().st_mtime_ns == began
+    for changed in ({"training": replace(SHORT, learning_rate=0.1)}, {"seed": 4}, {"fusion_size": 20}):
+        with pytest.raises(checkpoint.CheckpointError, match="another training"):
+            train(tmp_path, data, **{"training": SHORT, **changed})
+    fewer = {name: each for name, each in data.items() if name == "tags"}
+    with pytest.raises(checkpoint.CheckpointError, match="another training"):
+        train(tmp_path, fewer, SHORT)
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", None])
+def test_a_damaged_checkpoint_is_named(tmp_path, data, content):
+    if content is None:
+        torch.save([1], tmp_path / checkpoint.FILE)
+    else:
+        (tmp_path / checkpoint.FILE).write_bytes(content)
+    with pytest.raises(checkpoint.CheckpointError, match="checkpoint.pt is damaged"):
+        train(tmp_path, data, SHORT)
+
+
+def test_the_log_tells_losses_scores_and_what_was_chosen(tmp_path, data):
+    fitted, _ = train(tmp_path, data, replace(TRAINING, epochs=3))
+    rows = [json.loads(line) for line in (tmp_path / "training.jsonl").open()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3] and rows == fitted.log
+    assert list(rows[0]["losses"]["tags"]) == ["mood"] and list(rows[0]["losses"]["ratings"]) == ["va"]
+    assert rows[-1]["losses"]["ratings"]["va"] < rows[0]["losses"]["ratings"]["va"]
+    assert {"r2_valence", "ccc_arousal"} <= rows[0]["validation"]["ratings"].keys()
+    assert fitted.epoch == max(rows, key=lambda row: row["score"])["epoch"]
+    assert dict(scalars(rows[0]))["validation/ratings/r2_valence"] == rows[0]["validation"]["ratings"]["r2_valence"]
+
+
+def test_the_last_epoch_or_a_named_score_may_be_chosen(data):
+    # a rate that is far too high makes later epochs no better
+    wild = replace(TRAINING, epochs=4, learning_rate=0.3, schedule="constant", ema=None)
+    assert train(None, data, replace(wild, choose="last"))[0].epoch == 4
+    select = ("ratings.r2_arousal",)
+    fitted, _ = train(None, data, replace(wild, select=select))
+    scores = [row["validation"]["ratings"]["r2_arousal"] for row in fitted.log]
+    assert [row["score"] for row in fitted.log] == scores
+    assert fitted.epoch == 1 + int(np.argmax(scores))
+    with pytest.raises(RecipeError, match="ratings.r3"):
+        train(None, data, replace(wild, select=("ratings.r3",)))
+
+
+def test_a_moving_average_is_not_the_last_step(data):
+    plain, averaged = (train(None, data, replace(SHORT, ema=ema, choose="last"))[0] for ema in (None, 0.99))
+    assert 0 < differences(weights(plain), weights(averaged)) < 1
+    assert untimed(plain.log)[0]["losses"] == untimed(averaged.log)[0]["losses"]  # learning itself is the same
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
+def test_schedules_end_where_they_should(data, schedule):
+    fitted, _ = train(None, data, replace(SHORT, schedule=schedule))
+    rates = [row["learning_rate"] for row in fitted.log]
+    assert rates[-1] == pytest.approx(SHORT.learning_rate if schedule == "constant" else 0, abs=1e-4)
+
+
+def test_half_precision_learns_the_same(data, fresh_accelerator):
+    full = train(None, data, SHORT)[0]
+    AcceleratorState._reset_state(True)
+    half = train(None, data, replace(SHORT, mixed_precision="bf16"))[0]
+    losses = [fitted.log[-1]["losses"]["ratings"]["va"] for fitted in (full, half)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1) and losses[1] != losses[0]
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_sentence(data):
+    with pytest.raises(TrainingError, match="not finite in epoch 1: lower the learning rate"):
+        train(None, data, replace(SHORT, learning_rate=1e30, clip_norm=None, schedule="constant", warmup=0.0))
+
+
+def test_tensorboard_is_told_where_it_is_installed(tmp_path, data, monkeypatch):
+    told = []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            told.append((folder, purge_step))
+
+        def add_scalar(self, name, value, epoch):
+            assert math.isfinite(value)
+            told.append((name, epoch))
+
+        def flush(self):
+            pass
+
+        close = flush
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    train(tmp_path, data, SHORT)
+    assert told[0] == (tmp_path / "tensorboard", 1)
+    assert {("losses/tags/mood", 1), ("score", 2)} <= set(told)
+    told.clear()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # not installed
+    train(tmp_path / "without", data, SHORT)
+    assert not told
