@@ -91,19 +91,34 @@ def augment(x: torch.Tensor, recipe: dict) -> torch.Tensor:
     return torch.logaddexp(x, torch.where(torch.rand(batch, 1, 1) < 0.5, floor, -math.inf))
 
 
-def learning_rate(steps: int, cycles: list[int]) -> Callable[[int], float]:
-    """The share of the peak rate at a step: a warm-up of half an epoch, then a cosine to zero in each of the
-    ``cycles``, whose lengths are in epochs of ``steps`` steps."""
+def learning_rate(steps: int, epochs: int) -> Callable[[int], float]:
+    """The share of the peak rate at a step: a warm-up of half an epoch of ``steps`` steps, then a cosine to zero."""
 
     def share(step: int) -> float:
-        position = step / steps
-        for cycle in cycles:
-            if position < cycle:
-                return min(1.0, 2 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * position / cycle))
-            position -= cycle
-        return 0.0
+        return min(1.0, 2 * (step + 1) / steps) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / (steps * epochs))))
 
     return share
+
+
+@torch.no_grad()
+def deepen(model: BTCModel, layers: int) -> BTCModel:
+    """The model with ``layers`` layers: the new ones, behind its own, begin as nearly the identity."""
+    deeper = BTCModel(BTCConfig.from_dict(model.config.to_dict() | {"num_hidden_layers": layers}))
+    deeper.load_state_dict(model.state_dict(), strict=False)
+    half = torch.eye(model.config.hidden_size) / 2
+    for layer in deeper.layers[model.config.num_hidden_layers :]:
+        for block in (layer.forward_block, layer.backward_block):
+            block.attention.output.weight.zero_()
+            block.feed_forward.conv_out.weight.mul_(0.01)
+            block.feed_forward.conv_out.bias.zero_()
+        layer.projection.weight.copy_(torch.cat([half, half], dim=1))
+        layer.projection.bias.zero_()
+    return deeper
+
+
+def last_checkpoint(folder: Path) -> int:
+    """The number of epochs that were finished in a stage's folder."""
+    return 1 + max((int(p.name.split("_")[1]) for p in (folder / "checkpoints").glob("checkpoint_*")), default=-1)
 
 
 @torch.inference_mode()
@@ -126,42 +141,47 @@ def frame_accuracy(model, features, labels, mean: float, std: float) -> dict[str
     return {"accuracy": right / total, "root_third": third / total}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--features", type=Path, nargs="+", required=True, help="the first one scales the input")
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    recipe = yaml.safe_load(args.recipe.read_text())
-    set_seed(recipe["seed"])
+def stages(recipe: dict) -> list[dict]:
+    """The recipe of each stage: the whole one, with what this stage and those before it say otherwise."""
+    merged, common = [], recipe
+    for stage in recipe["stages"]:
+        model = common["model"] | stage.get("model", {})
+        common = common | stage | {"model": model}
+        merged.append(common)
+    return merged
 
-    last = max((int(p.name.split("_")[1]) for p in (args.out / "checkpoints").glob("checkpoint_*")), default=-1)
-    project = ProjectConfiguration(str(args.out), automatic_checkpoint_naming=True, total_limit=2, iteration=last + 1)
+
+def train(recipe: dict, start: BTCModel | None, folders: list[Path], out: Path, log: Path) -> BTCModel:
+    """One stage: a model from ``start``, or a new one, trained for ``recipe["epochs"]``; goes on where it was in
+    ``out``. A row per epoch is appended to ``log``."""
+    first = last_checkpoint(out)
+    project = ProjectConfiguration(str(out), automatic_checkpoint_naming=True, total_limit=2, iteration=first)
     accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], project_config=project)
 
-    held = {folder.name: load_chunks(folder, "validation") for folder in args.features}
-    parts = [load_chunks(folder, "train", recipe["least_confidence"]) for folder in args.features]
+    held = {folder.name: load_chunks(folder, "validation") for folder in folders}
+    parts = [load_chunks(folder, "train", recipe["least_confidence"]) for folder in folders]
     sample = parts[0][0][:: max(1, len(parts[0][0]) // 500), :, MARGIN : MARGIN + BINS].astype(np.float32)
     mean, std = float(sample.mean()), float(sample.std())
     parts = [part for part, repeats in zip(parts, recipe["repeats"], strict=False) for _ in range(repeats)]
     features, labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     weights = quality_weights(labels, recipe["balance"])
 
-    config = BTCConfig(**recipe["model"], feature_mean=mean, feature_std=std)
-    model = BTCModel(config)
+    model = BTCModel(BTCConfig(**recipe["model"], feature_mean=mean, feature_std=std))
+    if start is not None:
+        model = deepen(start, recipe["model"]["num_hidden_layers"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"])
     steps = len(features) // (recipe["batch_size"] * accelerator.num_processes)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate(steps, recipe["cycles"]))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate(steps, recipe["epochs"]))
     model, optimizer = accelerator.prepare(model, optimizer)
     accelerator.register_for_checkpointing(schedule)
-    first = last + 1
     if first:
         accelerator.load_state()
-        accelerator.print(f"resumed after epoch {first}")
+        accelerator.print(f"{out.name}: resumed after epoch {first}")
+    plain = accelerator.unwrap_model(model)
 
-    for epoch in range(first, sum(recipe["cycles"])):
+    for epoch in range(first, recipe["epochs"]):
         model.train()
-        rng = np.random.default_rng([recipe["seed"], epoch])
+        rng = np.random.default_rng([recipe["seed"], *out.name.encode(), epoch])
         began, losses = time.perf_counter(), []
         epoch_batches = batches(
             features, labels, recipe["batch_size"], rng, accelerator.process_index, accelerator.num_processes
@@ -182,17 +202,31 @@ def main() -> None:
                 accelerator.print(f"epoch {epoch + 1} step {step}/{steps} loss {np.mean(losses[-50:]):.4f}", flush=True)
         accelerator.save_state()
         if accelerator.is_main_process:
-            plain = accelerator.unwrap_model(model)
-            row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), "seconds": time.perf_counter() - began}
+            row = {"stage": out.name, "epoch": epoch + 1, "loss": float(np.mean(losses))}
+            row |= {"seconds": time.perf_counter() - began}
             row |= {name: frame_accuracy(plain, *chunks, mean, std) for name, chunks in held.items()}
             print(json.dumps(row), flush=True)
-            with open(args.out / "log.jsonl", "a") as log:
-                log.write(json.dumps(row) + "\n")
+            with open(log, "a") as file:
+                file.write(json.dumps(row) + "\n")
             state = plain.state_dict()  # a prior that part of the weighting is taken out of again
             state["classifier.bias"] = state["classifier.bias"] - recipe["take_back"] * weights.log()
-            plain.save_pretrained(args.out / "chords", state_dict=state)
-            Facts(**recipe["card"]).save(args.out / "chords")
-            shutil.copy(args.out / "log.jsonl", args.out / "chords" / "training.jsonl")
+            plain.save_pretrained(out.parent / "chords", state_dict=state)
+            Facts(**recipe["card"]).save(out.parent / "chords")
+            shutil.copy(log, out.parent / "chords" / "training.jsonl")
+    return plain.cpu()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--features", type=Path, nargs="+", required=True, help="the first one scales the input")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    recipe = yaml.safe_load(args.recipe.read_text())
+    set_seed(recipe["seed"])
+    model = None
+    for number, stage in enumerate(stages(recipe), 1):
+        model = train(stage, model, args.features, args.out / f"stage{number}", args.out / "log.jsonl")
 
 
 if __name__ == "__main__":
