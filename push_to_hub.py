@@ -3,26 +3,30 @@
     python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --dry-run
     python push_to_hub.py runs/teacher --repo NAME/m2e-teacher --private
     python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --space NAME/m2e
+    python push_to_hub.py amaai-lab/music2emo@D_all --repo NAME/music2emo-d
 
-FOLDER is what training or conversion wrote: a teacher, a student, or the folder of a chord recogniser. What goes up is
-made of it anew: weights, configuration, code, licences and the card, in one commit. Exit status: 0 all is published, 1
-it is not, 2 wrong usage.
+MODEL is the folder that training wrote: a teacher, a student, or a chord recogniser; or a published checkpoint,
+Music2Emo by its name or BTC as a .pt file, which is converted. What goes up is made of it anew: weights, configuration,
+code, licences and the card, in one commit. Exit status: 0 all is published, 1 it is not, 2 wrong usage.
 """
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
+from m2e.hub import ModelError, local_folder
 from m2e.publishing import PublishError, check_name, publish, sizes, write
 from m2e.repository import Repository, RepositoryError, repository, space
 
 ROOT = Path(__file__).resolve().parent
+EXAMPLES = ROOT / "examples"
 DRY_RUN = Path("build") / "hub"  # below the current folder
 
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("folder", type=Path, nargs="?", help="model folder")
+    options.add_argument("model", nargs="?", help="model folder, or published checkpoint")
     options.add_argument("--repo", metavar="NAME/REPO", help="where the model goes; made if it is not there")
     options.add_argument("--space", metavar="NAME/REPO", help="where the folder space/ goes, as a Gradio Space")
     options.add_argument("--private", action="store_true", help="only its owners see what is new")
@@ -36,28 +40,48 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     options = parser()
     args = options.parse_args(arguments)
-    if (args.folder is None) != (args.repo is None) or not (args.repo or args.space):
-        options.error("give FOLDER and --repo NAME/REPO, or --space NAME/REPO, or all of them")
-    try:
-        todo: list[tuple[str, Repository, bool]] = []  # all are made before anything goes up
-        if args.repo:
-            check_name(args.repo)
-            todo.append((args.repo, repository(args.folder, args.repo, args.license), False))
-        if args.space:
-            check_name(args.space)
-            todo.append((args.space, space(ROOT / "space", args.repo), True))
-        for repo, files, is_space in todo:
-            show(repo, files, is_space)
-            if args.dry_run:
-                target = DRY_RUN / ("spaces" if is_space else "models") / repo.replace("/", "--")
-                write(files, target)
-                print(f"written to {target}, nothing sent\n")
-            else:
-                print(f"published at {send(repo, files, is_space, args)}\n")
-    except (PublishError, RepositoryError) as error:
-        sys.exit(f"push_to_hub: {error}")
-    except KeyboardInterrupt:
-        sys.exit("push_to_hub: interrupted; what was not yet published is as it was: run the same command again.")
+    if (args.model is None) != (args.repo is None) or not (args.repo or args.space):
+        options.error("give MODEL and --repo NAME/REPO, or --space NAME/REPO, or all of them")
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            publish_all(args, Path(scratch))
+        except (ModelError, PublishError, RepositoryError) as error:
+            sys.exit(f"push_to_hub: {error}")
+        except KeyboardInterrupt:
+            sys.exit("push_to_hub: interrupted; what was not yet published is as it was: run the same command again.")
+
+
+def publish_all(args: argparse.Namespace, scratch: Path) -> None:
+    """Makes everything before anything goes up. scratch: an empty folder for what has to be converted."""
+    todo: list[tuple[str, Repository, bool]] = []
+    if args.repo:
+        check_name(args.repo)
+        folder = model_folder(args.model, scratch)
+        todo.append((args.repo, repository(folder, args.repo, args.license, EXAMPLES), False))
+    if args.space:
+        check_name(args.space)
+        todo.append((args.space, space(ROOT / "space", args.repo), True))
+    for repo, files, is_space in todo:
+        show(repo, files, is_space)
+        if args.dry_run:
+            target = DRY_RUN / ("spaces" if is_space else "models") / repo.replace("/", "--")
+            write(files, target)
+            print(f"written to {target}, nothing sent\n")
+        else:
+            print(f"published at {send(repo, files, is_space, args)}\n")
+
+
+def model_folder(model: str, scratch: Path) -> Path:
+    """The folder of a model, which a published checkpoint becomes. Raises ModelError."""
+    path = Path(model).expanduser()
+    if path.is_file():
+        from m2e.chords import load_chords
+
+        load_chords(path).recognizer.save_pretrained(scratch)
+        return scratch
+    if (path / "saved_models").is_dir() or (not path.exists() and "/" in model):
+        return local_folder(model)[0]
+    return path
 
 
 def show(repo: str, files: Repository, is_space: bool) -> None:

@@ -1,22 +1,26 @@
-"""Writes the measured parts of README.md: what `m2e predict` prints, scores, time and memory.
+"""Writes the measured parts of README.md: what `m2e predict` prints, the models, scores, time and memory.
 
     python benchmarks/readme.py
 
-Sources: `evaluation.json` of the embedded model (train.py), `results/predict.json` and `results/chords.json` (the
-benchmarks beside this file). Everything between `<!-- NAME -->` and `<!-- end -->` is replaced.
+Sources: `evaluation.json` and `card.json` of the embedded model and its chords (train.py, train_chords.py), and
+`results/*.json` (the benchmarks beside this file). Everything between `<!-- NAME -->` and `<!-- end -->` is replaced.
 """
 
-import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from m2e.hub import EMBEDDED, embedded_model
-from m2e.model_card import score_table
+from m2e.card_facts import Facts
+from m2e.hub import EMBEDDED, embedded_model, read_json
+from m2e.model_card import EVALUATION, results, score_table
+from m2e.published_results import PUBLISHED
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+MERT = "378 MB, MERT-v1-95M, fetched once"
+MERT_LICENCE = "MERT: cc-by-nc-4.0"
 EXAMPLE = "examples/moonlight_sonata.ogg"
 
 
@@ -28,21 +32,94 @@ def predicted() -> str:
     return f"```\n{done.stdout.rstrip()}\n```"
 
 
+def models() -> str:
+    """The models that can be had, a row each; scores are of the test split that the model's evaluation begins with."""
+    small, chords = embedded_model(), embedded_model() / "chords"
+    track, heard = read_json(RESULTS / "predict.json")["runs"][0], read_json(RESULTS / "chord_speed.json")
+    moods, songs = PUBLISHED["mtg-jamendo"].results[0].scores, PUBLISHED["emomusic"].results[0].scores
+    recipe = "[`configuration/mert-95m.yaml`](configuration/mert-95m.yaml)"
+    ours = f"cc-by-nc-sa-4.0; {MERT_LICENCE}"
+    rows = [
+        (
+            "model",
+            "take it",
+            "size",
+            "times real time, 2 CPU cores",
+            "licence",
+            "scores on music it has not learned from",
+        ),
+        (
+            f"`{EMBEDDED}`, in the package",
+            "first: no network, a laptop, many files; quadrants of its own, calibrated moods",
+            f"{megabytes(small):.1f} MB",
+            f"{60 * track['minutes'] / track['warm_s']:.0f}",
+            Facts.load(small).license,
+            tested(
+                small,
+                quadrant_f1="quadrant F1",
+                r2_valence="R2 valence",
+                r2_arousal="R2 arousal",
+                mood_roc_auc="moods ROC-AUC",
+            ),
+        ),
+        (
+            f"{Facts.load(chords).name}, inside it: `m2e chords`",
+            "for chords and key alone",
+            f"{megabytes(chords):.1f} MB",
+            str(heard["times_real_time"]),
+            Facts.load(chords).license,
+            tested(chords, majmin="WCSR majmin", sevenths="sevenths", key="key"),
+        ),
+        (
+            "`amaai-lab/music2emo`",
+            "to compare with the paper: [its student, converted](#the-published-model)",
+            MERT,
+            "",
+            f"apache-2.0; {MERT_LICENCE}",
+            f"the paper's own: MTG-Jamendo ROC-AUC {moods['mood_roc_auc']:.3f}; EmoMusic R2 valence "
+            f"{songs['r2_valence']:.3f}, R2 arousal {songs['r2_arousal']:.3f} (optimistic, see below)",
+        ),
+        ("a student on MERT-95M", "with a GPU and the paper's data", MERT, "", ours, f"train it: {recipe}"),
+        ("its teachers", "to teach one of your own; each knows one data set", MERT, "", ours, "trained with it"),
+        (
+            "`btc_model_large_voca.pt`",
+            "to compare chords with the published BTC: `m2e chords` takes it as it is",
+            "12 MB",
+            "",
+            "mit",
+            "",
+        ),
+    ]
+    head, *rest = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|---" * 6 + "|", *rest])
+
+
+def megabytes(folder: Path) -> float:
+    """Of the weights in a model folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
+
+
+def tested(folder: Path, **names: str) -> str:
+    """Some scores of the first result in a model folder."""
+    first = results(read_json(folder / EVALUATION))[0]
+    scores = (f"{name} {first.scores[metric]:.3f}" for metric, name in names.items() if metric in first.scores)
+    return f"{first.dataset} {first.split}: {', '.join(scores)}"
+
+
 def numbers() -> str:
     """Scores of the embedded model, of its chords, and what a prediction costs."""
-    evaluation = json.loads((embedded_model() / "evaluation.json").read_text())
-    size = sum(path.stat().st_size for path in embedded_model().rglob("*.safetensors")) / 1e6
-    costs = json.loads((ROOT / "benchmarks" / "results" / "predict.json").read_text())
+    evaluation = read_json(embedded_model() / EVALUATION)
+    costs = read_json(RESULTS / "predict.json")
     lines = [
-        f"{EMBEDDED} ({size:.1f} MB) on Panda 4Q, artist-grouped folds and the artist-disjoint test split, "
-        f"{len(evaluation['seeds'])} seeds (`python train.py configuration/{EMBEDDED}.yaml ...`):",
+        f"{EMBEDDED} ({megabytes(embedded_model()):.1f} MB) on Panda 4Q, artist-grouped folds and the artist-disjoint "
+        f"test split, {len(evaluation['seeds'])} seeds (`python train.py configuration/{EMBEDDED}.yaml ...`):",
         "",
         "| | folds (mean ± deviation) | test (mean ± deviation) | test, shipped weights |",
         "|---|---|---|---|",
         score_table(evaluation),
-        *chord_tables(json.loads((ROOT / "benchmarks" / "results" / "chords.json").read_text())),
+        *chord_tables(read_json(RESULTS / "chords.json")),
     ]
-    lines += key_table(json.loads((ROOT / "benchmarks" / "results" / "key.json").read_text()))
+    lines += key_table(read_json(RESULTS / "key.json"))
     lines += ["", f"Time and memory on {costs['threads']} CPU cores (`python benchmarks/predict.py`):", ""]
     lines += ["| MP3 | load | first | warm | peak memory |", "|---|---|---|---|---|"]
     for run in costs["runs"]:
@@ -98,7 +175,8 @@ def key_table(result: dict) -> list[str]:
 def main() -> None:
     path = ROOT / "README.md"
     text = path.read_text(encoding="utf-8")
-    for name, part in (("output: m2e predict", predicted()), ("numbers: m2e-small", numbers())):
+    parts = (("output: m2e predict", predicted()), ("models", models()), ("numbers: m2e-small", numbers()))
+    for name, part in parts:
         pattern = re.compile(rf"<!-- {name}[^>]*-->.*?<!-- end -->", re.DOTALL)
         if not pattern.search(text):
             sys.exit(f"README.md has no part <!-- {name} --> ... <!-- end -->.")

@@ -25,7 +25,7 @@ class ChordPipeline:
     def __call__(self, source: AudioInput) -> MusicEmotion:
         """`path`, `duration`, `chords`, `key`, `key_segments` and `model` of one track, decoded once, never held whole.
 
-        The key is None, and there are no key segments, where nothing decides it. Raises: AudioError.
+        The key is None where nothing decides it, and so it is with the key segments. Raises: AudioError.
         """
         rate, reader, samples = self.recognizer.sampling_rate, self.recognizer.stream(), 0
         for block in stream(source, [rate]):
@@ -38,7 +38,7 @@ class ChordPipeline:
             duration=samples / rate,
             key=key,
             chords=chords,
-            key_segments=key_segments(chords, key) if key else [],
+            key_segments=key_segments(chords, key),
             model=self.name,
         )
 

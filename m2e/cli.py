@@ -102,6 +102,9 @@ def predict(
     ] = None,
     plot_format: Annotated[Literal["png", "pdf", "svg"], typer.Option(help="The form of these drawings.")] = "png",
     harmony: Annotated[bool, typer.Option("--harmony/--no-harmony", help="Recognise chords and key.")] = True,
+    key_segments: Annotated[
+        bool, typer.Option("--key-segments", help="Also tell the keys over time, for music that modulates.")
+    ] = False,
     top_k: Annotated[
         int | None,
         typer.Option(min=1, metavar="K", help="Moods in the table.", show_default="5; 3 for several tracks"),
@@ -118,6 +121,8 @@ def predict(
         sources = collect(paths)
         if not sources:
             raise UsageError("there is nothing to read: stdin named no track.")
+        if key_segments and not harmony:
+            raise UsageError("--key-segments come from the chords: leave out --no-harmony.")
         if resume and (output is None or form != "jsonl"):
             raise UsageError("--resume needs the file to go on with: -o FILE --format jsonl.")
         if output is not None:
@@ -134,7 +139,7 @@ def predict(
 
     from m2e.workers import NoModelError, WorkerError, predictions
 
-    load = partial(load_model, model, device, window, batch_size, harmony)
+    load = partial(load_model, model, device, window, batch_size, harmony, key_segments)
     try:
         with (
             predictions(load, todo, workers) as records,
@@ -199,10 +204,13 @@ def write(
     return failures
 
 
-def load_model(model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool):
+def load_model(
+    model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool, key_segments: bool
+):
     from m2e.hub import load
 
-    return load(model, device=device, window=window, batch_size=batch_size, harmony=harmony)
+    settings = {"window": window, "batch_size": batch_size, "harmony": harmony, "key_segments": key_segments}
+    return load(model, device=device, **settings)
 
 
 def kept(output: str | None) -> str:

@@ -47,6 +47,7 @@ def load(
     window: float | None = None,
     batch_size: int | None = None,
     harmony: bool = True,
+    key_segments: bool = False,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | PathLike | None = None,
@@ -59,6 +60,7 @@ def load(
     variant: which of the checkpoints of that layout ("J_all"); "amaai-lab/music2emo@D_all" says the same in one word.
     device: "auto" (the first accelerator there is), "cpu", "cuda", "cuda:1", "mps".
     window: seconds of a window.  batch_size: windows the encoder sees at once.  harmony: recognise chords and key.
+    key_segments: records also tell the keys over time, for music that modulates.
     revision, token, cache_dir, local_files_only: as everywhere on the hub; the last three also hold for the encoder.
 
     Raises: ModelError.
@@ -75,7 +77,7 @@ def load(
     model = EMBEDDED if model is None else fspath(model)
     try:
         with _loading, no_bars():
-            folder, name = _folder(model, variant, revision, hub)
+            folder, name = local_folder(model, variant, revision, hub)
             with explained(_encoder_id(folder) or name):
                 pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
     except ModelError:
@@ -90,6 +92,7 @@ def load(
     if batch_size is not None or chosen.type != "cpu":
         pipe.processor.windows_per_batch = batch_size or GPU_BATCH
     pipe._preprocess_params["harmony"] = harmony
+    pipe._postprocess_params["key_segments"] = key_segments
     return pipe
 
 
@@ -108,8 +111,15 @@ def _device(name: str) -> "torch.device":
 # --- where a model lies ---
 
 
-def _folder(model: str, variant: str | None, revision: str | None, hub: dict[str, Any]) -> tuple[Path, str]:
-    """(local folder of a model saved by this project, what records call it)."""
+def local_folder(
+    model: str, variant: str | None = None, revision: str | None = None, hub: dict[str, Any] | None = None
+) -> tuple[Path, str]:
+    """(folder of a model saved by this project, downloaded and converted if need be, what records call it).
+
+    model, variant, revision: as in `load`.  hub: its arguments token, cache_dir and local_files_only.
+    Raises: ModelError, and whatever a damaged file makes its reader raise.
+    """
+    hub = {"token": None, "cache_dir": None, "local_files_only": False} | (hub or {})
     if model == EMBEDDED:
         return _complete(embedded_model(), EMBEDDED), EMBEDDED
     local = Path(model).expanduser()

@@ -2,10 +2,11 @@
 
 import math
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData, hf_hub_url
 
 from m2e.card_facts import DATASETS, CardError, Facts, encoder_terms, facts_of, is_noncommercial, panda4q
 from m2e.hub import EMBEDDED, read_json
@@ -57,10 +58,13 @@ output = model(**processor("song.mp3"))  # mood_logits, va
 Where the package `m2e` is installed, none of that code is run; `trust_remote_code` is then not needed."""
 
 USE_CHORDS = """```python
-from modeling_m2e.chords_m2e import ChordRecognizer
+import m2e
 
-chords = ChordRecognizer.from_pretrained("{source}")(waveform)  # mono, 22,050 Hz: start, end, label
-```"""
+record = m2e.load_chords("{source}")("song.mp3")
+record.chords, record.key  # start, end and label of every chord; the key of the piece
+```
+
+or, on the command line, `m2e chords{model} song.mp3`."""
 
 USE_CHORDS_ALONE = """With transformers alone (`pip install {packages}`), this repository brings its own code:
 
@@ -69,7 +73,7 @@ from transformers import AutoModel
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 recognizer = get_class_from_dynamic_module("chords_m2e.ChordRecognizer", "{source}")
-chords = recognizer.from_pretrained("{source}")(waveform)
+chords = recognizer.from_pretrained("{source}")(waveform)  # mono, 22,050 Hz
 network = AutoModel.from_pretrained("{source}", trust_remote_code=True)  # the network alone: CQT in, logits out
 ```"""
 
@@ -134,8 +138,10 @@ def _score_names() -> dict[str, str]:
     return SCORE_NAMES | chords
 
 
-def card_data(facts: Facts, config: dict, evaluation: dict, base_model: str | None = None) -> ModelCardData:
-    """The card's metadata; its model-index are the `results` of the evaluation."""
+def card_data(
+    facts: Facts, config: dict, evaluation: dict, base_model: str | None = None, clips: Mapping[str, str] | None = None
+) -> ModelCardData:
+    """The card's metadata; its model-index are the `results` of the evaluation. clips: title -> address."""
     chords = config["model_type"] == CHORD_MODEL
     kind = ["chord-recognition"] if chords else ["music-emotion-recognition", "valence-arousal", "mood", "chords"]
     found = [
@@ -162,6 +168,7 @@ def card_data(facts: Facts, config: dict, evaluation: dict, base_model: str | No
         tags=["music", *kind, "m2e"],
         datasets=facts.datasets or None,
         base_model=base_model,
+        widget=[{"example_title": title, "src": address} for title, address in (clips or {}).items()] or None,
         eval_results=found or None,
     )
 
@@ -258,12 +265,15 @@ def _head(config: dict) -> str:
 
 def _reading(config: dict) -> list[str]:
     """Bullets on scales and labels."""
-    low, high = config.get("va_min", 1.0), config.get("va_max", 9.0)
+    from modeling_m2e.output_m2e import POLES, QUADRANT_WORDS, SCALE
+
+    low, high = config.get("va_min", SCALE[0]), config.get("va_max", SCALE[1])
+    valence, arousal = (f"{name} ({' to '.join(poles)})" for name, poles in POLES.items())
     calibrated = config.get("mood_offset") is not None
     return [
-        f"Valence (unpleasant to pleasant) and arousal (calm to energetic) run from {low:g} to {high:g}, neutral near "
+        f"{valence.capitalize()} and {arousal} run from {low:g} to {high:g}, neutral near "
         f"{config.get('neutral_valence', 5.0):g} and {config.get('neutral_arousal', 5.0):g}.",
-        "Quadrants are Russell's: Q1 happy, energetic; Q2 tense, angry; Q3 sad; Q4 calm. "
+        f"Quadrants are Russell's: {'; '.join(f'{name} {words}' for name, words in QUADRANT_WORDS.items())}. "
         + (
             "They have a branch of their own, which can disagree with valence and arousal near the middle."
             if config.get("num_quadrants")
@@ -322,11 +332,12 @@ def _emotion_kind(folder: Path, config: dict) -> _Kind:
     )
 
 
-def card(folder: Path, repo: str | None = None, license: str | None = None) -> str:
+def card(folder: Path, repo: str | None = None, license: str | None = None, clips: Iterable[str] = ()) -> str:
     """README.md of a complete model folder, or of the folder of a chord recogniser.
 
     repo: hub id that it is for; None: a folder that is loaded by the model's name.
-    license: of the weights, for a folder whose facts are not written down. Raises CardError; ModelError for bad JSON.
+    license: of the weights, for a folder whose facts are not written down.  clips: audio files of `repo` to listen to.
+    Raises CardError; ModelError for bad JSON.
     """
     config = read_json(folder / "config.json")
     facts = facts_of(folder, config, license)
@@ -337,6 +348,8 @@ def card(folder: Path, repo: str | None = None, license: str | None = None) -> s
     names = {"source": source, "model": "" if source == EMBEDDED else f" --model {source}", "packages": PACKAGES}
     licences = [f"Weights: {facts.license}.", *facts.license_notes, kind.encoder_terms]
     datasets = [f"- {DATASETS[name]}" for name in facts.datasets if name in DATASETS]
+    examples = {Path(name).stem.replace("_", " ").title(): hf_hub_url(repo, name) for name in clips}
+    heard = ", ".join(f"[{title}]({address})" for title, address in examples.items())
     parts = [
         f"# {facts.name}",
         f"{kind.what} {facts.summary}".strip(),
@@ -346,6 +359,7 @@ def card(folder: Path, repo: str | None = None, license: str | None = None) -> s
         "## Use",
         kind.use.format(**names),
         kind.use_alone.format(**names) if repo else "",
+        f"Music to try it on, CC0: {heard}." if heard else "",
         "## What it is made of",
         _bullets(kind.made_of),
         "## Training",
@@ -363,7 +377,7 @@ def card(folder: Path, repo: str | None = None, license: str | None = None) -> s
         "## Citation",
         "```bibtex\n" + "\n\n".join(kind.papers) + "\n```",
     ]
-    metadata = card_data(facts, config, evaluation, kind.encoder).to_yaml()
+    metadata = card_data(facts, config, evaluation, kind.encoder, examples).to_yaml()
     return f"---\n{metadata}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n"
 
 

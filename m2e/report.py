@@ -19,8 +19,6 @@ from rich.text import Text
 if TYPE_CHECKING:  # it brings torch with it
     from modeling_m2e.output_m2e import MusicEmotion
 
-QUADRANT_WORDS = {"Q1": "happy, energetic", "Q2": "tense, angry", "Q3": "sad", "Q4": "calm"}  # Russell's
-VA_RANGE = (1.0, 9.0)
 CARD_MOODS, ROW_MOODS = 5, 3  # how many moods are shown unless asked otherwise
 
 # Harte qualities as lead sheets write them
@@ -131,13 +129,15 @@ _Line = list[tuple[str, str]]  # pieces of text with their rich styles
 
 
 def _card(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_Line]:
-    record = records[0]
+    from modeling_m2e.output_m2e import QUADRANT_WORDS, SCALE
+
+    record, (low, high) = records[0], SCALE
     aside = f"  {clock(record.duration)}  {printable(record.model)}".rstrip()
     yield [(_fit(printable(record.path), width - len(aside)), "bold"), (aside, "dim")]
     bar_width = min(_BAR_WIDTH, width - _LABEL_WIDTH - 10)
     for name, value in (("valence", record.valence), ("arousal", record.arousal)):
-        share = (value - VA_RANGE[0]) / (VA_RANGE[1] - VA_RANGE[0])
-        yield [*_label(name), (f"{value:.1f}  ", "bold"), (bar(share, bar_width), "cyan"), ("  of 1-9", "dim")]
+        filled = bar((value - low) / (high - low), bar_width)
+        yield [*_label(name), (f"{value:.1f}  ", "bold"), (filled, "cyan"), (f"  of {low}-{high}", "dim")]
     yield [*_label("quadrant"), (f"{record.quadrant} {QUADRANT_WORDS[record.quadrant]}", "bold")]
     if record.key is not None:
         sure = f"  confidence {record.key.confidence:.2f}"
@@ -198,6 +198,8 @@ def _rows(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_
 
 
 def _middle(record: MusicEmotion) -> tuple[str, ...]:
+    from modeling_m2e.output_m2e import QUADRANT_WORDS
+
     quadrant = f"{record.quadrant} {QUADRANT_WORDS[record.quadrant].split(',')[0]}"
     key = f"{record.key.tonic} {record.key.mode[:3]}" if record.key else "–"
     return clock(record.duration), f"{record.valence:.1f}", f"{record.arousal:.1f}", quadrant, key

@@ -37,11 +37,14 @@ class RepositoryError(ValueError):
     """A folder cannot become a repository; the message is one sentence."""
 
 
-def repository(folder: str | Path, repo: str, license: str | None = None) -> Repository:
+def repository(
+    folder: str | Path, repo: str, license: str | None = None, examples: str | Path | None = None
+) -> Repository:
     """The files of the hub repository `repo` that publishes the model in `folder`.
 
     folder: what save_pretrained of a pipeline or of a chord recogniser wrote, by training or conversion, whatever
     checkpoints and logs lie around it.  license: of the weights, where no card.json beside them says it.
+    examples: folder of free clips, and of a README.md on whose they are, that go with the card.
     Raises RepositoryError for a folder that holds no complete, readable model.
     """
     folder = Path(folder).expanduser()
@@ -54,7 +57,10 @@ def repository(folder: str | Path, repo: str, license: str | None = None) -> Rep
             raise RepositoryError(f"{folder} holds no model of this project: give what training or conversion wrote.")
         files = _chords(folder, config) if kind == CHORD_MODEL else _emotion(folder, config)
         files |= {name: path for pattern in EXTRAS for name, path in _found(folder, pattern).items()}
-        files |= {"README.md": card(folder, repo, license).encode(), **flat_code(ENTRIES[kind]), **_notices(folder)}
+        clips = {} if examples is None else _clips(Path(examples))
+        heard = [name for name in clips if name.endswith(".ogg")]
+        files |= {"README.md": card(folder, repo, license, heard).encode(), **clips}
+        files |= {**flat_code(ENTRIES[kind]), **_notices(folder)}
     except (CardError, ModelError) as error:
         raise RepositoryError(str(error)) from error
     for name, path in files.items():
@@ -85,6 +91,12 @@ def _chords(folder: Path, config: dict) -> Repository:
 
 def _found(folder: Path, pattern: str) -> Repository:
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.glob(pattern)) if path.is_file()}
+
+
+def _clips(folder: Path) -> Repository:
+    return {
+        f"examples/{name}": path for pattern in ("*.ogg", "README.md") for name, path in _found(folder, pattern).items()
+    }
 
 
 def _json(content: dict) -> bytes:

@@ -129,20 +129,21 @@ def estimate_key(segments: Sequence[ChordSegment], backend: str = "histogram", p
 
 
 def key_segments(segments: Sequence[ChordSegment], whole: Key | None = None) -> list[KeySegment]:
-    """The keys that a chord sequence goes through, without gaps, each held for 8 s at least; none without a key.
+    """The keys that a chord sequence goes through, without gaps, each held for 8 s at least.
 
     The most probable path through the keys of windows around the chords, where each modulation costs a penalty. Where
-    it stays in one key, the answer is `whole`, by default what `estimate_key` says of all chords.
+    it stays in one key, the answer is `whole`, by default what `estimate_key` says of all chords; none where nothing
+    decides that. Two halves in different keys may tie as a whole, and yet have a key each.
     """
-    whole = whole or estimate_key(segments)
-    if whole is None:
-        return []
     seconds = pitch_class_seconds(segments)
+    if not seconds.any():
+        return []
+    whole = whole or estimate_key(segments)
     times = np.array([*(s.start for s in segments), segments[-1].end])
     gains = _local_log_probabilities(segments, seconds) * (np.diff(times) / _WINDOW_SECONDS)[:, None]
     path = _best_path(gains, times)
     if len(path) == 1:
-        return [KeySegment(segments[0].start, segments[-1].end, str(whole), whole.confidence)]
+        return [KeySegment(segments[0].start, segments[-1].end, str(whole), whole.confidence)] if whole else []
     found = []
     for first, last, index in path:
         probability = np.exp(log_softmax(_scores(seconds[first:last].sum(axis=0)))).ravel()[index]

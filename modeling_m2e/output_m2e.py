@@ -13,6 +13,7 @@ from .key_m2e import Key, KeySegment
 QUADRANTS = ("Q1", "Q2", "Q3", "Q4")
 QUADRANT_WORDS = {"Q1": "happy, energetic", "Q2": "tense, angry", "Q3": "sad", "Q4": "calm"}  # Russell's
 SCALE = (1, 9)  # of valence and arousal
+POLES = {"valence": ("unpleasant", "pleasant"), "arousal": ("calm", "energetic")}  # what its ends mean
 _TIMES = ("start", "end", "duration")
 _ON_REQUEST = ("key_segments",)  # fields that a mapping has only where they are known
 
@@ -46,7 +47,7 @@ class MusicEmotion(Mapping):
     valence, arousal: 1-9.  quadrant: "Q1" to "Q4" (Russell).
     moods: every tag, best first.  selected_moods: names of those above their threshold, best first.
     key, chords: None where no key could be decided, or harmony was not asked for.
-    key_segments: the keys over time, only where they were asked for; empty where no key could be decided.
+    key_segments: the keys over time, only where they were asked for; empty where nothing decides them.
     curve: valence and arousal over time.  model: name of the model.
     error: None, or one sentence; then all but path and model is None.
     """

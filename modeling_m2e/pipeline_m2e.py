@@ -85,7 +85,7 @@ class MusicEmotionPipeline(Pipeline):
         )
         record.moods = record.moods[:top_k]
         if key_segments and track.chords is not None:
-            record.key_segments = keys_over_time(track.chords, track.key) if track.key else []
+            record.key_segments = keys_over_time(track.chords, track.key)
         return record
 
     def save_pretrained(

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 
-from .output_m2e import QUADRANT_WORDS, SCALE, MusicEmotion
+from .output_m2e import POLES, QUADRANT_WORDS, SCALE, MusicEmotion
 
 # Okabe & Ito (2008), told apart by colour-blind people too; yellow is left out, it is too light for lines on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -59,7 +59,8 @@ def plane(axes, records: Sequence[MusicEmotion]) -> None:
     Up to `NUMBERED` records have their number in the point.
     """
     axes.set(xlim=SCALE, ylim=SCALE, aspect="equal")
-    axes.set(xlabel="valence (unpleasant to pleasant)", ylabel="arousal (calm to energetic)")
+    labels = [f"{name} ({low} to {high})" for name, (low, high) in POLES.items()]
+    axes.set(xlabel=labels[0], ylabel=labels[1])
     for ticks in (axes.set_xticks, axes.set_yticks):
         ticks(range(SCALE[0], SCALE[1] + 1, 2))
     axes.tick_params(length=0, pad=5, labelcolor=_MUTED)

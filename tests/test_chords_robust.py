@@ -61,7 +61,7 @@ def check(chords: list[ChordSegment], duration: float, decoding: str) -> None:
     if all(chord.label == "N" for chord in chords):
         assert key is None
     keys = key_segments(chords)
-    assert bool(keys) == (key is not None)
+    assert keys or key is None
     if keys:
         assert (keys[0].start, keys[-1].end) == (chords[0].start, chords[-1].end)
         assert all(a.end == b.start for a, b in zip(keys, keys[1:], strict=False))

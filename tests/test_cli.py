@@ -17,7 +17,7 @@ import m2e
 from m2e import cli
 from modeling_m2e import audio_m2e
 from modeling_m2e.harmony_m2e import ChordSegment
-from modeling_m2e.key_m2e import Key
+from modeling_m2e.key_m2e import Key, KeySegment
 from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +47,7 @@ class FakeModel:
             selected_moods=["happy"],
             key=Key("C", "major", 0.8) if harmony else None,
             chords=[ChordSegment(0.0, seconds, "C:maj")] if harmony else None,
+            key_segments=[KeySegment(0.0, seconds, "C major", 0.8)] if self.settings["key_segments"] else None,
             curve=[CurvePoint(0.0, seconds, 5 + seconds, 6.5)],
             model=self.name,
         )
@@ -57,9 +58,9 @@ def model(monkeypatch):
     """The models that were loaded; every other one of the command line's is replaced by a fake."""
     loaded = []
 
-    def load_model(model, device, window, batch_size, harmony):
-        settings = {"model": model, "device": device, "window": window, "batch_size": batch_size, "harmony": harmony}
-        loaded.append(FakeModel(**settings))
+    def load_model(model, device, window, batch_size, harmony, key_segments):
+        network = {"model": model, "device": device, "window": window, "batch_size": batch_size}
+        loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments))
         return loaded[-1]
 
     monkeypatch.setattr(cli, "load_model", load_model)
@@ -255,10 +256,10 @@ def test_a_missing_model_is_wrong_usage(music, monkeypatch, error):
 
 def test_settings_reach_the_model(model, music):
     run("a.wav", *"--model dir --device cpu --window 10 --batch-size 3 --no-harmony".split())
-    run("a.wav")
+    run("a.wav", "--key-segments")
     assert [one.settings for one in model] == [
-        {"model": "dir", "device": "cpu", "window": 10.0, "batch_size": 3, "harmony": False},
-        {"model": None, "device": "auto", "window": None, "batch_size": None, "harmony": True},
+        {"model": "dir", "device": "cpu", "window": 10.0, "batch_size": 3, "harmony": False, "key_segments": False},
+        {"model": None, "device": "auto", "window": None, "batch_size": None, "harmony": True, "key_segments": True},
     ]
 
 
@@ -268,12 +269,22 @@ def test_load_model_knows_the_hub_signature(monkeypatch):
 
     from m2e import hub
 
-    call = signature(hub.load).bind("dir", device="cpu", window=10.0, batch_size=3, harmony=False)
+    settings = {"window": 10.0, "batch_size": 3, "harmony": True, "key_segments": True}
+    call = signature(hub.load).bind("dir", device="cpu", **settings)
     monkeypatch.setattr(hub, "load", lambda *args, **named: (args, named))
-    assert cli.load_model("dir", "cpu", 10.0, 3, False) == (call.args[:1], dict(list(call.arguments.items())[1:]))
+    assert cli.load_model("dir", "cpu", 10.0, 3, True, True) == (call.args[:1], dict(list(call.arguments.items())[1:]))
 
 
 # --- what is written ---
+
+
+def test_keys_over_time_only_if_asked_for(model, music):
+    assert records("a.wav", "--key-segments")[0]["key_segments"] == [
+        {"start": 0.0, "end": 1.0, "key": "C major", "confidence": 0.8}
+    ]
+    assert "key_segments" not in records("a.wav")[0]
+    refused = run("a.wav", "--key-segments", "--no-harmony", status=2)
+    assert "--key-segments come from the chords: leave out --no-harmony." in refused.stderr
 
 
 def test_table_of_one_and_of_several(model, music):

@@ -17,6 +17,7 @@ from m2e import hub
 from m2e.hub import ModelError
 from modeling_m2e import MusicEmotionPipeline
 from modeling_m2e.encoder_m2e import EncoderError
+from modeling_m2e.key_m2e import key_segments
 
 TRACK = (tiny.waveform(4.0), tiny.SAMPLING_RATE)
 SINE = (np.sin(np.arange(40000) / 10), 20000)
@@ -58,6 +59,9 @@ def test_folder(folder):
     record = pipe(TRACK)
     assert record.model == "tiny-model" and record.chords and len(record.curve) == 2
     assert m2e.load(str(folder), harmony=False)(TRACK).chords is None
+    assert record.key_segments is None
+    asked = m2e.load(folder, key_segments=True)(TRACK)
+    assert asked.key_segments == key_segments(asked.chords, asked.key)
 
 
 def test_record_equals_that_of_the_saved_pipeline(folder):

@@ -265,6 +265,15 @@ def test_modulations_are_found_where_they_happen():
     assert found[0].confidence == pytest.approx(estimate_key(verse).confidence, abs=0.02)
 
 
+def test_keys_over_time_where_the_whole_song_is_a_tie():
+    verse = song(*VERSE * 6, seconds=2.0)
+    far = [ChordSegment(s.start + 48, s.end + 48, s.label) for s in transpose(verse, 6)]
+    assert estimate_key([*verse, *far]) is None  # both keys alike
+    found = key_segments([*verse, *far])
+    assert [part.key for part in found] == ["C major", "F# major"] and min(part.confidence for part in found) > 0.7
+    assert found[0].end == found[1].start == pytest.approx(48, abs=2) and found[1].end == 96
+
+
 def test_a_passing_key_is_none():
     verse = song(*VERSE * 6, seconds=2.0)
     passing = [ChordSegment(48 + i, 49 + i, label) for i, label in enumerate(["C#:maj", "F#:maj", "G#:7", "C#:maj"])]

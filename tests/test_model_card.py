@@ -195,8 +195,18 @@ def test_chord_recogniser_tells_where_it_comes_from_wherever_it_is(folder):
     Facts("tiny-chords", "mit", training=["Trained on POP909."]).save(folder / "chords")
     assert "the key follows from the chords. Trained on POP909." in card(folder)
     alone = card(folder / "chords", "me/chords")
-    assert 'ChordRecognizer.from_pretrained("me/chords")' in alone and "chord-recognition" in metadata(alone)["tags"]
+    assert 'm2e.load_chords("me/chords")' in alone and "m2e chords --model me/chords song.mp3" in alone
+    assert "chord-recognition" in metadata(alone)["tags"]
     assert "The 170 classes: C:min, C," in alone and "kang2025" not in alone
+
+
+def test_music_to_listen_to(folder):
+    Facts("tiny", "mit").save(folder)
+    text = card(folder, "me/tiny", clips=["examples/night_song.ogg"])
+    address = "https://huggingface.co/me/tiny/resolve/main/examples/night_song.ogg"
+    assert metadata(text)["widget"] == [{"example_title": "Night Song", "src": address}]
+    assert f"Music to try it on, CC0: [Night Song]({address})." in text
+    assert "widget" not in metadata(card(folder, "me/tiny")) and "CC0" not in card(folder, "me/tiny")
 
 
 def test_licence_has_to_be_known(folder):
@@ -249,4 +259,15 @@ def test_embedded_card_is_what_is_written_today():
     shipped = json.loads((embedded_model() / "evaluation.json").read_text())["shipped_test"]
     assert {key[3]: value for key, value in index.items()} == {
         name: round(shipped[name], 4) for name in shipped if name != "mood_tags"
+    }
+
+
+def test_chords_of_the_embedded_model_have_the_scores_of_their_evaluation():
+    folder = embedded_model() / "chords"
+    evaluated = json.loads((folder / "evaluation.json").read_text())["results"]
+    index = model_index(card(folder, "me/m2e-chords"))
+    assert index == {
+        ("pop909", each["protocol"], "test", metric): value
+        for each in evaluated
+        for metric, value in each["scores"].items()
     }

@@ -2,7 +2,6 @@
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import huggingface_hub
@@ -11,15 +10,14 @@ import soundfile as sf
 import tiny
 import torch
 from fakehub import TOKEN, FakeHub
-from transformers import AutoModel, AutoProcessor
+from huggingface_hub import ModelCard
 
 import m2e
 import push_to_hub
 from m2e import published
 from m2e.card_facts import Facts
 from m2e.hub import ModelError
-from modeling_m2e import M2EForMusicEmotion, MusicEmotionPipeline
-from modeling_m2e.chords_m2e import ChordRecognizer
+from modeling_m2e import MusicEmotionPipeline
 from modeling_m2e.encoder_m2e import PINNED_REVISIONS
 
 EMOTIONS = ("me/teacher-moods", "me/teacher-va", "me/student")
@@ -69,6 +67,11 @@ def answer(record) -> dict:
     return json.loads(json.dumps(plain))
 
 
+def evaluate(folder: Path, dataset: str, **scores: float) -> None:
+    result = {"dataset": {"name": dataset.upper(), "id": dataset}, "split": "test", "scores": scores}
+    (folder / "evaluation.json").write_text(json.dumps({"results": [result]}))
+
+
 def student(seed: int, **settings) -> MusicEmotionPipeline:
     """A tiny model with weights of its own."""
     pipe = tiny.pipeline(**settings)
@@ -95,12 +98,14 @@ def folders(mert, fixtures, tmp_path_factory) -> tuple[dict[str, Path], dict[str
         found[repo] = root / repo.partition("/")[2]
         pipe.save_pretrained(found[repo])
         Facts(repo.partition("/")[2], "cc-by-nc-sa-4.0").save(found[repo])
+        evaluate(found[repo], "deam", r2_valence=0.5 + seed / 10, r2_arousal=0.6)
         answers[repo] = answer(pipe(track))
     assert len({json.dumps(each) for each in answers.values()}) == 3
 
     recognizer = pipe.processor.chord_recognizer
     found["me/chords"] = found["me/student"] / "chords"
     Facts("tiny-chords", "apache-2.0").save(found["me/chords"])
+    evaluate(found["me/chords"], "pop909", majmin=0.9)
 
     checkpoint = root / "btc.pt"
     torch.save(tiny.constant_chord(fixtures / "btc" / "tiny_checkpoint.pt", "A:min"), checkpoint)
@@ -122,85 +127,91 @@ def folders(mert, fixtures, tmp_path_factory) -> tuple[dict[str, Path], dict[str
     return found, answers
 
 
-WITH = """
-import json, sys
+# One interpreter that has the libraries and no model; what `apart` calls is a process of its own, forked from it.
+ANYWHERE = """
+import json, multiprocessing, sys, urllib.error, urllib.request
 root, threads, track, converted, *repos = sys.argv[1:]
-sys.path.insert(0, root)
 import torch
 torch.set_num_threads(int(threads))
-import m2e, soundfile
-import modeling_m2e
-from modeling_m2e.chords_m2e import ChordRecognizer
+import huggingface_hub, soundfile
 from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
 
 def answer(r):
     moods = [(m.label, m.score) for m in r.moods]
     return {**r, "moods": moods, "va": (r.valence, r.arousal), "path": None, "model": None}
 
-found, own = {}, []
-for repo in repos:
-    if type(AutoConfig.from_pretrained(repo)) is modeling_m2e.BTCConfig:
-        chords = ChordRecognizer.from_pretrained(repo)(soundfile.read(track, dtype="float32")[0])
-        found[repo] = [[[c.start, c.end, c.label] for c in chords]]
-        own.append(AutoModel.from_pretrained(repo))
-        continue
-    model, processor = AutoModel.from_pretrained(repo), AutoProcessor.from_pretrained(repo)
-    pipes = [pipeline("music-emotion", model=repo, device="cpu"), m2e.load(repo, device="cpu")]
-    pipes += [modeling_m2e.MusicEmotionPipeline.from_pretrained(repo)]
-    pipes += [modeling_m2e.MusicEmotionPipeline(model=model, processor=processor)]
-    found[repo] = [answer(pipe(track)) for pipe in pipes]
-    own += [model, processor, *pipes]
-found[converted] = [answer(m2e.load(converted, device="cpu")(track))]
-remote = [name for name in sys.modules if name.startswith("transformers_modules")]
-classes = [type(each).__module__ for each in own]
-print(json.dumps({"found": found, "remote": remote, "classes": classes}))
-"""
+def listed(chords):
+    return [[chord.start, chord.end, chord.label] for chord in chords]
 
-WITHOUT = """
-import json, sys
+def installed(repos):
+    sys.path.insert(0, root)
+    import m2e, modeling_m2e
+    found, own = {}, []
+    for repo in repos:
+        if repo == converted:
+            found[repo] = [answer(m2e.load(repo, device="cpu")(track))]
+            continue
+        model = AutoModel.from_pretrained(repo)
+        own.append(model)
+        if type(AutoConfig.from_pretrained(repo)) is modeling_m2e.BTCConfig:
+            found[repo] = [listed(m2e.load_chords(repo)(track).chords)]
+            continue
+        processor = AutoProcessor.from_pretrained(repo)
+        pipes = [pipeline("music-emotion", model=repo, device="cpu"), m2e.load(repo, device="cpu")]
+        pipes += [modeling_m2e.MusicEmotionPipeline(model=model, processor=processor)]
+        found[repo] = [answer(pipe(track)) for pipe in pipes]
+        own += [processor, *pipes]
+    remote = [name for name in sys.modules if name.startswith("transformers_modules")]
+    return {"found": found, "classes": [type(each).__module__ for each in own], "remote": remote}
 
 class NotInstalled:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("m2e", "modeling_m2e"):
             raise ModuleNotFoundError(name)
 
-sys.meta_path.insert(0, NotInstalled())
-threads, track, converted, *repos = sys.argv[1:]
-import torch
-torch.set_num_threads(int(threads))
-import soundfile
-from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
-from transformers.dynamic_module_utils import get_class_from_dynamic_module
+def alone(repos):
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+    sys.meta_path.insert(0, NotInstalled())
+    trust = {"trust_remote_code": True}
+    found, own = {}, []
+    for repo in repos:
+        if repo == converted:
+            found[repo] = [answer(pipeline("music-emotion", model=repo, device="cpu", **trust)(track))]
+            continue
+        config, model = AutoConfig.from_pretrained(repo, **trust), AutoModel.from_pretrained(repo, **trust)
+        own += [config, model]
+        if config.model_type == "m2e-btc":
+            recognizer = get_class_from_dynamic_module("chords_m2e.ChordRecognizer", repo).from_pretrained(repo)
+            found[repo] = [listed(recognizer(soundfile.read(track, dtype="float32")[0]))]
+            continue
+        processor = AutoProcessor.from_pretrained(repo, **trust)
+        pipe = pipeline("music-emotion", model=repo, device="cpu", **trust)
+        with torch.no_grad():
+            va = model(**processor(track)).va[0].tolist()
+        found[repo] = [answer(pipe(track))]
+        assert found[repo][0]["va"] == tuple(va), (found[repo][0]["va"], va)
+        own += [processor, pipe]
+    return {"found": found, "classes": [type(each).__module__ for each in own], "remote": []}
 
-def answer(r):
-    moods = [(m.label, m.score) for m in r.moods]
-    return {**r, "moods": moods, "va": (r.valence, r.arousal), "path": None, "model": None}
+def offline(task, repos):
+    huggingface_hub.constants.HF_HUB_OFFLINE = True  # as the variable of that name
+    return task(repos)
 
-found, own = {}, []
-for repo in repos:
-    config = AutoConfig.from_pretrained(repo, trust_remote_code=True)
-    model = AutoModel.from_pretrained(repo, trust_remote_code=True)
-    own += [config, model]
-    if config.model_type == "m2e-btc":
-        recognizer = get_class_from_dynamic_module("chords_m2e.ChordRecognizer", repo).from_pretrained(repo)
-        chords = recognizer(soundfile.read(track, dtype="float32")[0])
-        found[repo] = [[[c.start, c.end, c.label] for c in chords]]
-        continue
-    processor = AutoProcessor.from_pretrained(repo, trust_remote_code=True)
-    pipe = pipeline("music-emotion", model=repo, trust_remote_code=True, device="cpu")
-    with torch.no_grad():
-        va = model(**processor(track)).va[0].tolist()
-    found[repo] = [answer(pipe(track))]
-    assert found[repo][0]["va"] == tuple(va), (found[repo][0]["va"], va)
-    own += [processor, pipe]
-found[converted] = [answer(pipeline("music-emotion", model=converted, trust_remote_code=True, device="cpu")(track))]
-print(json.dumps({"found": found, "classes": [type(each).__module__ for each in own]}))
+def apart(task, *arguments):
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(task, arguments)
+
+told = [apart(installed, [converted, *repos]), apart(alone, [converted, *repos])]
+try:
+    urllib.request.urlopen(huggingface_hub.constants.ENDPOINT + "/the-end")
+except urllib.error.HTTPError:
+    told += [apart(offline, task, [converted, *repos[-3:]]) for task in (installed, alone)]
+print(json.dumps(told))
 """
 
 
 def test_push_then_load_anywhere(folders, mert, tmp_path, monkeypatch):
     found, answers = folders
-    arguments = [str(torch.get_num_threads()), str(found["me/student"].parent / "track.wav")]
     repos = [CONVERTED, *EMOTIONS, *CHORDS]
     with FakeHub() as hub:
         hub.add(published.ENCODER, mert, PINNED_REVISIONS[published.ENCODER])
@@ -209,55 +220,58 @@ def test_push_then_load_anywhere(folders, mert, tmp_path, monkeypatch):
             for repo in repos:
                 push_to_hub.main([str(found[repo]), "--repo", repo])
         assert len(hub.asked("POST .*/commit/.*")) == len(repos)
-        hub.log.clear()
+        track = str(found["me/student"].parent / "track.wav")
+        arguments = [str(tiny.ROOT), str(torch.get_num_threads()), track, *repos]
+        done = tiny.run(ANYWHERE, *arguments, HF_ENDPOINT=hub.endpoint, HF_HOME=str(tmp_path / "home"))
+        assert done.returncode == 0, done.stderr
+        assert hub.log[-1] == "GET /the-end"  # nothing was asked for offline
+        cards = {repo: ModelCard(hub.files(repo)["README.md"].decode()).data for repo in repos}
+        evaluated = {repo: json.loads(hub.files(repo).get("evaluation.json", b"{}")) for repo in repos}
 
-        def run(script, home, *more, **environment):
-            environment |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / home)}
-            done = tiny.run(script, *more, *arguments, *repos, **environment)
-            assert done.returncode == 0, done.stderr
-            return json.loads(done.stdout)
+    installed, alone, *offline = json.loads(done.stdout)
+    for told, ways in ((installed, 3), (alone, 1), (offline[0], 3), (offline[1], 1)):
+        asked = repos if told in (installed, alone) else [CONVERTED, *repos[-3:]]
+        assert told["found"] == {repo: [answers[repo]] * (ways if repo in EMOTIONS else 1) for repo in asked}
+        home = "modeling_m2e." if ways == 3 else "transformers_modules."
+        assert told["remote"] == [] and told["classes"]
+        assert all(name.startswith(home) for name in told["classes"])
 
-        with ThreadPoolExecutor() as pool:
-            installed = pool.submit(run, WITH, "installed", str(tiny.ROOT))
-            alone = pool.submit(run, WITHOUT, "alone")
-        loaded = [installed.result(), alone.result()]
-        asked = len(hub.log)
-        loaded.append(run(WITHOUT, "alone", HF_HUB_OFFLINE="1"))
-        assert len(hub.log) == asked
+    for repo, data in cards.items():  # the model-index of every card is the evaluation that went up with it
+        index = {
+            (each.dataset_type, each.dataset_split, each.metric_type): each.metric_value
+            for each in data.eval_results or []
+        }
+        assert index == {
+            (each["dataset"]["id"], each["split"], metric): value
+            for each in evaluated[repo].get("results", [])
+            for metric, value in each["scores"].items()
+        }
+        assert bool(index) == (repo in (*EMOTIONS, "me/chords")), repo
 
-    doors = [4, 1, 1]  # ways in which a model of emotions was loaded and asked
-    for each, ways in zip(loaded, doors, strict=True):
-        expected = {repo: [answers[repo]] * (ways if repo in EMOTIONS else 1) for repo in repos}
-        assert each["found"] == expected
-    assert loaded[0]["remote"] == [] and all(name.startswith("modeling_m2e.") for name in loaded[0]["classes"])
-    for each in loaded[1:]:
-        assert all(name.startswith("transformers_modules.") for name in each["classes"])
-
-    cache = tmp_path / "installed" / "hub"  # this process knows no network
-    for repo in (CONVERTED, "me/student"):
-        assert answer(m2e.load(repo, cache_dir=cache, device="cpu")(arguments[1])) == answers[repo]
-    model = AutoModel.from_pretrained("me/student", cache_dir=cache)
-    processor = AutoProcessor.from_pretrained("me/student", cache_dir=cache)
-    assert type(model) is M2EForMusicEmotion
-    assert answer(MusicEmotionPipeline(model=model, processor=processor)(arguments[1])) == answers["me/student"]
-    chords = ChordRecognizer.from_pretrained("me/chords", cache_dir=cache)(TRACK)
-    assert [[chord.start, chord.end, chord.label] for chord in chords] == answers["me/chords"]
     with pytest.raises(ModelError, match="me/chords is a chord recogniser: give a model of emotions"):
-        m2e.load("me/chords", cache_dir=cache)
+        m2e.load("me/chords", cache_dir=tmp_path / "home" / "hub")  # this process knows no network
 
 
-def test_cards_of_what_was_converted(folders, online):
+def test_published_checkpoints_are_converted_and_have_cards_of_their_own(folders, mert, online, tmp_path, monkeypatch):
     found, _ = folders
-    push_to_hub.main([str(found[CONVERTED]), "--repo", CONVERTED])
-    push_to_hub.main([str(found["me/btc"]), "--repo", "me/btc"])
+    root = found[CONVERTED].parent
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path / "home"))
+    online.add(published.ENCODER, mert, PINNED_REVISIONS[published.ENCODER])
+    checkpoints = {"saved_models/J_all.ckpt": root / "J_all.ckpt", published.CHORDS: root / "btc.pt"}
+    online.add("lab/music2emo", checkpoints)
+    push_to_hub.main(["lab/music2emo@J_all", "--repo", CONVERTED])
+    push_to_hub.main([str(root / "btc.pt"), "--repo", "me/btc"])
+    for repo in (CONVERTED, "me/btc"):  # what a conversion apart from publishing gives
+        for name in ("model.safetensors", "chords/model.safetensors")[: 1 + (repo == CONVERTED)]:
+            source = found[repo] / name if (found[repo] / name).is_file() else found[repo] / "chords" / name
+            assert online.files(repo)[name] == source.read_bytes()
+        assert b"Jonggwon Park" in online.files(repo)["LICENSE-btc.txt"]
+        assert not [name for name in online.files(repo) if name.endswith((".pt", ".ckpt", ".bin"))]
     music2emo, btc = (online.files(repo)["README.md"].decode() for repo in (CONVERTED, "me/btc"))
     assert "license: apache-2.0" in music2emo and "base_model: m-a-p/MERT-v1-95M" in music2emo
     assert "not for commercial use" in music2emo and "valence and arousal are exchanged" in music2emo
     assert PINNED_REVISIONS[published.ENCODER] in music2emo and "model-index:" not in music2emo
     assert "license: mit" in btc and "Isophonics" in btc
-    for repo in (CONVERTED, "me/btc"):
-        assert b"Jonggwon Park" in online.files(repo)["LICENSE-btc.txt"]
-        assert not [name for name in online.files(repo) if name.endswith((".pt", ".ckpt", ".bin"))]
 
 
 # --- save_pretrained and push_to_hub of the classes themselves ---
@@ -294,7 +308,14 @@ def test_dry_run(folders, tmp_path):
     assert done.returncode == 0, done.stderr
     written = tmp_path / "build" / "hub" / "models" / "me--student"
     names = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
-    assert {"README.md", "config.json", "chords/model.safetensors", "pipeline_m2e.py", "LICENSE"} <= names
+    assert {
+        "README.md",
+        "config.json",
+        "chords/model.safetensors",
+        "pipeline_m2e.py",
+        "LICENSE",
+        "examples/README.md",
+    } <= names
     lines = done.stdout.splitlines()
     assert [line.split()[-1] for line in lines[1 : len(names) + 1]] == sorted(names)
     size = os.path.getsize(written / "model.safetensors")
@@ -331,6 +352,7 @@ def test_space_goes_up_too(folders, online, tmp_path, monkeypatch):
     [
         (["FOLDER", "--repo", "student"], "push_to_hub: 'student' is no name for a repository"),
         (["missing", "--repo", "me/student"], "push_to_hub: missing holds no model of this project"),
+        (["no/model", "--repo", "me/student"], "push_to_hub: no/model is neither a folder nor a hub repo that you may"),
         (["FOLDER", "--repo", "me/student", "--license", "mit"], "leave out --license mit."),
         (["FOLDER", "--repo", "me/student"], "push_to_hub: You may not write to me/student ("),
     ],
@@ -347,4 +369,4 @@ def test_failures_are_one_sentence(folders, online, arguments, sentence):
 def test_wrong_usage(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         push_to_hub.main(arguments)
-    assert error.value.code == 2 and "give FOLDER and --repo NAME/REPO" in capsys.readouterr().err
+    assert error.value.code == 2 and "give MODEL and --repo NAME/REPO" in capsys.readouterr().err

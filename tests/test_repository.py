@@ -67,6 +67,17 @@ def test_holds_the_model_and_nothing_else(saved, folder):
     assert b"Apache License" in content(files, "LICENSE") and b'model="me/tiny"' in content(files, "README.md")
 
 
+def test_clips_go_with_the_card(saved, tmp_path):
+    for name in ("night_song.ogg", "README.md", "make.py"):
+        (tmp_path / name).write_bytes(b"x")
+    files = repository(saved, "me/tiny", examples=tmp_path)
+    assert {name for name in files if "/" in name} - WEIGHTS - CONFIGURATIONS == {
+        "examples/night_song.ogg",
+        "examples/README.md",
+    }
+    assert b"me/tiny/resolve/main/examples/night_song.ogg" in content(files, "README.md")
+
+
 def test_what_a_model_needs_to_be_found_is_added(saved, folder):
     config = json.loads((folder / "config.json").read_text())
     del config["custom_pipelines"], config["auto_map"]

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from m2e import cli
 from modeling_m2e import ChordSegment, Key
+from modeling_m2e.key_m2e import KeySegment
 from modeling_m2e.output_m2e import QUADRANT_WORDS, CurvePoint, Mood, MusicEmotion
 
 pytest.importorskip("gradio", reason='gradio is in the extra "demo"')
@@ -115,12 +116,10 @@ def test_the_timeline_is_in_scale(record):
     assert 'src="gradio_api/file=folder/a%20b.mp3"' in drawn
     assert re.findall(r"(\d:\d\d)</span></div></div>$", drawn) == ["1:00"]
     assert 'title="C# minor, 0:00 – 1:11" style="left:0.000%;width:100.000%"' in drawn
-    roots = ["C", "F", "G", "C"] * 6 + ["F#", "B", "C#", "F#"] * 4
-    modulating = [ChordSegment(4 * index, 4 * index + 4, f"{root}:maj") for index, root in enumerate(roots)]
-    moved = charts.timeline(track(replace(record, duration=160.0, chords=modulating)))
-    assert re.findall(r'title="(\S+ major), ([^"]*)"', moved) == [
-        ("C major", "0:00 – 1:36"),
-        ("F# major", "1:36 – 2:40"),
+    keys = [KeySegment(0.0, 40.0, "C# minor", 0.8), KeySegment(40.0, 71.0, "F# major", 0.7)]
+    assert re.findall(r'title="(\S+ m..or), ([^"]*)"', charts.timeline(track(replace(record, key_segments=keys)))) == [
+        ("C# minor", "0:00 – 0:40"),
+        ("F# major", "0:40 – 1:11"),
     ]
     for seconds in (0.6, 30, 7000, 90_000):
         times = charts.timeline(track(replace(record, duration=seconds))).rpartition("m2e-times")[2]
@@ -409,7 +408,7 @@ def page(address, tmp_path_factory):
 @pytest.fixture(scope="module")
 def told() -> dict:
     """What the command line says about the clip."""
-    result = CliRunner().invoke(cli.app, ["predict", str(CLIP), "--format", "json"])
+    result = CliRunner().invoke(cli.app, ["predict", str(CLIP), "--format", "json", "--key-segments"])
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)[0]
 

@@ -83,7 +83,7 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
             [gr.File(label="audio", visible=False), gr.Textbox(models[0], label="model", visible=False)],
             gr.Textbox(label="record", visible=False),  # the client takes an object with a path for a file
             api_name="predict",
-            api_description="The record of a music file as JSON, as in `m2e predict --format jsonl`.",
+            api_description="The record of a music file as JSON, as in `m2e predict --format jsonl --key-segments`.",
             **ONE_AT_A_TIME,
         )
     return app

@@ -12,13 +12,11 @@ from urllib.parse import quote
 from m2e.report import clock, short_chord
 from m2e.space.tracks import Track
 from modeling_m2e import MusicEmotion
-from modeling_m2e.key_m2e import key_segments
-from modeling_m2e.output_m2e import QUADRANT_WORDS, SCALE, quadrant
+from modeling_m2e.output_m2e import POLES, QUADRANT_WORDS, SCALE, quadrant
 
 COLORS = 6  # of tracks, in style.css
 TOP_MOODS = 8
-TICKS = (1, 3, 5, 7, 9)
-ENDS = {"valence": ("unpleasant", "pleasant"), "arousal": ("calm", "energetic")}
+TICKS = range(SCALE[0], SCALE[1] + 1, 2)
 _TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
@@ -64,7 +62,7 @@ def plane(records: Sequence[MusicEmotion], shown: int = 0) -> str:
     said = "; ".join(f"{index + 1}, {_sentence(record)}" for index, record in enumerate(records)) or "no track yet"
     axes = "".join(
         f'<span class="m2e-axis m2e-axis-{name}"><i>{low}</i><b>{name}</b><i>{high}</i></span>'
-        for name, (low, high) in ENDS.items()
+        for name, (low, high) in POLES.items()
     )
     return (
         f'<div class="m2e-plane" role="group" aria-label="{text(f"Valence-arousal plane: {said}")}">'
@@ -189,11 +187,11 @@ def _sentence(record: MusicEmotion) -> str:
 
 
 def _tiles(record: MusicEmotion) -> str:
-    tiles = []
-    for name, (low, high) in ENDS.items():
+    tiles, ends = [], f"{SCALE[0]}–{SCALE[1]}"
+    for name, (low, high) in POLES.items():
         value = getattr(record, name)
         tiles.append(
-            f'<div class="m2e-tile m2e-{name}"><h3>{name.title()}</h3><p><b>{value:.1f}</b> of 1–9</p>'
+            f'<div class="m2e-tile m2e-{name}"><h3>{name.title()}</h3><p><b>{value:.1f}</b> of {ends}</p>'
             f'<div class="m2e-scale" aria-hidden="true"><i style="left:{share(value)}%"></i></div>'
             f"<small>{low}<span>{high}</span></small></div>"
         )
@@ -232,7 +230,7 @@ def _wave(outline: Sequence[float]) -> str:
 
 def _curve(record: MusicEmotion) -> str:
     lines = "".join(f'<line x2="100" y1="{100 - share(t)}" y2="{100 - share(t)}"/>' for t in TICKS)
-    for name in ENDS:
+    for name in POLES:
         points = [
             (50 * (point.start + point.end) / record.duration, 100 - share(getattr(point, name)))
             for point in record.curve or []
@@ -245,7 +243,7 @@ def _curve(record: MusicEmotion) -> str:
     ticks = "".join(f'<span style="bottom:{share(tick)}%">{tick}</span>' for tick in TICKS[::2])
     legend = "".join(
         f'<span class="m2e-{name}"><svg aria-hidden="true"><line y1="50%" y2="50%" x2="100%"/></svg>{name}</span>'
-        for name in ENDS
+        for name in POLES
     )
     return (
         f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{lines}</svg>'
@@ -255,7 +253,7 @@ def _curve(record: MusicEmotion) -> str:
 
 def _curve_sentence(record: MusicEmotion) -> str:
     parts = []
-    for name in ENDS:
+    for name in POLES:
         values = [getattr(point, name) for point in record.curve or []]
         if values:
             parts.append(f"{name} from {min(values):.1f} to {max(values):.1f}")
@@ -265,7 +263,7 @@ def _curve_sentence(record: MusicEmotion) -> str:
 def _harmony(record: MusicEmotion) -> str:
     if record.chords is None:
         return ""
-    found = key_segments(record.chords)
+    found = record.key_segments or []
     if len(found) > 1:
         spans = [(part.start, part.end, part.key) for part in found]
     else:

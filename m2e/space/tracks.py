@@ -38,7 +38,7 @@ def pipeline(model: str, window: float | None = None, harmony: bool = True) -> M
     """The model of that name or folder, loaded once. Raises: ModelError."""
     if not model:
         raise ModelError("No model is named: give a folder or a hub id.")
-    return load(model, window=window, harmony=harmony)
+    return load(model, window=window, harmony=harmony, key_segments=True)
 
 
 def record_of(pipe: MusicEmotionPipeline, file: str, name: str | None = None) -> MusicEmotion:
