@@ -1,0 +1,190 @@
+"""The paper's questions, answered on Panda 4Q: what harmony, both tasks, teachers and rendered piano add.
+
+    python benchmarks/ablations.py 4Q --emopia EMOPIA [--features runs/features]
+
+Every variant is m2e-small's recipe (`configuration/m2e-small.yaml`) with what its row says changed, five seeds each,
+scored out of fold in the artist-grouped folds; the test split is not looked at. Rows are written as they are measured,
+and a run that is stopped goes on where it was. EMOPIA stands for music of another kind: models of the 4Q folds are
+scored on the quadrants of its test split, which none of them learns.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GroupKFold
+
+from datasets_scripts import emopia
+from datasets_scripts.panda4q import Clips, read_clips
+from m2e.evaluation_data import Emotions
+from m2e.features import cached_features
+from m2e.hub import load
+from m2e.metrics import summary
+from m2e.training import panda4q
+from m2e.training.checkpoint import write_text
+from m2e.training.loop import fit
+from m2e.training.network import new_network
+from m2e.training.recipe import Recipe, read_recipe
+from m2e.training.teachers import TableTeacher
+from m2e.training.tracks import Features, Source, pack
+from m2e.training.validation import predict
+from modeling_m2e.configuration_m2e import JAMENDO_MOODS
+from modeling_m2e.output_m2e import QUADRANTS
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPE = ROOT / "configuration" / "m2e-small.yaml"
+RESULTS = ROOT / "benchmarks" / "results" / "ablations.json"
+CLIPS_PER_QUADRANT = {"train": 60, "test": 20}  # of EMOPIA
+SCORES = ("quadrant_f1", "r2_valence", "r2_arousal", "mood_roc_auc", "mood_pr_auc", "emopia_f1")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row. settings: of the recipe.  teaching: None, targets mixed with teachers as m2e-small's are; else labels
+    alone ("labels"), or a loss against the teachers besides ("paper", "ours").  piano: EMOPIA's training split is
+    learnt, too.  scores: those that mean anything; all of them where None."""
+
+    question: str
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    teaching: str | None = None
+    piano: bool = False
+    scores: tuple[str, ...] | None = None
+
+
+NO_QUADRANTS = {"model.num_quadrants": 0}
+DIMENSIONS, MOODS = ("r2_valence", "r2_arousal"), ("mood_roc_auc", "mood_pr_auc")
+VARIANTS = (
+    Variant("", "m2e-small as it is"),
+    Variant("features", "encoder only", {"model.use_harmony": False}),
+    Variant("features", "chords and key only", {"model.use_encoder": False}),
+    Variant("tasks", "moods only", NO_QUADRANTS | {"model.va_loss_weight": 0.0}, scores=MOODS),
+    Variant("tasks", "valence, arousal only", NO_QUADRANTS | {"model.mood_loss_weight": 0.0}, scores=DIMENSIONS),
+    Variant("tasks", "both, no quadrant branch", NO_QUADRANTS),
+    Variant("teachers", "labels alone", teaching="labels"),
+    Variant("teachers", "`paper`, w = 0.8", {"objective.teacher_weight": 0.8}, teaching="paper"),
+    Variant("teachers", "`paper`, w = 0.2", {"objective.teacher_weight": 0.2}, teaching="paper"),
+    Variant("teachers", "`ours`, w = 0.5", {"objective.teacher_weight": 0.5}, teaching="ours"),
+    Variant("teachers", "`ours`, w = 0.2", {"objective.teacher_weight": 0.2}, teaching="ours"),
+    Variant("piano", "EMOPIA learnt, too", piano=True),
+)
+
+
+def recipe_of(variant: Variant) -> Recipe:
+    """The recipe with the variant's settings."""
+    own = {"objective.distillation": variant.teaching} if variant.teaching in ("paper", "ours") else {}
+    return read_recipe(RECIPE, settings=own | dict(variant.settings))
+
+
+def clip_source(variant: Variant, recipe: Recipe, clips: Clips, features: Features, rows: np.ndarray) -> Source:
+    """The clips of these rows with the variant's targets."""
+    if variant.teaching is None:
+        return panda4q.source(recipe, clips, features, rows)
+    return Source(panda4q.NAME, features, Emotions(clips.moods, clips.va, clips.quadrants), rows)
+
+
+def teacher(recipe: Recipe, clips: Clips, rows: np.ndarray, config) -> TableTeacher:
+    """The soft labels of both teachers, on the scales of the labels of these rows."""
+    va = panda4q.va_targets(clips, dict.fromkeys(("valence", "arousal"), 1.0), rows)
+    return TableTeacher(panda4q.mood_targets(clips, 1.0), va, config)
+
+
+def run(
+    variant: Variant, clips: Clips, features: Features, piano: Mapping[str, Source] | None, seed: int
+) -> dict[str, float]:
+    """The scores of one seed."""
+    recipe, accelerator = recipe_of(variant), Accelerator(cpu=True)
+    known = np.flatnonzero(clips.splits != "test")
+    collected: dict[str, np.ndarray] = {}
+    transferred = []
+    for learnt, held in GroupKFold(recipe.folds).split(known, groups=clips.artists[known]):
+        source = clip_source(variant, recipe, clips, features, known[learnt])
+        set_seed(seed)
+        model = new_network(recipe.model, JAMENDO_MOODS, None, [source])
+        if variant.teaching in ("paper", "ours"):
+            source = replace(source, teacher=teacher(recipe, clips, known[learnt], model.config))
+        sources = [source, piano["train"]] if variant.piano else [source]
+        fit(model, sources, recipe.training, recipe.objective, seed, accelerator)
+        for name, values in predict(model, source.only(known[held])).items():
+            collected.setdefault(name, np.zeros((len(known), values.shape[1])))[held] = values
+        if piano and recipe.model["num_quadrants"]:
+            guessed = predict(model, piano["test"])["quadrant_logits"].argmax(1)
+            truth = piano["test"].labels.quadrants[piano["test"].rows]
+            transferred.append(f1_score(truth, guessed, average="macro"))
+    scores = panda4q.scores(recipe, collected, clips, known)
+    if transferred:
+        scores["emopia_f1"] = float(np.mean(transferred))
+    kept = SCORES if variant.scores is None else variant.scores
+    return {name: scores[name] for name in kept if name in scores}
+
+
+def piano_sources(folder: Path, processor, cache: Path) -> dict[str, Source]:
+    """The first clips of each quadrant in EMOPIA's training and test split; only these are rendered."""
+    tracks = emopia.read(folder, check="off").to_list()
+    chosen = []
+    for name in QUADRANTS:
+        for split, clips in CLIPS_PER_QUADRANT.items():
+            chosen += [track for track in tracks if track["quadrant"] == name and track["split"] == split][:clips]
+    paths = [Path(track["audio"]) for track in chosen]
+    midis = [folder / "midis" / f"{track['id']}.mid" for track in chosen]
+    emopia.render_all(midis, paths[0].parent, emopia.SOUND_FONT, os.cpu_count() or 1)
+    heard = cached_features([track["id"] for track in chosen], paths, processor, cache, print)
+    quadrants = np.array([QUADRANTS.index(track["quadrant"]) for track in chosen])
+    unknown = np.full((len(chosen), len(JAMENDO_MOODS)), np.nan), np.full((len(chosen), 2), np.nan)
+    features, splits = pack(heard, processor.collate), np.array([track["split"] for track in chosen])
+    labels = Emotions(*unknown, quadrants)
+    return {split: Source("emopia", features, labels, np.flatnonzero(splits == split)) for split in ("train", "test")}
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table, mean ± deviation over seeds."""
+    head = "| | | quadrant F1 | R2 valence | R2 arousal | moods ROC-AUC | moods PR-AUC | EMOPIA F1 |"
+    lines = [head, "|---" * 8 + "|"]
+    for row in rows:
+        found = summary(list(row["seeds"].values()))
+        cells = [f"{found[s]['mean']:.3f} ± {found[s]['std']:.3f}" if s in found else "" for s in SCORES]
+        lines.append(f"| {row['question']} | {row['name']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("panda4q", type=Path, help="4Q folder with a table and soft labels")
+    parser.add_argument("--emopia", type=Path, help="EMOPIA folder; rendered where it is not")
+    parser.add_argument("--features", type=Path, default=Path("runs/features"), help="cache")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+
+    processor = load().processor
+    clips = read_clips(args.panda4q)
+    features = pack(
+        cached_features(clips.ids.tolist(), clips.paths, processor, args.features, print), processor.collate
+    )
+    piano = piano_sources(args.emopia, processor, args.features) if args.emopia else None
+    rows = json.loads(args.out.read_text()) if args.out.exists() else []
+    for variant in VARIANTS:
+        if variant.piano and piano is None:
+            continue
+        settings = dict(variant.settings)
+        key = {"question": variant.question, "name": variant.name, "settings": settings}
+        row = next((row for row in rows if key.items() <= row.items()), None)
+        if row is None:
+            rows.append(row := key | {"seeds": {}})
+        for seed in args.seeds:
+            if str(seed) not in row["seeds"]:
+                row["seeds"][str(seed)] = run(variant, clips, features, piano, seed)
+                write_text(args.out, json.dumps(rows, indent=1) + "\n")
+        print(markdown([row]).splitlines()[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
