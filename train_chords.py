@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 
 from datasets_scripts.chord_features import MARGIN
 from m2e.card_facts import Facts
+from m2e.training.checkpoint import write_text
 from modeling_m2e.chords_m2e import BINS
 from modeling_m2e.harmony_m2e import QUALITIES, ROOTS
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
@@ -151,6 +152,13 @@ def stages(recipe: dict) -> list[dict]:
     return merged
 
 
+def add_row(log: Path, row: dict) -> None:
+    """Appends a row, in place of one of the same epoch that a stopped run has left."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    rows = [old for old in rows if (old.get("stage"), old["epoch"]) != (row["stage"], row["epoch"])]
+    write_text(log, "".join(json.dumps(each) + "\n" for each in [*rows, row]))
+
+
 def train(recipe: dict, start: BTCModel | None, folders: list[Path], out: Path, log: Path) -> BTCModel:
     """One stage: a model from ``start``, or a new one, trained for ``recipe["epochs"]``; goes on where it was in
     ``out``. A row per epoch is appended to ``log``."""
@@ -166,8 +174,9 @@ def train(recipe: dict, start: BTCModel | None, folders: list[Path], out: Path, 
     features, labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     weights = quality_weights(labels, recipe["balance"])
 
-    model = BTCModel(BTCConfig(**recipe["model"], feature_mean=mean, feature_std=std))
-    if start is not None:
+    if start is None:
+        model = BTCModel(BTCConfig(**recipe["model"], feature_mean=mean, feature_std=std))
+    else:
         model = deepen(start, recipe["model"]["num_hidden_layers"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"])
     steps = len(features) // (recipe["batch_size"] * accelerator.num_processes)
@@ -200,19 +209,18 @@ def train(recipe: dict, start: BTCModel | None, folders: list[Path], out: Path, 
             losses.append(loss.item())
             if step % 50 == 0:
                 accelerator.print(f"epoch {epoch + 1} step {step}/{steps} loss {np.mean(losses[-50:]):.4f}", flush=True)
-        accelerator.save_state()
         if accelerator.is_main_process:
             row = {"stage": out.name, "epoch": epoch + 1, "loss": float(np.mean(losses))}
             row |= {"seconds": time.perf_counter() - began}
             row |= {name: frame_accuracy(plain, *chunks, mean, std) for name, chunks in held.items()}
             print(json.dumps(row), flush=True)
-            with open(log, "a") as file:
-                file.write(json.dumps(row) + "\n")
+            add_row(log, row)
             state = plain.state_dict()  # a prior that part of the weighting is taken out of again
             state["classifier.bias"] = state["classifier.bias"] - recipe["take_back"] * weights.log()
             plain.save_pretrained(out.parent / "chords", state_dict=state)
             Facts(**recipe["card"]).save(out.parent / "chords")
             shutil.copy(log, out.parent / "chords" / "training.jsonl")
+        accelerator.save_state()  # last: an epoch is done when all of it is written
     return plain.cpu()
 
 

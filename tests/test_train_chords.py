@@ -15,10 +15,11 @@ pytest.importorskip("pretty_midi")
 import train_chords  # noqa: E402
 from m2e.card_facts import Facts  # noqa: E402
 from modeling_m2e.chords_m2e import ChordRecognizer  # noqa: E402
+from modeling_m2e.modeling_btc import BTCConfig, BTCModel  # noqa: E402
 
 RECIPE = {
     "seed": 1,
-    "cycles": [1, 1],
+    "stages": [{"epochs": 2}, {"epochs": 1, "repeats": [1, 1], "model": {"num_hidden_layers": 2}}],
     "batch_size": 16,
     "learning_rate": 0.01,
     "weight_decay": 0.0,
@@ -66,13 +67,21 @@ def run(monkeypatch, *arguments):
 def test_a_stopped_run_ends_like_one_that_was_not(arguments, tmp_path, monkeypatch):
     run(monkeypatch, *arguments, tmp_path / "whole")
 
-    def killed(*args):
-        raise KeyboardInterrupt
+    evaluate = train_chords.frame_accuracy
 
-    with monkeypatch.context() as broken:
-        broken.setattr(train_chords, "frame_accuracy", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(broken, *arguments, tmp_path / "resumed")
+    def killed_at(layers):
+        def accuracy(model, *args):
+            if model.config.num_hidden_layers == layers:
+                raise KeyboardInterrupt
+            return evaluate(model, *args)
+
+        return accuracy
+
+    for layers in (1, 2):  # once in each stage
+        with monkeypatch.context() as broken:
+            broken.setattr(train_chords, "frame_accuracy", killed_at(layers))
+            with pytest.raises(KeyboardInterrupt):
+                run(broken, *arguments, tmp_path / "resumed")
     run(monkeypatch, *arguments, tmp_path / "resumed")
 
     whole, resumed = (load_file(tmp_path / name / "chords/model.safetensors") for name in ("whole", "resumed"))
@@ -80,11 +89,29 @@ def test_a_stopped_run_ends_like_one_that_was_not(arguments, tmp_path, monkeypat
     for name in whole:
         np.testing.assert_allclose(whole[name], resumed[name], atol=1e-6, err_msg=name)
     rows = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == [1, 2] and rows[1]["loss"] < rows[0]["loss"]
+    assert [(row["stage"], row["epoch"]) for row in rows] == [("stage1", 1), ("stage1", 2), ("stage2", 1)]
+    assert rows[1]["loss"] < rows[0]["loss"]
     assert rows[1].keys() >= {"rendered", "heard"}
     assert Facts.load(tmp_path / "whole/chords").training == ["Noise."]
     assert (tmp_path / "whole/chords/training.jsonl").read_text() == (tmp_path / "whole/log.jsonl").read_text()
-    assert ChordRecognizer.from_pretrained(tmp_path / "whole").model.config.num_hidden_layers == 1
+    assert ChordRecognizer.from_pretrained(tmp_path / "whole").model.config.num_hidden_layers == 2
+
+
+def test_a_deeper_network_begins_as_the_one_it_comes_from():
+    torch.manual_seed(0)
+    model = BTCModel(BTCConfig(**RECIPE["model"], feature_mean=-3.0)).eval()
+    deeper = train_chords.deepen(model, 3).eval()
+    x = torch.randn(2, 108, 144)
+    before, after = model(x).logits, deeper(x).logits
+    assert deeper.config.num_hidden_layers == 3 and deeper.config.feature_mean == -3.0
+    assert (before - after).abs().max() < 0.1 * before.std() and not torch.equal(before, after)
+
+
+def test_a_stage_keeps_what_those_before_it_set():
+    first, second = train_chords.stages(RECIPE | {"stages": [{"epochs": 2, "gain": 0.5}, RECIPE["stages"][1]]})
+    assert (first["epochs"], first["gain"], first["repeats"]) == (2, 0.5, [1, 2])
+    assert (second["epochs"], second["gain"], second["repeats"]) == (1, 0.5, [1, 1])
+    assert second["model"]["hidden_size"] == 16 and second["model"]["num_hidden_layers"] == 2
 
 
 def test_missing_features_are_named(arguments, tmp_path, monkeypatch):
@@ -93,12 +120,11 @@ def test_missing_features_are_named(arguments, tmp_path, monkeypatch):
         run(monkeypatch, *arguments, tmp_path / "out")
 
 
-def test_the_learning_rate_warms_up_once_and_falls_in_every_cycle():
-    rate = train_chords.learning_rate(10, [2, 4])
-    rates = [rate(step) for step in range(61)]
-    assert rates[0] == pytest.approx(0.2) and rates[4] > 0.85
-    assert rates[19] < 0.01 and rates[20] == 1.0 and rates[40] == pytest.approx(0.5)
-    assert rates[59] < 0.01 and rates[60] == 0.0
+def test_the_learning_rate_warms_up_and_falls():
+    rate = train_chords.learning_rate(10, 4)
+    rates = [rate(step) for step in range(41)]
+    assert rates[0] == pytest.approx(0.2) and rates[4] > 0.95
+    assert rates[20] == pytest.approx(0.5) and rates[39] < 0.01 and rates[40] == 0.0
 
 
 def test_uncertain_labels_are_not_learnt(arguments, tmp_path):
