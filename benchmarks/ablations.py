@@ -4,8 +4,8 @@
 
 Every variant is m2e-small's recipe (`configuration/m2e-small.yaml`) with what its row says changed, five seeds each,
 scored out of fold in the artist-grouped folds; the test split is not looked at. Rows are written as they are measured,
-and a run that is stopped goes on where it was. EMOPIA stands for music of another kind: models of the 4Q folds are
-scored on the quadrants of its test split, which none of them learns.
+a run that is stopped goes on where it was; the table goes into docs/training.md. EMOPIA stands for music of another
+kind: models of the 4Q folds are scored on the quadrants of its test split, which none of them learns.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from documents import put
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GroupKFold
 
@@ -184,6 +185,8 @@ def main() -> None:
                 row["seeds"][str(seed)] = run(variant, clips, features, piano, seed)
                 write_text(args.out, json.dumps(rows, indent=1) + "\n")
         print(markdown([row]).splitlines()[-1], flush=True)
+    if args.out == RESULTS:
+        put(ROOT / "docs" / "training.md", {"numbers: ablations": markdown(rows)})
 
 
 if __name__ == "__main__":

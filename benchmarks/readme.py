@@ -7,10 +7,11 @@ Sources: `evaluation.json` and `card.json` of the embedded model and its chords 
 """
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
+
+from documents import put
 
 from m2e.card_facts import Facts
 from m2e.hub import EMBEDDED, embedded_model, read_json
@@ -173,18 +174,8 @@ def key_table(result: dict) -> list[str]:
 
 
 def main() -> None:
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    parts = (("output: m2e predict", predicted()), ("models", models()), ("numbers: m2e-small", numbers()))
-    for name, part in parts:
-        pattern = re.compile(rf"<!-- {name}[^>]*-->.*?<!-- end -->", re.DOTALL)
-        if not pattern.search(text):
-            sys.exit(f"README.md has no part <!-- {name} --> ... <!-- end -->.")
-        opening = pattern.search(text)[0].split("-->")[0]
-        text = pattern.sub(lambda match, o=opening, p=part: f"{o}-->\n\n{p}\n\n<!-- end -->", text)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    parts = {"output: m2e predict": predicted(), "models": models(), "numbers: m2e-small": numbers()}
+    put(ROOT / "README.md", parts)
 
 
 if __name__ == "__main__":
