@@ -24,30 +24,32 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from m2e.evaluation import Evaluation
-from m2e.evaluation_report import report
+from m2e.evaluation_report import report, result
+from m2e.features import ROOT, default_folder
 from m2e.hub import embedded_model
 from m2e.metrics import summary
 from m2e.training import panda4q
 from m2e.training.calibration import calibrate
 from m2e.training.loop import Fitted, TrainingError, fit, make_accelerator
-from m2e.training.material import Heard, feature_folder, hear, load_parts, moods_of, read_datasets
+from m2e.training.material import Material, load_parts, moods_of, read_datasets, with_features
 from m2e.training.network import continued, fit_scale, new_network, silence
-from m2e.training.output import make_facts, result, save_model
+from m2e.training.output import make_facts, save_model
 from m2e.training.recipe import OWN, START, Recipe, RecipeError, parse_setting, read_recipe
 from m2e.training.teachers import TABLES, ModelTeacher, Teacher, model_teacher, table_teacher
-from m2e.training.tracks import learnt_tasks, mood_frequencies
+from m2e.training.tracks import Source, learnt_tasks, mood_frequencies
 from m2e.training.validation import evaluate, predict
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 
 SPLITS = ("train", "validation", "test")
+RESAMPLES = 1000  # of the bootstrap of the scores' intervals
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Run:
     """What all models of a run share.
 
     start: the model that they continue, if any.  chords: where the recogniser came from.  folders: of the data sets.
-    file: of the recipe.  resamples: of the scores' intervals.
+    file: of the recipe.  ablations: those that were asked for.
     """
 
     accelerator: Accelerator
@@ -56,48 +58,50 @@ class Workshop:
     chords: Path | None
     folders: Mapping[str, str]
     file: Path
-    resamples: int = 1000
+    ablations: Sequence[str] = ()
+
+    def tell(self, sentence: str) -> None:
+        """Once, whatever the number of processes; on stderr, where a progress bar makes room for it."""
+        if self.accelerator.is_main_process:
+            print(sentence, file=sys.stderr, flush=True)
 
 
 # --- one training -----------------------------------------------------------------------------------------------------
 
 
 def train(
-    recipe: Recipe, heard: Mapping[str, Heard], moods: Sequence[str], seed: int, out: Path, folder: Path, shop: Workshop
+    recipe: Recipe, data: Mapping[str, Material], moods: Sequence[str], seed: int, out: Path, folder: Path, run: Run
 ) -> tuple[Fitted, tuple[str, ...]]:
     """The model of one seed, calibrated, and the tasks that it has learnt.
 
     out: of the first seed's model, by which its teachers are found.  folder: for this seed's checkpoint and log.
     """
-    learnt, held_out = (
-        [source for each in heard.values() if len(source := each.source(split, moods))] for split in SPLITS[:2]
-    )
-    if not learnt_tasks(learnt):
-        raise RecipeError(f"No training track of {', '.join(heard)} has a label.")
+    learnt, held_out = ([s for each in data.values() if len(s := each.source(split, moods))] for split in SPLITS[:2])
+    if not learnt:
+        raise RecipeError(f"No track of {', '.join(data)} is in the split train.")
     frequencies = mood_frequencies(learnt) if recipe.objective.class_balanced and moods else None
     settings = {"num_quadrants": 4} if "quadrant" in learnt_tasks(learnt) else {}
     set_seed(seed)
-    if shop.start is None:
+    if run.start is None:
         model = new_network(settings | recipe.model, moods, frequencies, learnt)
     else:
-        model = continued(shop.start, settings | recipe.model, moods, frequencies)
+        model = continued(run.start, settings | recipe.model, moods, frequencies)
         fit_scale(model, learnt)
     if recipe.objective.distillation:
-        learnt = [
-            replace(source, teacher=teacher(recipe, heard[source.name], model.config, out, shop)) for source in learnt
-        ]
-    main = shop.accelerator.is_main_process
+        learnt = [with_teacher(source, recipe, data[source.name], model.config, out, run) for source in learnt]
+    if mute := [source.name for source in learnt if not learnt_tasks([source])]:
+        raise RecipeError(f"No training track of {', '.join(mute)} has a label, and no teacher knows one.")
     fitted = fit(
         model,
         learnt,
         recipe.training,
         recipe.objective,
         seed,
-        shop.accelerator,
+        run.accelerator,
         held_out,
         folder,
-        report=lambda row: print(describe(recipe, row), flush=True),
-        visible=main and sys.stderr.isatty(),
+        report=lambda row: run.tell(describe(recipe, row)),
+        visible=run.accelerator.is_main_process and sys.stderr.isatty(),
     )
     tasks = learnt_tasks(learnt)
     silence(fitted.model, tasks)
@@ -109,21 +113,20 @@ def train(
     return fitted, tasks
 
 
-def teacher(recipe: Recipe, heard: Heard, config, out: Path, shop: Workshop) -> Teacher | None:
-    """What else says how the tracks of a data set feel, to a student of this configuration."""
-    reference = recipe.datasets[heard.name].teacher
+def with_teacher(source: Source, recipe: Recipe, data: Material, config, out: Path, run: Run) -> Source:
+    """The source with what else says how its tracks feel, to a student of this configuration."""
+    reference = recipe.datasets[source.name].teacher
+    found: Teacher
     if reference is None:
-        return None
+        return source
     if Path(reference).suffix in TABLES:
-        return table_teacher(reference, heard.dataset["id"][:], heard.dataset["audio"][:], config)
-    if reference == START:
-        found = ModelTeacher(copy.deepcopy(shop.start), config)
+        found = table_teacher(reference, data.dataset["id"][:], data.dataset["audio"][:], config)
+    elif reference == START:
+        found = ModelTeacher(copy.deepcopy(run.start), config)
     else:
-        found = model_teacher(
-            teacher_folder(out, heard.name) if reference == OWN else reference, shop.processor, config
-        )
-    found.model.to(shop.accelerator.device)
-    return found
+        place = teacher_folder(out, source.name) if reference == OWN else reference
+        found = model_teacher(place, run.processor, config)
+    return replace(source, teacher=found.to(run.accelerator.device))
 
 
 def teacher_folder(out: Path, dataset: str) -> Path:
@@ -142,62 +145,61 @@ def describe(recipe: Recipe, row: dict) -> str:
 # --- one model --------------------------------------------------------------------------------------------------------
 
 
-def train_model(recipe: Recipe, heard: Mapping[str, Heard], out: Path, shop: Workshop) -> dict[str, Evaluation]:
-    """The scores on the test sets of what is then in ``out``: the model of the first seed, whatever it scores."""
-    moods = moods_of(recipe, [each.dataset for each in heard.values()], shop.start)
-    judged = [source for each in heard.values() if (source := each.source("test", moods)).tasks]
+def train_model(recipe: Recipe, data: Mapping[str, Material], out: Path, run: Run) -> None:
+    """Leaves the model of the first seed in ``out``, whatever it scores, with the scores of all on the test sets."""
+    moods = moods_of(recipe, [each.dataset for each in data.values()], run.start)
+    judged = [source for each in data.values() if (source := each.source("test", moods)).tasks]
     over_seeds, shipped = [], None
     for seed in recipe.seeds:
-        fitted, tasks = train(recipe, heard, moods, seed, out, out / "seeds" / str(seed) if shipped else out, shop)
-        resamples = 0 if shipped else shop.resamples
-        found = {source.name: evaluate(fitted.model, source, resamples) for source in judged}
+        fitted, tasks = train(recipe, data, moods, seed, out, out / "seeds" / str(seed) if shipped else out, run)
+        found = {source.name: evaluate(fitted.model, source, 0 if shipped else RESAMPLES) for source in judged}
         over_seeds.append({f"{name}.{key}": value for name, e in found.items() for key, value in e.scores.items()})
         shipped = shipped or (fitted, tasks, found)
 
     fitted, tasks, found = shipped
-    results = [result(recipe, name, shop.folders[name], "test", evaluation) for name, evaluation in found.items()]
-    evaluation = {"results": results}
+    evaluation = {"results": [_result(recipe, name, scored, run) for name, scored in found.items()]}
     if len(recipe.seeds) > 1:
         evaluation |= {"seeds": list(recipe.seeds), "over_seeds": summary(over_seeds)}
-    if shop.accelerator.is_main_process:
-        counts = {name: {split: len(each.rows(split)) for split in SPLITS} for name, each in heard.items()}
-        facts = make_facts(recipe, shop.file.name, counts, tasks, fitted.epoch)
-        save_model(out, fitted.model, shop.processor, evaluation, facts, shop.chords)
+    if run.accelerator.is_main_process:
+        counts = {name: {split: len(each.rows(split)) for split in SPLITS} for name, each in data.items()}
+        facts = make_facts(recipe, run.file.name, run.ablations, counts, tasks, fitted.epoch)
+        save_model(out, fitted.model, run.processor, evaluation, facts, run.chords)
         for name, scored in found.items():
             Console().print(report(f"{recipe.name} on {name}, test: {scored.tracks} tracks", scored))
-    shop.accelerator.wait_for_everyone()  # a student may wait for it
-    return found
+    run.accelerator.wait_for_everyone()  # a student may wait for it
+
+
+def _result(recipe: Recipe, name: str, evaluation: Evaluation, run: Run) -> dict:
+    entry = recipe.datasets[name]
+    return result(recipe.name, entry.reader, run.folders[name], "test", recipe.protocol, entry.options, evaluation)
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def run(args: argparse.Namespace) -> None:
+def train_recipe(args: argparse.Namespace) -> None:
     recipe = read_recipe(args.recipe, args.ablation, dict(map(parse_setting, args.set)))
+    folders = {} if recipe.folds else data_folders(recipe, args.data)
     accelerator = make_accelerator(recipe.training.mixed_precision)
-
-    def tell_once(sentence: str) -> None:
-        if accelerator.is_main_process:
-            print(sentence, flush=True)
-
     processor, start = load_parts(recipe, args.taggers, args.chords)
     chords = args.chords or (embedded_model() if start is None else Path(start.name_or_path))
-    if recipe.folds is not None:
+    run = Run(accelerator, processor, start, chords, folders, args.recipe, args.ablation)
+    if recipe.folds:
         folder, cache = Path(args.data[0].removeprefix(f"{panda4q.NAME}=")), args.features / panda4q.NAME
-        panda4q.run(recipe, folder, processor, cache, args.out, accelerator, chords, tell_once)
+        panda4q.run(recipe, folder, processor, cache, args.out, accelerator, chords, run.tell)
         return
 
-    folders = data_folders(recipe, args.data)
-    heard = {}
-    for name, dataset in read_datasets(recipe, folders).items():
-        cache = feature_folder(args.features, name, recipe.datasets[name].reader, folders[name])
-        heard[name] = hear(name, dataset, processor, cache, accelerator, tell_once)
-    shop = Workshop(accelerator, processor, start, chords, folders, args.recipe)
+    with accelerator.main_process_first():  # it may have to render or to download
+        datasets = read_datasets(recipe, folders)
+    data = {}
+    for name, dataset in datasets.items():
+        cache = default_folder(recipe.datasets[name].reader, folders[name], args.features)
+        data[name] = with_features(name, dataset, processor, cache, accelerator, run.tell)
     for name, entry in recipe.datasets.items():
         if entry.teacher == OWN and recipe.objective.distillation:
-            train_model(recipe.alone(name), {name: heard[name]}, teacher_folder(args.out, name), shop)
-    train_model(recipe, heard, args.out, shop)
-    tell_once(f"The model is in {args.out}: m2e predict --model {args.out} song.mp3")
+            train_model(recipe.alone(name), {name: data[name]}, teacher_folder(args.out, name), run)
+    train_model(recipe, data, args.out, run)
+    run.tell(f"The model is in {args.out}: m2e predict --model {args.out} song.mp3")
 
 
 def data_folders(recipe: Recipe, given: Sequence[str]) -> dict[str, str]:
@@ -215,7 +217,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("recipe", type=Path, help="see configuration/")
     options.add_argument("--data", nargs="+", required=True, metavar="[NAME=]FOLDER", help="your copies of the data")
     options.add_argument("--out", type=Path, required=True, help="folder of the model; teachers lie beside it")
-    options.add_argument("--features", type=Path, default=Path("runs/features"), help="where features are cached")
+    options.add_argument("--features", type=Path, default=ROOT, help="where features are cached")
     options.add_argument("--taggers", type=Path, metavar="WEIGHTS", help="folder with the published tagger weights")
     options.add_argument("--chords", type=Path, help="folder with a chord recogniser; m2e-small's if not given")
     options.add_argument("--ablation", nargs="+", default=[], metavar="NAME", help="of the recipe's ablations")
@@ -229,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser().parse_args(arguments)
     disable_progress_bar()  # of every file that is read and written
     try:
-        run(args)
+        train_recipe(args)
     except (ValueError, OSError, TrainingError) as error:
         sys.exit(f"train: {error}")
     except KeyboardInterrupt:

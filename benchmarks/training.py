@@ -1,16 +1,17 @@
 """Training at full size: a signal planted in features like those of MTG-Jamendo, DEAM, EmoMusic and PMEmo.
 
-    python benchmarks/training.py [--threads 2]
+    python benchmarks/training.py [--threads 2] [--recipes mert-95m mert-95m-paper] [--scale 1]
 
 One epoch of the four teachers and of the student, for each of the two recipes on MERT-v1-95M. Features are random, as
 many and as wide as the real ones: 30-s windows and chords of full tracks and of 45-s clips. What is planted: six
 directions of the embeddings carry arousal, the moods and most of the valence; the mode carries the rest of the valence,
 so that an encoder alone cannot find it. Prints what of it was found, beside the most that can be found under the noise
-of the labels, and how fast.
+of the labels, and how fast; at full size also writes results/training.json and the table in docs/training.md.
 """
 
 import argparse
 import json
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate.utils import set_seed
+from documents import put
 
 from m2e.evaluation_data import Emotions
 from m2e.metrics import MIN_POSITIVES, NO_QUADRANT, dimension_scores, tag_scores
+from m2e.training.checkpoint import write_text
 from m2e.training.loop import fit, make_accelerator
 from m2e.training.network import new_network
 from m2e.training.recipe import Recipe, read_recipe
@@ -31,6 +34,7 @@ from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES, JAMENDO_MOO
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results" / "training.json"
+DOCS = ROOT / "docs" / "training.md"
 WIDTH = 1536  # of two layers of MERT-v1-95M
 DIRECTIONS = 6
 NOISE = 0.5  # of valence and arousal: the deviation that raters leave
@@ -135,9 +139,9 @@ def train(recipe: Recipe, planted: dict[str, Planted], teachers: dict, moods: li
     model = new_network(recipe.model, moods if with_moods else [], frequencies, sources)
     if teachers:
         sources = [replace(source, teacher=teachers[source.name](model.config)) for source in sources]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     fitted = fit(model, sources, recipe.training, recipe.objective, recipe.seeds[0], accelerator, held_out)
-    whole = time.perf_counter() - began
+    whole, used = time.perf_counter() - began, time.process_time() - used
     scores = {name: evaluate(fitted.model, each.sources["test"]).scores for name, each in planted.items()}
     epochs = [row["seconds"] for row in fitted.log]
     measured = {
@@ -145,22 +149,53 @@ def train(recipe: Recipe, planted: dict[str, Planted], teachers: dict, moods: li
         "epoch_s": round(sum(epochs) / len(epochs), 1),
         "tracks_per_second": round(sum(row["tracks_per_second"] for row in fitted.log) / len(epochs)),
         "with_validation_s": round(whole, 1),
+        "cpu_s": round(used, 1),  # of all threads; what counts on a machine that does other things too
         "found": {name: {key: round(scores[name][key], 3) for key in planted[name].best} for name in planted},
     }
     return fitted.model, measured
+
+
+def table(content: dict) -> str:
+    """The measurements as the docs show them."""
+    lines = [
+        "Simulated features of the size of MTG-Jamendo, DEAM, EmoMusic and PMEmo with MERT-v1-95M, "
+        f"{content['threads']} CPU cores with a load of {content['load']} by other programs, one epoch "
+        "(`python benchmarks/training.py`):",
+        "",
+        "| recipe | model | tracks | epoch | with validation | CPU time | found / most that can be found |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for recipe, models in content["runs"].items():
+        for name, run in models.items():
+            found = "; ".join(
+                f"{dataset}: "
+                + ", ".join(f"{key} {value:.2f} / {content['best'][dataset][key]:.2f}" for key, value in scores.items())
+                for dataset, scores in run["found"].items()
+            )
+            times = f"{run['epoch_s']} s | {run['with_validation_s']} s | {run['cpu_s']} s"
+            lines.append(f"| {recipe} | {name} | {run['tracks']:,} | {times} | {found} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--recipes", nargs="+", default=["mert-95m", "mert-95m-paper"])
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="of the numbers of tracks; nothing is written but at 1"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    load = round(os.getloadavg()[0], 1)
     began = time.perf_counter()
-    planted = {name: plant(name, size) for name, size in SIZES.items()}
-    print(f"simulated {sum(sum(s.tracks) for s in SIZES.values())} tracks in {time.perf_counter() - began:.0f} s")
+    sizes = {
+        name: replace(size, tracks=tuple(round(args.scale * count) for count in size.tracks))
+        for name, size in SIZES.items()
+    }
+    planted = {name: plant(name, size) for name, size in sizes.items()}
+    print(f"simulated {sum(sum(s.tracks) for s in sizes.values())} tracks in {time.perf_counter() - began:.0f} s")
     best = {name: {key: round(value, 3) for key, value in each.best.items()} for name, each in planted.items()}
-    print(f"{'to be found':24}", json.dumps(best))
+    print(f"{'to be found':24}", json.dumps(best), flush=True)
     runs, moods = {}, list(JAMENDO_MOODS)
     for name in args.recipes:
         recipe = read_recipe(ROOT / "configuration" / f"{name}.yaml", settings={"training.epochs": 1})
@@ -172,20 +207,19 @@ def main() -> None:
             print(f"{name} teacher of {dataset:12}", json.dumps(runs[name][dataset]), flush=True)
         _, runs[name]["student"] = train(recipe, planted, teachers, moods)
         print(f"{name} student {'':16}", json.dumps(runs[name]["student"]), flush=True)
-    tracks = {name: list(size.tracks) for name, size in SIZES.items()}
-    windows = {name: size.windows for name, size in SIZES.items()}
+    if args.scale != 1:
+        return
     content = {
         "threads": args.threads,
+        "load": load,
         "width": WIDTH,
-        "tracks": tracks,
-        "windows": windows,
+        "tracks": {name: list(size.tracks) for name, size in sizes.items()},
+        "windows": {name: size.windows for name, size in sizes.items()},
         "best": best,
         "runs": runs,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    partial = RESULTS.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(RESULTS)
+    write_text(RESULTS, json.dumps(content, indent=1) + "\n")
+    put(DOCS, {"numbers: training": table(content)})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, List, concatenate_datasets, load_dataset
+from datasets.exceptions import DatasetsError
 
 from datasets_scripts.archive import LayoutError, verify
 from datasets_scripts.schema import FEATURES, SCALE, LabelError, Track, listed, rescale, to_dataset
@@ -69,7 +70,7 @@ def read_hub(
     """
     loaded = source
     if isinstance(source, str | Path):
-        loaded = load_dataset(str(source), config, revision=revision, cache_dir=cache_dir)
+        loaded = _load(str(source), config, revision=revision, cache_dir=cache_dir)
     parts = loaded if isinstance(loaded, DatasetDict) else {None: loaded}
     whole = concatenate_datasets(list(parts.values()))
     origin = [part for part, dataset in parts.items() for _ in range(len(dataset))]
@@ -90,6 +91,19 @@ def read_hub(
         names["id"] = "id"
     labels = to_dataset(name, _tracks(name, rows, names, va_range, mood_separator))
     return concatenate_datasets([labels.remove_columns("audio"), audio], axis=1).select_columns(list(FEATURES))
+
+
+def _load(source: str, config: str | None, **settings) -> Dataset | DatasetDict:
+    """Raises LabelError where it cannot be read; OSError where there is no such data set."""
+    if os.path.exists(source):  # a folder called "csv" is not the loader of that name
+        source = os.path.abspath(source)
+    try:
+        return load_dataset(source, config, **settings)
+    except OSError:
+        raise
+    except (DatasetsError, ValueError) as error:
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise LabelError(f"{source} cannot be read as a data set ({reason}).") from error
 
 
 def _read_rows(path: Path) -> list[dict]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from m2e.card_facts import DATASETS
 from m2e.files import UsageError, check_output, open_output
 from m2e.terminal import fail, tell
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from modeling_m2e import MusicEmotion
-
-SLUGS = {"4q": "panda-4q"}  # what cards call a data set, where that is not its name here
 
 
 def evaluate(
@@ -44,8 +41,13 @@ def evaluate(
         typer.Option(help="Which tracks the model was trained without; noted with the scores."),
     ] = None,
     features: Annotated[
-        str, typer.Option(metavar="DIR", help="Where features are kept, as by m2e features --out DIR.")
-    ] = os.path.join("runs", "features"),
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where features are kept, as by m2e features --out DIR.",
+            show_default="runs/features/NAME, where m2e features and train.py keep them",
+        ),
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")] = "auto",
     resamples: Annotated[int, typer.Option(min=0, metavar="N", help="Of the bootstrap; 0: no intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the bootstrap.")] = 0,
@@ -68,6 +70,7 @@ def evaluate(
         from m2e import evaluation_report
         from m2e.evaluation import score
         from m2e.evaluation_data import EvaluationError, labels_of, predictions_of
+        from m2e.features import default_folder
     except ModuleNotFoundError as error:
         fail(f'evaluation needs {error.name}: install it with pip install "m2e[train]".')
     from m2e.hub import ModelError
@@ -75,6 +78,7 @@ def evaluate(
 
     logging.basicConfig(format="m2e: %(message)s")
     logging.getLogger("datasets_scripts").setLevel(logging.INFO)  # which labels were used
+    features = features or str(default_folder(data, folder))
     try:
         dataset = read_dataset(data, folder, **options)
         rows = rows_of(dataset, split)
@@ -99,29 +103,21 @@ def evaluate(
         tell(f"interrupted: the features that were computed are in {features}.")
         raise typer.Exit(130) from None
 
-    slug = folder if data == "hub" else SLUGS.get(data, data)
-    title = DATASETS[slug].partition(" (")[0] if slug in DATASETS else os.path.basename(os.path.abspath(folder))
+    entry = evaluation_report.result(name, data, folder, split, protocol, options, evaluation) | {
+        "tracks_without_record": [dataset["id"][row] for row, r in zip(rows, records, strict=True) if r is None],
+        "moods_ignored": dict(ignored.most_common()),
+    }
+    title = entry["dataset"]["name"]
     under = f", protocol {protocol}" if protocol else ""
     shown = [evaluation_report.report(f"{name} on {title}, {split}{under}: {evaluation.tracks} tracks", evaluation)]
     if data in PUBLISHED and split == "test":
         shown.append(evaluation_report.beside_published(name, evaluation, PUBLISHED[data], options))
-    result = {
-        "model": name,
-        "dataset": {"name": title, "id": slug},
-        "split": split,
-        "protocol": protocol,
-        "options": options,
-        **evaluation.to_dict(),
-        "tracks_without_record": [dataset["id"][row] for row, r in zip(rows, records, strict=True) if r is None],
-        "moods_ignored": dict(ignored.most_common()),
-    }
     try:
         show(shown)
         if output is not None:
             with open_output(output) as file:
-                file.write(
-                    json.dumps({"results": [*others(earlier, result), result]}, indent=1, ensure_ascii=False) + "\n"
-                )
+                results = [*others(earlier, entry), entry]
+                file.write(json.dumps({"results": results}, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         fail(f"{output or 'stdout'} cannot be written: {error.strerror or error}.", 1)
     if ignored:
@@ -160,6 +156,8 @@ def run(
     from m2e.evaluation_data import predict
     from m2e.hub import load
 
+    if not os.path.isdir(features):
+        tell(f"there are no features in {features}: they are computed now; m2e features can do it with --workers.")
     pipe = load(model, device=device)
     labels = pipe.model.config.id2label
     records = predict(pipe, dataset["id"][:], dataset["audio"][:], features, tell)

@@ -2,33 +2,31 @@
 
 import logging
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from m2e.cli_evaluate import parse_option
 from m2e.files import UsageError
-from m2e.terminal import fail, progress, tell
+from m2e.terminal import fail, pace, span, tell
 
 if TYPE_CHECKING:
     from m2e.features import Plan
     from modeling_m2e import M2EProcessor
 
 CHECKED = ("emopia", "hub")  # emopia's audio is made where it is checked; the hub's is no files
-SECONDS_BETWEEN_LINES = 60.0  # of progress in a log file
 GO_ON = "The same command goes on from here."
 
 
 def features(
     data: Annotated[str, typer.Option(metavar="NAME", help="Data set: mtg-jamendo, deam, 4q, folder, hub, ...")],
     folder: Annotated[str, typer.Option(metavar="FOLDER", help="Your copy of it; for hub its id.")],
-    out: Annotated[str, typer.Option(metavar="OUT", help="Folder of the features, one for each data set.")],
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="OUT", help="Folder of the features of this data set.", show_default="runs/features/NAME"),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -69,7 +67,7 @@ def features(
     try:
         from datasets_scripts import read_dataset
         from m2e.feature_store import FeatureStoreError
-        from m2e.features import FeatureError, audio_files, compute, feature_cache
+        from m2e.features import FeatureError, audio_files, compute, default_folder, feature_cache
         from m2e.features import plan as make_plan
     except ImportError as error:
         fail(f'features need {error.name}: install it with pip install "m2e[train]".')
@@ -77,6 +75,7 @@ def features(
     from m2e.workers import NoModelError, WorkerError
 
     logging.basicConfig(format="m2e: %(message)s")
+    out = out or str(default_folder(data, folder))
     unchecked = {} if data in CHECKED else {"check": "off"}  # bad files are told at the end
     try:
         dataset = read_dataset(data, folder, **unchecked | options)
@@ -145,30 +144,6 @@ def _device(device: str, ranks: int) -> str:
 # --- what people read ---
 
 
-@contextmanager
-def pace(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
-    """Progress with tracks per second and what is left, on stderr: a bar in a terminal, else a line now and then.
-
-    Call what it gives with the number of tracks done, and the next one's name.
-    """
-    terminal = sys.stderr.isatty()
-    start = told = time.monotonic()
-
-    with progress(total, visible and terminal) as show:
-
-        def begin(done: int, name: str) -> None:
-            nonlocal told
-            now = time.monotonic()
-            speed = done / max(now - start, 1e-9)
-            show(done, f"{speed:.2f} tracks a second, {os.path.basename(name)}" if done else name)
-            if visible and not terminal and done and (now - told > SECONDS_BETWEEN_LINES or done == total):
-                told = now
-                left = f", {span((total - done) / speed)} left" if done < total else ""
-                tell(f"{done} of {total} tracks, {speed:.2f} tracks a second{left}.")
-
-        yield begin
-
-
 def describe(plan: "Plan", tracks: int, left: int) -> str:
     """A plan in lines; failures of the tracks that were measured are among them."""
     lines = [
@@ -179,18 +154,6 @@ def describe(plan: "Plan", tracks: int, left: int) -> str:
         f"disk      {size(plan.size)}",
     ]
     return "\n".join([*lines, *plan.failed])
-
-
-def span(seconds: float) -> str:
-    """A duration in its two largest units."""
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    seconds = max(1, round(seconds))
-    first = next(index for index, (_, length) in enumerate(units) if seconds >= length)
-    counts = []
-    for name, length in units[first : first + 2]:
-        counts.append(f"{seconds // length} {name}")
-        seconds %= length
-    return " ".join(counts)
 
 
 def size(count: int) -> str:

@@ -85,25 +85,18 @@ def predict(
     cache: str | Path,
     report: Callable[[str], None] = print,
 ) -> list[MusicEmotion | None]:
-    """The records of all tracks, None where the audio is bad; features of files are cached in the folder `cache`.
+    """The records of all tracks, None where the audio is bad; features are cached in the folder `cache`.
 
-    audio: paths, or {"bytes", "path"} of audio that is embedded in the dataset, whose features are not cached.
+    audio: paths, or {"bytes", "path"} of audio that is embedded in the dataset, which is put into the cache too.
     """
-    from m2e.features import cached_features
-    from modeling_m2e import AudioError
+    from m2e.features import audio_files, cached_features
 
-    files = [index for index, source in enumerate(audio) if isinstance(source, str)]
-    records: list[MusicEmotion | None] = [None] * len(audio)
-    tracks = cached_features([ids[i] for i in files], [Path(audio[i]) for i in files], pipe.processor, cache, report)
-    for index, track in zip(files, tracks, strict=True):
-        if track is not None:
-            records[index] = pipe.postprocess(pipe.forward({**pipe.processor.collate([track]), "track": track}))
-    for index in sorted(set(range(len(audio))) - set(files)):
-        try:
-            records[index] = pipe(audio[index])
-        except AudioError as error:
-            report(f"skipped: {ids[index]}: {error}")
-    return records
+    files = audio_files(ids, audio, Path(cache) / "audio")
+    tracks = cached_features(ids, files, pipe.processor, cache, report)
+    return [
+        None if track is None else pipe.postprocess(pipe.forward(pipe.processor.collate([track]) | {"track": track}))
+        for track in tracks
+    ]
 
 
 def read_records(file: str | os.PathLike) -> list[MusicEmotion]:

@@ -1,16 +1,45 @@
-"""An evaluation as people read it: scores with intervals, and beside what was published for the same test set."""
+"""An evaluation as people read it: scores with intervals, and beside what was published for the same test set; and as
+files keep it, with what was evaluated on what."""
 
+import os
 from collections.abc import Mapping
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from m2e.card_facts import DATASETS
 from m2e.evaluation import SCORE_NAMES, Evaluation
 from m2e.published_results import PublishedTest
 
+SLUGS = {"4q": "panda-4q"}  # what cards call a data set, where that is not its name here
 SOURCE = "Kang & Herremans 2025, arXiv 2502.03979"
+
+
+def result(
+    model: str, data: str, folder: str, split: str, protocol: str | None, options: Mapping, evaluation: Evaluation
+) -> dict[str, Any]:
+    """An entry of evaluation.json. data: name of the reader.  folder: what it read.  options: how."""
+    return {
+        "model": model,
+        "dataset": dataset_names(data, folder),
+        "split": split,
+        "protocol": protocol,
+        "options": dict(options),
+        **evaluation.to_dict(),
+    }
+
+
+def dataset_names(data: str, folder: str) -> dict[str, str]:
+    """{"name", "id"} of a data set, without the place where it lies."""
+    slug = SLUGS.get(data, data)
+    if slug in DATASETS:
+        return {"name": DATASETS[slug].partition(" (")[0], "id": slug}
+    if data == "hub" and not os.path.exists(folder):
+        return {"name": folder, "id": folder}
+    return {"name": os.path.basename(os.path.abspath(folder)), "id": data}
 
 
 def report(title: str, evaluation: Evaluation) -> Group:

@@ -41,6 +41,7 @@ from modeling_m2e.processing_m2e import TrackFeatures
 
 VERSION = 1  # raise it when the code begins to give other numbers under the same settings
 PLAN_TRACKS = 8  # measured by each process
+ROOT = Path("runs", "features")
 
 
 class FeatureError(ValueError):
@@ -203,6 +204,17 @@ def feature_cache(
     return FeatureCache(Path(folder), tracks, settings | {EMBEDDINGS: encoder_settings(processor)}, rank, world_size)
 
 
+def default_folder(data: str, folder: str, root: Path = ROOT) -> Path:
+    """Where the features of a data set are kept if nothing else is said.
+
+    data: name of the reader; what is read by a general one is told apart by where it lies.  folder: what it reads.
+    """
+    if data not in ("folder", "hub"):
+        return root / data
+    place = Path(folder).resolve()
+    return root / f"{place.name}-{digest(str(place))[:8]}"
+
+
 def audio_files(ids: Iterable[str], audio: Iterable[str | dict[str, Any]], folder: str | Path) -> list[str]:
     """The path of every track's audio; what is embedded in a data set ({"bytes", "path"}) is put into `folder`."""
     return [_audio_file(track, source, Path(folder)) for track, source in zip(ids, audio, strict=True)]
@@ -296,7 +308,7 @@ def _source(job: Job) -> Source:
 
 def cached_features(
     ids: Sequence[str],
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     processor: M2EProcessor,
     folder: str | Path,
     report: Callable[[str], None] = print,

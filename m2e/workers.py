@@ -89,9 +89,11 @@ def _pool(load: Callable[[], Pipe], workers: int) -> Iterator[ProcessPoolExecuto
         if fault is not None:
             raise NoModelError(fault)
         yield pool
-    finally:
-        for worker in multiprocessing.active_children():  # after an interrupt, they work on for nobody
+    except BaseException:
+        for worker in multiprocessing.active_children():  # they would work on for nobody
             worker.terminate()
+        raise
+    finally:
         pool.shutdown(cancel_futures=True)
 
 
@@ -108,8 +110,11 @@ _pipe: Pipe | str | None = None
 
 def _start_worker(load: Callable[[], Pipe]) -> None:
     global _pipe
+    from tqdm import tqdm  # comes with transformers
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own is one of all processes, which nobody removes where one is terminated
     _pipe = _load_or_explain(load)
 
 

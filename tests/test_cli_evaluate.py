@@ -2,13 +2,14 @@
 
 import csv
 import json
+from functools import partial
 
 import pytest
 import soundfile
 import tiny
 from typer.testing import CliRunner
 
-from m2e import cli, hub
+from m2e import cli, cli_features, features, hub
 
 NAMES = ["a", "b", "c", "d", "e"]
 ROWS = [  # audio, moods, valence, arousal, quadrant, split
@@ -59,7 +60,9 @@ def test_a_model_is_scored_and_its_features_are_kept(music, pipe):
     assert result["split"] == "test" and result["tracks"] == 4 and result["tracks_without_record"] == []
     assert result["dataset"] == {"name": music.name, "id": "folder"} and result["moods_ignored"] == {"Sloppy": 1}
     assert result["scores"]["mood_tags"] == 0 and set(result["tags_left_out"]) >= {"happy", "sad", "calm"}
-    assert len(list((music / "runs" / "features").iterdir())) == 2  # embeddings and harmony
+    (kept,) = (music / "runs" / "features").iterdir()
+    assert kept.name.startswith(f"{music.name}-") and len(list(kept.iterdir())) == 2  # embeddings and harmony
+    assert f"no features in {kept.relative_to(music)}" in done.stderr and "no features" not in run().stderr
 
     records = [pipe(f"{name}.wav") for name in NAMES[:4]]
     right = [record.quadrant == row[4] for record, row in zip(records, ROWS, strict=False)]
@@ -67,6 +70,31 @@ def test_a_model_is_scored_and_its_features_are_kept(music, pipe):
     errors = [(record.valence - row[2]) ** 2 for record, row in zip(records, ROWS, strict=False)]
     # cached embeddings are of half precision
     assert result["scores"]["rmse_valence"] == pytest.approx((sum(errors) / 4) ** 0.5, abs=1e-3)
+
+
+def test_features_of_the_same_folder_are_used_whoever_made_them(music, pipe, monkeypatch):
+    monkeypatch.setattr(cli_features, "load_processor", lambda *settings: pipe.processor)
+    made = CliRunner().invoke(cli.app, ["features", "--data", "folder", "--folder", str(music)])
+    assert made.exit_code == 0, made.output
+    monkeypatch.setattr(features, "cached_features", partial(only_read, features.feature_cache))
+    done = run()
+    assert done.exit_code == 0 and "no features" not in done.stderr, done.output
+
+
+def only_read(feature_cache, ids, paths, processor, folder, report):
+    cache = feature_cache(folder, zip(ids, paths, strict=True), processor)
+    assert not cache.jobs()
+    return [cache.features()[track] for track in ids]
+
+
+def test_tracks_of_two_data_sets_may_have_the_same_names(music):
+    (music / "other").mkdir()
+    for name in NAMES:
+        soundfile.write(f"other/{name}.wav", tiny.waveform(4.5, 9), tiny.SAMPLING_RATE)
+    (music / "other" / "labels.csv").write_text((music / "labels.csv").read_text())
+    assert run().exit_code == 0
+    assert run("--folder", "other").exit_code == 0
+    assert len(list((music / "runs" / "features").iterdir())) == 2
 
 
 def test_records_of_an_earlier_run_score_the_same(music, pipe, monkeypatch):

@@ -10,7 +10,7 @@ import soundfile as sf
 import tiny
 from typer.testing import CliRunner
 
-from m2e import cli, cli_features
+from m2e import cli, cli_features, terminal
 from m2e.feature_store import read_features
 from m2e.hub import ModelError
 
@@ -120,7 +120,7 @@ def test_a_plan(model, clips):
 
 
 def test_progress_in_a_log(model, clips, monkeypatch):
-    monkeypatch.setattr(cli_features, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0.0)
     lines = [line for line in run(*clips, status=1).stderr.splitlines() if " a second" in line]
     assert [line.split()[1:4] for line in lines] == [[str(i), "of", "5"] for i in range(1, 6)]
     assert lines[0].endswith("left.") and lines[-1].endswith("tracks a second.")
@@ -174,7 +174,7 @@ def interrupt(*_):
 
 
 def test_durations_and_sizes_in_words():
-    said = [cli_features.span(seconds) for seconds in (0.2, 59.6, 250, 3600, 93599, 1e6)]
+    said = [terminal.span(seconds) for seconds in (0.2, 59.6, 250, 3600, 93599, 1e6)]
     assert said == ["1 s", "1 min 0 s", "4 min 10 s", "1 h 0 min", "1 d 1 h", "11 d 13 h"]
     assert [cli_features.size(count) for count in (12, 1234, 412_345_678, 999_999_999)] == [
         "12 bytes",

@@ -6,6 +6,7 @@ import select
 import signal
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from m2e.features import (
     FeatureError,
     cached_features,
     compute,
+    default_folder,
     encoder_fingerprint,
     feature_cache,
     harmony_fingerprint,
@@ -115,6 +117,15 @@ def test_other_audio_by_the_same_id_is_refused(processor, tracks, tmp_path):
     sf.write(tracks[1][0], tiny.waveform(6.0), tiny.SAMPLING_RATE)
     with pytest.raises(FeatureError, match="other audio than .*a.wav by the id a: choose another folder"):
         cached_features(*tracks, processor, tmp_path / "cache", silent)
+
+
+def test_everyone_looks_for_features_in_the_same_place(tmp_path, monkeypatch):
+    assert default_folder("deam", "/data/DEAM") == Path("runs/features/deam")
+    monkeypatch.chdir(tmp_path)
+    here, there = (default_folder("folder", folder, tmp_path) for folder in ("music", "other/music"))
+    assert here.parent == tmp_path and here.name.startswith("music-") and here != there
+    assert default_folder("folder", str(tmp_path / "music"), tmp_path) == here
+    assert default_folder("hub", "somebody/music", tmp_path).name.startswith("music-")
 
 
 def test_an_id_that_occurs_twice_is_refused(processor, tmp_path):

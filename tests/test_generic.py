@@ -1,14 +1,17 @@
 """Data sets under names of their own: folders with a table, and the hub's."""
 
 import json
+from pathlib import Path
 
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, Features, List, Value
+from datasets.table import embed_table_storage
 from miniatures import sound, table
 
 from datasets_scripts.archive import IncompleteCopyError, LayoutError
 from datasets_scripts.generic import read_folder, read_hub
 from datasets_scripts.schema import FEATURES, LabelError
+from m2e.features import audio_files
 
 
 @pytest.fixture
@@ -112,3 +115,34 @@ def test_class_labels_of_the_hub_become_names(folder):
     assert dataset["moods"][:2] == [["happy"], ["calm", "happy"]] and dataset["quadrant"][:2] == ["Q1", "Q4"]
     assert dataset["split"][:] == ["train", "train", "validation", "validation"]
     assert dataset["id"][:] == ["000000", "000001", "000002", "000003"]
+
+
+@pytest.mark.parametrize("name", ["parquet", "csv"])
+def test_a_folder_of_embedded_audio_may_have_any_name(folder, monkeypatch, name):
+    monkeypatch.chdir(folder)  # where a loader called "csv" would find this table
+    table(folder / "labels.csv", "audio,moods", [("audio/three.wav", "other")])
+    clips = [folder / "audio" / f"{clip}.wav" for clip in ("three", "a/one")]
+    columns = {"clip": [str(clip) for clip in clips], "valence": [2.0, 3.0], "arousal": [4.0, 5.0]}
+    embedded = embed_audio(Dataset.from_dict(columns).cast_column("clip", Audio()))
+    (folder / name).mkdir()
+    embedded.to_parquet(folder / name / "train.parquet")
+    dataset = read_hub(name, audio="clip", cache_dir=str(folder / "cache"))
+    assert dataset["valence"][:] == [2.0, 3.0] and dataset["moods"][:] == [None, None]
+    audio = dataset["audio"][:]
+    assert [each["bytes"] for each in audio] == [clip.read_bytes() for clip in clips]
+    assert [each["path"] for each in audio] == ["three.wav", "one.wav"]
+    files = audio_files(dataset["id"][:], audio, folder / "features" / "audio")
+    assert [Path(file).read_bytes() for file in files] == [clip.read_bytes() for clip in clips]
+    assert {Path(file).suffix for file in files} == {".wav"}
+
+
+def test_a_folder_that_is_no_data_set_is_named(folder):
+    (folder / "data").mkdir()
+    (folder / "data" / "train.parquet").write_bytes(b"words")
+    with pytest.raises(LabelError, match="data cannot be read as a data set .*Parquet"):
+        read_hub(folder / "data", cache_dir=str(folder / "cache"))
+
+
+def embed_audio(dataset):
+    """The dataset with its audio inside, as it is pushed to the hub."""
+    return dataset.with_format("arrow").map(embed_table_storage, batched=True).with_format(None)

@@ -38,6 +38,8 @@ def folder(tmp_path_factory):
     for name, columns in {"both": (0, 1, 2, 3, 5), "tags": (0, 1, 5), "ratings": (0, 2, 3, 5), "all": range(6)}.items():
         with open(folder / f"{name}.csv", "w", newline="") as file:
             csv.writer(file).writerows([[row[c] for c in columns] for row in [header, *rows]])
+    with open(folder / "none.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["file", "moods", "split"], *([row[0], "", row[5]] for row in rows)])
     return folder
 
 
@@ -83,7 +85,7 @@ def test_a_folder_with_a_table_becomes_a_model(fine_tune, folder, start, capsys)
     } <= files.keys()
     card = (out / "README.md").read_text()
     assert "6 / 2 / 3" in card and "Continued from tiny" in card and str(folder) not in card
-    assert "epoch 2 of 2" in capsys.readouterr().out
+    assert "epoch 2 of 2" in capsys.readouterr().err
     # the encoder's weights are those that the features are of
     assert load(out).processor.encoder_reference == load(start).processor.encoder_reference
 
@@ -104,6 +106,13 @@ def test_what_the_table_does_not_label_is_kept(fine_tune, folder, start):
     kept = {mood.label: mood.score for mood in ratings.moods}
     assert kept == pytest.approx({mood.label: mood.score for mood in before.moods}, abs=0.1)
     assert abs(ratings.valence - before.valence) > 0.5  # of clips that are rated far from 5
+
+
+def test_tracks_without_labels_learn_from_a_teacher(fine_tune, start):
+    taught = M2EForMusicEmotion.from_pretrained(fine_tune("none")).config
+    assert taught.trained_tasks == ["mood", "va"] and taught.moods == load(start).model.config.moods
+    with pytest.raises(SystemExit, match="No training track of mine has a label, and no teacher knows one"):
+        fine_tune("none", "objective.distillation=null", out="mute")
 
 
 def test_quadrants_get_a_branch_and_seeds_are_summed_up(fine_tune):
@@ -146,7 +155,7 @@ def test_a_teacher_for_each_data_set_then_the_student(paper):
     assert student.config.trained_tasks == ["mood", "va"] and student.config.chord_vocabulary == "paper"
     assert student.config.mood_frequencies == pytest.approx([1 / 3, 2 / 3, 1 / 3])
     assert len(results(json.loads((out / "evaluation.json").read_text()))) == 2
-    assert "Distillation (paper) from own" in (out / "README.md").read_text()
+    assert "Distillation (paper) from a teacher for each data set" in (out / "README.md").read_text()
 
     log = (out / "training.jsonl").read_text()
     train.main([str(path), *places, f"{out}-alone", "--set", "objective.distillation=null"])

@@ -74,6 +74,9 @@ def test_ablations_and_settings_change_single_values(file):
         (LEAST.replace("start: m2e-small", "encoder: {id: x}") + "moods: start", "no start"),
         (LEAST.replace("datasets: {x: , y: {reader: folder}}", ""), "no data set"),
         (LEAST.replace("x: ,", "x: 3,"), "datasets.x"),
+        (LEAST.replace("x: ,", "x: {teacher: 3},"), "datasets.x, teacher is 3: give a word"),
+        (LEAST + "model: paper", "model is 'paper': give settings"),
+        (LEAST.replace("name: a", "name: {b: c}"), "name is {'b': 'c'}: give a word"),
     ],
 )
 def test_faults_are_named_in_a_sentence(file, text, told):

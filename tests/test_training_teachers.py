@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 from m2e.training import teachers
@@ -86,6 +87,8 @@ def test_a_table_is_matched_by_ids(tmp_path):
         ("a,b\n1,2\n", "neither a column id nor a column path"),
         ("id,valence,arousal\n1,2,3\n1,2,3\n", "several rows for 1"),
         ("id,valence,arousal\n9,2,3\n", "says nothing of these tracks"),
+        ("id,valence,arousal\n1,high,3\n", "soft.csv holds soft labels that are no numbers"),
+        ("id,mood_a\n1,55\n", "no probabilities"),
         ("", "cannot be read"),
     ],
 )
@@ -105,6 +108,16 @@ def test_a_teacher_that_hears_other_features_is_refused(tmp_path):
             model_teacher(tmp_path, processor, M2EConfig.default(["a"], **SMALL | {"embedding_size": width}))
     same = M2EProcessor(M2EFeatureExtractor(16000, 3.0), {"type": "mert", "id": "x"})
     assert model_teacher(tmp_path, same, student).tasks == ("mood", "va")
+
+
+def test_taggers_of_other_weights_hear_other_features(tmp_path):
+    pipe = tiny.pipeline()
+    pipe.save_pretrained(tmp_path)
+    assert "mood" in model_teacher(tmp_path, pipe.processor, pipe.model.config).tasks
+    with torch.no_grad():
+        next(pipe.processor.encoder.model.parameters()).add_(0.1)
+    with pytest.raises(RecipeError, match="hears other features"):
+        model_teacher(tmp_path, pipe.processor, pipe.model.config)
 
 
 def test_offsets_of_the_weighting():

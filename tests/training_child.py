@@ -38,9 +38,10 @@ def train(
     training: Training = TRAINING,
     objective: Objective = OBJECTIVE,
     seed: int = 3,
+    doubt: float = 0.1,
     **network,
 ) -> tuple[Fitted, dict[str, dict[str, float]]]:
-    """The model and its scores on the test tracks; the teachers are soft labels made of the true ones."""
+    """The model and its scores on the test tracks. The teachers are soft labels: the true ones with some doubt."""
     data = data or planted()
     sources = [each.sources["train"] for each in data.values()]
     held_out = [each.sources["validation"] for each in data.values()]
@@ -49,7 +50,7 @@ def train(
     model = new_network(NETWORK | network, MOODS, mood_frequencies(sources[:1]), sources)
     learnt = []
     for source in sources:
-        teacher = TableTeacher(source.labels.moods * 0.8 + 0.1, source.labels.va, model.config)
+        teacher = TableTeacher(source.labels.moods * (1 - 2 * doubt) + doubt, source.labels.va, model.config)
         learnt.append(replace(source, teacher=teacher))
     fitted = fit(model, learnt, training, objective, seed, accelerator, held_out, folder)
     return fitted, {name: evaluate(fitted.model, each.sources["test"]).scores for name, each in data.items()}

@@ -216,9 +216,10 @@ class _Run:
         self.log.add(row)
 
     def _is_best(self, score: float) -> bool:
-        if self.best is None or self.training.choose == "last" or not self.held_out:
+        """The last epoch is, as long as none has a score that is defined."""
+        if self.best is None or self.training.choose == "last" or math.isnan(self.best["score"]):
             return True
-        return score > self.best["score"] or (math.isnan(self.best["score"]) and not math.isnan(score))
+        return score > self.best["score"]
 
     def save(self) -> None:
         """Writes what the next epoch needs."""
@@ -304,6 +305,7 @@ def _fingerprint(model, sources, training, objective, seed, held_out) -> str:
     settings = [asdict(training), asdict(objective), seed, model.config.to_dict(), [source.name for source in parts]]
     arrays = [array for s in parts for array in (s.rows, s.labels.moods, s.labels.va, s.labels.quadrants)]
     arrays += [array for s in parts for array in (s.features.window_offsets, s.features.chord_offsets)]
+    arrays += [tensor for s in sources if s.teacher is not None for tensor in s.teacher.state()]
     return checkpoint.fingerprint(settings, [*arrays, *model.state_dict().values()])
 
 

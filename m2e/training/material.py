@@ -1,6 +1,5 @@
 """From a recipe and folders to what training takes: encoder and chord recogniser, data sets, their features."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from datasets import Dataset
 
 from datasets_scripts import read_dataset
@@ -16,18 +16,16 @@ from m2e.convert_taggers import convert_taggers, halve_weights
 from m2e.evaluation_data import Emotions, labels_of
 from m2e.features import audio_files, compute, feature_cache
 from m2e.hub import embedded_model, load
-from m2e.terminal import progress
+from m2e.terminal import pace
 from m2e.training.network import preset
 from m2e.training.recipe import START, Recipe, RecipeError
 from m2e.training.tracks import Features, Source, pack
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor, MertEncoder, TaggerEncoder
 from modeling_m2e.chords_m2e import ChordRecognizer
 
-OWN_READERS = ("folder", "hub")  # of data sets that are told apart by where they lie
-
 
 @dataclass(frozen=True)
-class Heard:
+class Material:
     """A data set and its features; row i of both is one track."""
 
     name: str
@@ -89,21 +87,14 @@ def read_datasets(recipe: Recipe, folders: Mapping[str, str]) -> dict[str, Datas
     return {name: split[reader] for name, reader in readers.items()}
 
 
-def feature_folder(root: Path, name: str, reader: str, folder: str) -> Path:
-    """Where the features of a data set are cached: as `m2e features --out` was told for those that everyone has."""
-    if reader not in OWN_READERS:
-        return root / name
-    return root / f"{name}-{hashlib.sha256(str(Path(folder).resolve()).encode()).hexdigest()[:8]}"
-
-
-def hear(
+def with_features(
     name: str,
     dataset: Dataset,
     processor: M2EProcessor,
     cache: Path,
     accelerator: Accelerator,
     report: Callable[[str], Any] = print,
-) -> Heard:
+) -> Material:
     """The data set with its features, computed where the cache lacks them; tracks that cannot be read are left out.
 
     Processes share the work. report: called with a sentence on every track that is left out. Raises RecipeError where
@@ -113,19 +104,18 @@ def hear(
     files = audio_files(ids, dataset["audio"], cache / "audio")
     ranks = {"rank": accelerator.process_index, "world_size": accelerator.num_processes}
     found = feature_cache(cache, zip(ids, files, strict=True), processor, **ranks)
-    if jobs := found.jobs():
-        processor.to(accelerator.device)
-        with progress(len(jobs), accelerator.is_main_process) as begin:
-            for sentence in compute(found, jobs, lambda: processor, begin=begin):
-                report(f"{name}: left out: {sentence}")
-        processor.to("cpu")
-    accelerator.wait_for_everyone()
+    jobs = found.jobs()
+    with pace(len(jobs), accelerator.is_main_process and bool(jobs)) as begin:
+        failures = compute(found, jobs, lambda: processor.to(accelerator.device), begin=begin)
+    processor.to("cpu")
+    for sentence in gather_object(failures):  # which waits for all
+        report(f"{name}: left out: {sentence}")
     features = found.features()
     rows = [row for row, track in enumerate(ids) if track in features]
     if not rows:
         raise RecipeError(f"None of the {len(ids)} tracks of {name} could be read.")
     kept = dataset if len(rows) == len(ids) else dataset.select(rows)
-    return Heard(name, kept, pack((features[ids[row]] for row in rows), processor.collate))
+    return Material(name, kept, pack((features[ids[row]] for row in rows), processor.collate))
 
 
 def moods_of(recipe: Recipe, datasets: Sequence[Dataset], start: M2EForMusicEmotion | None) -> list[str]:

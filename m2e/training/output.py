@@ -10,13 +10,12 @@ import torch
 
 from m2e.card_facts import DATASETS, Facts
 from m2e.card_facts import FILE as CARD
-from m2e.cli_evaluate import SLUGS
 from m2e.convert_taggers import halve_weights
-from m2e.evaluation import Evaluation
+from m2e.evaluation_report import SLUGS
 from m2e.model_card import EVALUATION, card
 from m2e.training.checkpoint import write_text
 from m2e.training.log import FILE as LOG
-from m2e.training.recipe import Recipe
+from m2e.training.recipe import OWN, START, Recipe
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor, MusicEmotionPipeline
 from modeling_m2e.modeling_taggers import TaggersModel
 
@@ -59,27 +58,18 @@ def _copy_chord_facts(source: Path | None, target: Path) -> None:
                 shutil.copy(home / name, target / name)
 
 
-def result(recipe: Recipe, dataset: str, folder: str, split: str, evaluation: Evaluation) -> dict[str, Any]:
-    """An entry of evaluation.json, as `m2e evaluate` writes it."""
-    entry = recipe.datasets[dataset]
-    slug = SLUGS.get(entry.reader, entry.reader)
-    own = folder if entry.reader == "hub" and not Path(folder).exists() else Path(folder).resolve().name
-    title = DATASETS[slug].partition(" (")[0] if slug in DATASETS else own
-    return {
-        "model": recipe.name,
-        "dataset": {"name": title, "id": slug if slug in DATASETS else title},
-        "split": split,
-        "protocol": recipe.protocol,
-        "options": entry.options,
-        **evaluation.to_dict(),
-    }
-
-
 def make_facts(
-    recipe: Recipe, file: str, counts: Mapping[str, Mapping[str, int]], tasks: Sequence[str], epoch: int
+    recipe: Recipe,
+    file: str,
+    ablations: Sequence[str],
+    counts: Mapping[str, Mapping[str, int]],
+    tasks: Sequence[str],
+    epoch: int,
 ) -> Facts:
-    """The facts of a model. file: of the recipe.  counts: tracks by data set and split.  epoch: whose weights these
-    are."""
+    """The facts of a model.
+
+    file, ablations: of the recipe.  counts: tracks by data set and split.  epoch: whose weights these are.
+    """
     training, objective = recipe.training, recipe.objective
     slugs = [SLUGS.get(entry.reader, entry.reader) for entry in recipe.datasets.values()]
     data = "; ".join(
@@ -87,7 +77,8 @@ def make_facts(
         for name, found in counts.items()
     )
     teachers = [entry.teacher for entry in recipe.datasets.values() if entry.teacher and objective.distillation]
-    taught = {Path(teacher).name for teacher in teachers}
+    named = {OWN: "a teacher for each data set", START: "the model that training started from"}
+    taught = {named.get(teacher, Path(teacher).name) for teacher in teachers}
     losses = f"moods: {'class-weighted ' * objective.class_balanced}binary cross-entropy; valence and arousal: " + (
         "mean squared error" if objective.va == "mse" else "1 - concordance correlation"
     )
@@ -98,6 +89,7 @@ def make_facts(
         + f". Seed {recipe.seeds[0]}, whatever it scored."
     )
     folders = " ".join(f"{name}={name.upper()}" for name in recipe.datasets)
+    changed = "".join(f" {name}" for name in ["--ablation", *ablations]) if ablations else ""
     unlearnt = [TASK_NAMES[task] for task in ("mood", "va") if task not in tasks]
     limits = (
         "Trained on what is listed above: expect less of other repertoires, of speech and of very short sounds. "
@@ -122,7 +114,7 @@ def make_facts(
                 else []
             ),
             chosen,
-            f"Command: `python train.py configuration/{file} --data {folders} --out {recipe.name}`",
+            f"Command: `python train.py configuration/{file} --data {folders} --out {recipe.name}{changed}`",
         ],
         limits=limits,
         datasets=[slug for slug in slugs if slug in DATASETS],

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Any
 
 import yaml
@@ -241,7 +241,8 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return (value,)
     if isinstance(value, list):
         return tuple(value)
-    kinds = (hint,) if isinstance(hint, type) else typing.get_args(hint)
+    hints = typing.get_args(hint) if typing.get_origin(hint) is UnionType else (hint,)
+    kinds = [typing.get_origin(each) or each for each in hints]
     if value is None and NoneType in kinds:
         return None
     if float in kinds or int in kinds:
@@ -253,8 +254,9 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         if number is None or isinstance(value, bool) or (kind is int and number != int(number)):
             raise RecipeError(f"{where} is {value!r}: give {'a number' if kind is float else 'a whole number'}.")
         return kind(number)
-    if bool in kinds and not isinstance(value, bool):
-        raise RecipeError(f"{where} is {value!r}: give true or false.")
+    for kind, wanted in ((bool, "true or false"), (str, "a word"), (dict, "settings")):
+        if kind in kinds and not isinstance(value, kind):
+            raise RecipeError(f"{where} is {value!r}: give {wanted}.")
     return value
 
 

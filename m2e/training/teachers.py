@@ -16,6 +16,7 @@ from m2e.hub import load, read_json
 from m2e.training.recipe import RecipeError
 from m2e.training.tracks import TASKS
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
+from modeling_m2e.encoder_m2e import load_encoder
 
 TABLES = (".csv", ".parquet")
 LEAST_PROBABILITY = 1e-4  # of a table: what four decimals cannot tell from 0
@@ -27,6 +28,12 @@ class Teacher(Protocol):
     tasks: tuple[str, ...]
 
     def __call__(self, rows: np.ndarray, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
+
+    def to(self, device: torch.device) -> "Teacher":
+        """Itself, computing there."""
+
+    def state(self) -> list[torch.Tensor]:
+        """What its answers depend on."""
 
 
 class ModelTeacher:
@@ -64,6 +71,13 @@ class ModelTeacher:
             taught["quadrant"] = output.quadrant_logits.cpu()
         return {task: taught[task] for task in self.tasks}
 
+    def to(self, device: torch.device) -> "ModelTeacher":
+        self.model.to(device)
+        return self
+
+    def state(self) -> list[torch.Tensor]:
+        return [*self.model.state_dict().values(), self._scale, self._offset, self._places]
+
 
 class TableTeacher:
     """Soft labels of all tracks of a data set, computed before; rows of NaN where the table has no such track.
@@ -80,6 +94,12 @@ class TableTeacher:
     def __call__(self, rows: np.ndarray, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {task: self._taught[task][rows] for task in self.tasks}
 
+    def to(self, device: torch.device) -> "TableTeacher":
+        return self  # a batch is cut out where the tracks are
+
+    def state(self) -> list[torch.Tensor]:
+        return list(self._taught.values())
+
 
 def weighting_offsets(config) -> torch.Tensor:
     """(M,) log-odds less logits of a model that learns with the class weighting of its config; 0 without."""
@@ -95,10 +115,14 @@ def model_teacher(reference: str | Path, processor: M2EProcessor, student_config
         model = M2EForMusicEmotion.from_pretrained(folder)  # without its encoder
         encoder = read_json(folder / "processor_config.json").get("encoder_reference")
     else:
-        pipe = load(str(reference))
+        pipe = load(str(reference), device="cpu")
         model, encoder = pipe.model, pipe.processor.encoder_reference
     heard = (encoder, model.config.embedding_size, model.config.chord_vocabulary)
-    if heard != (processor.encoder_reference, student_config.embedding_size, student_config.chord_vocabulary):
+    same = heard == (processor.encoder_reference, student_config.embedding_size, student_config.chord_vocabulary)
+    if same and "id" not in encoder:  # its weights travel with the model
+        weights, own = (part.state_dict() for part in (load_encoder(encoder, reference).model, processor.encoder.model))
+        same = weights.keys() == own.keys() and all(torch.equal(weights[name], own[name].cpu()) for name in own)
+    if not same:
         raise RecipeError(
             f"The teacher {reference} hears other features than the student: let it predict the data set into a table "
             "(m2e predict --format csv), and give that."
@@ -129,7 +153,13 @@ def table_teacher(path: str | Path, ids: Sequence[str], audio: Sequence, student
     if keys.duplicated().any():
         raise RecipeError(f"{path} has several rows for {keys[keys.duplicated()].iloc[0]}: give a column id.")
     columns = [*(f"mood_{mood}" for mood in student_config.moods), "valence", "arousal"]
-    values = table.set_axis(keys, axis=0).reindex(index=wanted, columns=columns).to_numpy(np.float64)
+    try:
+        values = table.set_axis(keys, axis=0).reindex(index=wanted, columns=columns).to_numpy(np.float64)
+    except ValueError as error:
+        raise RecipeError(f"{path} holds soft labels that are no numbers ({error}).") from error
+    probabilities, va = values[:, :-2], values[:, -2:]
     if np.isnan(values).all():
         raise RecipeError(f"{path} says nothing of these tracks: no row, or no column mood_LABEL, valence or arousal.")
-    return TableTeacher(values[:, :-2], values[:, -2:], student_config)
+    if (probabilities < 0).any() or (probabilities > 1).any():
+        raise RecipeError(f"{path} holds moods that are no probabilities: give numbers from 0 to 1.")
+    return TableTeacher(probabilities, va, student_config)
