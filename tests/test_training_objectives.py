@@ -106,3 +106,11 @@ def test_a_batch_updates_only_the_tasks_that_it_has_labels_of():
     assert list(parts) == ["va"]
     assert all(parameter.grad is None for parameter in model.mood_branch.parameters())
     assert all(parameter.grad is not None for parameter in (*model.va_branch.parameters(), *model.m2e.parameters()))
+
+
+def test_labels_without_a_branch_take_no_part(logits):
+    output = M2EOutput(mood_logits=logits[0], va=torch.zeros(5, 2))
+    labels = {"va": torch.ones(5, 2), "quadrant": torch.tensor([0, 1, 2, 3, 0])}
+    config = SimpleNamespace(va_loss_weight=1.0, mood_frequencies=None)
+    loss, parts = training_loss(output, labels, {}, config, Objective())
+    assert loss.item() == 1.0 and set(parts) == {"va"}

@@ -28,10 +28,10 @@ def training_loss(
     """The loss of a batch, and its parts by task before the factors of the config.
 
     labels: by task, NaN (-100) where unknown.  taught: likewise what the teacher says, in the model's own terms.
-    A task of neither gets no gradient at all: the paper's selective update.
+    A task of neither gets no gradient at all: the paper's selective update. Nor does one without a branch in the model.
     """
     parts = {}
-    for task in TASKS:
+    for task in (task for task in TASKS if output.get(OUTPUTS[task]) is not None):
         hard = label_loss(task, output, labels[task], config, objective) if task in labels else None
         soft = teacher_loss(task, output, taught[task], objective) if task in taught else None
         if hard is not None and soft is not None:
