@@ -110,7 +110,7 @@ _pipe: Pipe | str | None = None
 
 def _start_worker(load: Callable[[], Pipe]) -> None:
     global _pipe
-    from tqdm import tqdm  # comes with transformers
+    from tqdm import tqdm
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     threading.Thread(target=_leave_with_parent, daemon=True).start()
