@@ -44,7 +44,14 @@ ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "configuration" / "m2e-small.yaml"
 RESULTS = ROOT / "benchmarks" / "results" / "ablations.json"
 CLIPS_PER_QUADRANT = {"train": 60, "test": 20}  # of EMOPIA
-SCORES = ("quadrant_f1", "r2_valence", "r2_arousal", "mood_roc_auc", "mood_pr_auc", "emopia_f1")
+SCORES = {
+    "quadrant_f1": "quadrant F1",
+    "r2_valence": "R2 valence",
+    "r2_arousal": "R2 arousal",
+    "mood_roc_auc": "moods ROC-AUC",
+    "mood_pr_auc": "moods PR-AUC",
+    "emopia_f1": "EMOPIA F1",
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def run(
     scores = panda4q.scores(recipe, collected, clips, known)
     if transferred:
         scores["emopia_f1"] = float(np.mean(transferred))
-    kept = SCORES if variant.scores is None else variant.scores
+    kept = tuple(SCORES) if variant.scores is None else variant.scores
     return {name: scores[name] for name in kept if name in scores}
 
 
@@ -146,12 +153,12 @@ def piano_sources(folder: Path, processor, cache: Path) -> dict[str, Source]:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table, mean ± deviation over seeds."""
-    head = "| | | quadrant F1 | R2 valence | R2 arousal | moods ROC-AUC | moods PR-AUC | EMOPIA F1 |"
-    lines = [head, "|---" * 8 + "|"]
-    for row in rows:
-        found = summary(list(row["seeds"].values()))
-        cells = [f"{found[s]['mean']:.3f} ± {found[s]['std']:.3f}" if s in found else "" for s in SCORES]
+    """The table, mean ± deviation over seeds; without scores that no row has."""
+    found = [summary(list(row["seeds"].values())) for row in rows]
+    shown = {name: title for name, title in SCORES.items() if any(name in each for each in found)}
+    lines = ["| | | " + " | ".join(shown.values()) + " |", "|---" * (2 + len(shown)) + "|"]
+    for row, scores in zip(rows, found, strict=True):
+        cells = [f"{scores[s]['mean']:.3f} ± {scores[s]['std']:.3f}" if s in scores else "" for s in shown]
         lines.append(f"| {row['question']} | {row['name']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
