@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from m2e.files import UsageError, check_output, open_output
+from m2e.options import name_and_value
 from m2e.terminal import fail, tell
 
 if TYPE_CHECKING:
@@ -130,13 +131,10 @@ def evaluate(
 
 def parse_option(text: str) -> tuple[str, Any]:
     """NAME=VALUE; a value that is JSON is read as such. Raises UsageError."""
-    name, sign, value = text.partition("=")
-    if not (name and sign):
-        raise UsageError(f"--option {text} cannot be read: give NAME=VALUE.")
     try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+        return name_and_value(text)
+    except ValueError as error:
+        raise UsageError(f"--option {text} cannot be read: give NAME=VALUE.") from error
 
 
 def rows_of(dataset: "Dataset", split: str) -> list[int]:

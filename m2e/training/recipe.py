@@ -4,7 +4,6 @@ Any number in it can be set from the outside by its dotted name ("training.epoch
 such settings inside the recipe.
 """
 
-import json
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -13,6 +12,8 @@ from types import NoneType, UnionType
 from typing import Any
 
 import yaml
+
+from m2e.options import name_and_value
 
 SCHEDULES = ("constant", "cosine", "one_cycle")
 OWN, START = "own", "start"  # teachers that need no path
@@ -182,13 +183,10 @@ def read_recipe(path: str | Path, ablations: Iterable[str] = (), settings: Mappi
 
 def parse_setting(text: str) -> tuple[str, Any]:
     """("training.epochs", 3) of "training.epochs=3"; a value that is JSON is read as such. Raises RecipeError."""
-    key, sign, value = text.partition("=")
-    if not (key and sign):
-        raise RecipeError(f"{text} is no setting: give NAME=VALUE, as training.epochs=3.")
     try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+        return name_and_value(text)
+    except ValueError as error:
+        raise RecipeError(f"{text} is no setting: give NAME=VALUE, as training.epochs=3.") from error
 
 
 def _set(content: dict, key: str, value: Any) -> None:
