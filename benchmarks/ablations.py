@@ -21,7 +21,6 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from documents import put
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GroupKFold
 
 from datasets_scripts import emopia
 from datasets_scripts.panda4q import Clips, read_clips
@@ -111,23 +110,23 @@ def run(
     """The scores of one seed."""
     recipe, accelerator = recipe_of(variant), Accelerator(cpu=True)
     known = np.flatnonzero(clips.splits != "test")
-    collected: dict[str, np.ndarray] = {}
     transferred = []
-    for learnt, held in GroupKFold(recipe.folds).split(known, groups=clips.artists[known]):
-        source = clip_source(variant, recipe, clips, features, known[learnt])
+
+    def predicted(_: int, learnt: np.ndarray, held: np.ndarray) -> dict[str, np.ndarray]:
+        source = clip_source(variant, recipe, clips, features, learnt)
         set_seed(seed)
         model = new_network(recipe.model, JAMENDO_MOODS, None, [source])
         if variant.teaching in ("paper", "ours"):
-            source = replace(source, teacher=teacher(recipe, clips, known[learnt], model.config))
+            source = replace(source, teacher=teacher(recipe, clips, learnt, model.config))
         sources = [source, piano["train"]] if variant.piano else [source]
         fit(model, sources, recipe.training, recipe.objective, seed, accelerator)
-        for name, values in predict(model, source.only(known[held])).items():
-            collected.setdefault(name, np.zeros((len(known), values.shape[1])))[held] = values
         if piano and recipe.model["num_quadrants"]:
             guessed = predict(model, piano["test"])["quadrant_logits"].argmax(1)
             truth = piano["test"].labels.quadrants[piano["test"].rows]
             transferred.append(f1_score(truth, guessed, average="macro"))
-    scores = panda4q.scores(recipe, collected, clips, known)
+        return predict(model, source.only(held))
+
+    scores = panda4q.scores(recipe, panda4q.out_of_fold(recipe, clips, known, predicted), clips, known)
     if transferred:
         scores["emopia_f1"] = float(np.mean(transferred))
     kept = tuple(SCORES) if variant.scores is None else variant.scores

@@ -95,6 +95,22 @@ def train(
     return fit(model, [learnt], recipe.training, recipe.objective, seed, accelerator, folder=folder)
 
 
+def out_of_fold(
+    recipe: Recipe,
+    clips: Clips,
+    rows: np.ndarray,
+    predicted: Callable[[int, np.ndarray, np.ndarray], dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Predictions for ``rows`` in artist-grouped folds. predicted: called with the number of a fold, the rows to learn
+    from and those held out, gives predictions for the latter."""
+    collected: dict[str, np.ndarray] = {}
+    folds = GroupKFold(recipe.folds).split(rows, groups=clips.artists[rows])
+    for number, (learnt, held) in enumerate(folds):
+        for name, values in predicted(number, rows[learnt], rows[held]).items():
+            collected.setdefault(name, np.zeros((len(rows), values.shape[1])))[held] = values
+    return collected
+
+
 def cross_validate(
     recipe: Recipe,
     clips: Clips,
@@ -105,14 +121,13 @@ def cross_validate(
     folder: Path | None = None,
 ) -> dict[str, np.ndarray]:
     """Out-of-fold predictions for ``rows`` in artist-grouped folds. folder: for the checkpoints, one per fold."""
-    collected: dict[str, np.ndarray] = {}
-    folds = GroupKFold(recipe.folds).split(rows, groups=clips.artists[rows])
-    for number, (learnt, held) in enumerate(folds):
+
+    def predicted(number: int, learnt: np.ndarray, held: np.ndarray) -> dict[str, np.ndarray]:
         where = None if folder is None else folder / f"fold{number}"
-        model = train(recipe, clips, features, rows[learnt], seed, accelerator, where).model
-        for name, values in predict(model, source(recipe, clips, features, rows[held])).items():
-            collected.setdefault(name, np.zeros((len(rows), values.shape[1])))[held] = values
-    return collected
+        model = train(recipe, clips, features, learnt, seed, accelerator, where).model
+        return predict(model, source(recipe, clips, features, held))
+
+    return out_of_fold(recipe, clips, rows, predicted)
 
 
 def scores(recipe: Recipe, predictions: dict[str, np.ndarray], clips: Clips, rows: np.ndarray) -> dict[str, float]:
