@@ -117,7 +117,7 @@ def deepen(model: BTCModel, layers: int) -> BTCModel:
     return deeper
 
 
-def last_checkpoint(folder: Path) -> int:
+def finished_epochs(folder: Path) -> int:
     """The number of epochs that were finished in a stage's folder."""
     return 1 + max((int(p.name.split("_")[1]) for p in (folder / "checkpoints").glob("checkpoint_*")), default=-1)
 
@@ -162,7 +162,7 @@ def add_row(log: Path, row: dict) -> None:
 def train(recipe: dict, start: BTCModel | None, folders: list[Path], out: Path, log: Path) -> BTCModel:
     """One stage: a model from ``start``, or a new one, trained for ``recipe["epochs"]``; goes on where it was in
     ``out``. A row per epoch is appended to ``log``."""
-    first = last_checkpoint(out)
+    first = finished_epochs(out)
     project = ProjectConfiguration(str(out), automatic_checkpoint_naming=True, total_limit=2, iteration=first)
     accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], project_config=project)
 

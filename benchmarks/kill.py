@@ -169,6 +169,8 @@ def _end(process: multiprocessing.Process, out: Path) -> None:
 
 
 def main() -> None:
+    from m2e.training.checkpoint import write_text
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="of each of the two commands")
     parser.add_argument("--seed", type=int, default=0)
@@ -201,10 +203,7 @@ def main() -> None:
             outcome = kill(begin, same, folder / what, args.kills, delays)
             print(f"{what}: {len(outcome.kills)} kills, {outcome.equal} of {outcome.runs} runs equal", flush=True)
             content[what] = vars(outcome)
-    RESULTS.parent.mkdir(exist_ok=True)
-    partial = RESULTS.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(RESULTS)
+    write_text(RESULTS, json.dumps(content, indent=1) + "\n")
     if any(content[what]["equal"] < content[what]["runs"] for what in commands):
         sys.exit("Not all resumed runs equal the undisturbed one.")
 
