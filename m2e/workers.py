@@ -83,7 +83,9 @@ def _pool(load: Callable[[], Pipe], workers: int) -> Iterator[ProcessPoolExecuto
     pool = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(load,))
     try:
         try:
-            fault = pool.submit(_fault_in_worker).result()
+            with _interrupts_wait():
+                fault = pool.submit(_fault_in_worker)
+            fault = fault.result()
         except (BrokenExecutor, OSError):
             raise WorkerError("the worker processes could not start: use fewer --workers.") from None
         if fault is not None:
@@ -97,9 +99,24 @@ def _pool(load: Callable[[], Pipe], workers: int) -> Iterator[ProcessPoolExecuto
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C reaches all processes and the parent decides: workers that start meanwhile never see it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _results(pool: ProcessPoolExecutor, sources: Sequence[Source]) -> Iterator["MusicEmotion"]:
     try:
-        yield from pool.map(_predict_in_worker, sources)
+        with _interrupts_wait():
+            records = pool.map(_predict_in_worker, sources)
+        yield from records
     except BrokenExecutor:
         raise WorkerError("a worker process died, perhaps for want of memory: use fewer --workers.") from None
 
@@ -112,7 +129,7 @@ def _start_worker(load: Callable[[], Pipe]) -> None:
     global _pipe
     from tqdm import tqdm
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     tqdm.set_lock(threading.RLock())  # its own is one of all processes, which nobody removes where one is terminated
     _pipe = _load_or_explain(load)

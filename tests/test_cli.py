@@ -451,9 +451,18 @@ sys.modules["modeling_m2e"] = package
 from modeling_m2e.output_m2e import Mood, MusicEmotion
 from m2e import cli
 
+if __name__ == "__mp_main__" and os.path.exists("second is late"):
+    try:
+        os.mkdir("first is here")
+    except FileExistsError:
+        os.symlink(str(os.getpid()), "second")
+        time.sleep(60)
+
 class Model:
     name = "fake"
     def __call__(self, path):
+        if os.path.exists("second is late"):
+            time.sleep(0.5)  # else the first might do all
         if "slow" in path:
             time.sleep(60)
         if "crash" in path:
@@ -551,15 +560,23 @@ def test_progress_is_shown_on_a_terminal_and_never_among_the_results(script):
 def test_ctrl_c_keeps_what_is_done(script, workers):
     command = [*script, "a.wav", "b.wav", "slow.wav", "-o", "out.jsonl", "--workers", workers]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    partial = Path("out.jsonl.partial")
+    partial, late, second = Path("out.jsonl.partial"), Path("second is late").exists(), Path("second")
     deadline = time.monotonic() + 60
-    while not (partial.exists() and partial.read_text().count("\n") == 2):
+    while not (partial.exists() and partial.read_text().count("\n") == 2 and (not late or second.is_symlink())):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
+    if late:
+        os.kill(int(os.readlink(second)), signal.SIGINT)
+        time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130 and told.startswith("m2e: interrupted.") and told.count("\n") == 1
     assert [one["path"] for one in lines(partial)] == ["a.wav", "b.wav"]
+
+
+def test_ctrl_c_is_quiet_while_a_worker_starts(script):
+    Path("second is late").touch()
+    test_ctrl_c_keeps_what_is_done(script, "2")
 
 
 def test_workers_answer_in_order_in_processes_of_their_own(script):
