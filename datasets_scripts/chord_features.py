@@ -14,7 +14,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 
-from datasets_scripts.pop909 import RATE, Song, arrange, degrade, excerpt, read_songs, render
+from datasets_scripts.pop909 import AS_COMPOSED, RATE, Song, arrange, degrade, excerpt, read_songs, render
 from modeling_m2e.chords_m2e import BINS, BINS_PER_OCTAVE, CHUNK_FRAMES, CHUNK_SAMPLES, CHUNK_SECONDS, FLOOR, HOP
 from modeling_m2e.harmony_m2e import VOCABULARY, parse_chord
 
@@ -56,10 +56,12 @@ def frame_labels(
     return classes[segment_index([(start, end) for start, end, _ in chords], chunks, offset)]
 
 
-def make_rendering(song: Song, target: Path, fonts: list[str], take: int, seconds: float) -> Path:
+def make_rendering(
+    song: Song, target: Path, fonts: list[str], take: int, seconds: float, as_composed: float = AS_COMPOSED
+) -> Path:
     """Renders one take of a song and writes its chunks; the seed is the song number and the take."""
     rng = np.random.default_rng([int(song.id), take])
-    arrangement = excerpt(arrange(song, rng), seconds, rng)
+    arrangement = excerpt(arrange(song, rng, as_composed), seconds, rng)
     waveform = degrade(render(arrangement.midi, fonts[rng.integers(len(fonts))], rng), rng)
     offset = float(rng.uniform(0, 10))  # so that chunk borders fall anywhere
     features = chunk_features(waveform[int(offset * RATE) :])
@@ -84,6 +86,9 @@ def main() -> None:
     parser.add_argument("--split", choices=["train", "validation", "test"], required=True)
     parser.add_argument("--take", type=int, default=0, help="another take is another production of every song")
     parser.add_argument("--seconds", type=float, default=600, help="at most, a random excerpt of each song")
+    parser.add_argument(
+        "--as-composed", type=float, default=AS_COMPOSED, help="share of productions with the instruments of the score"
+    )
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -91,7 +96,8 @@ def main() -> None:
     jobs = [(song, args.out / f"{args.split}-{song.id}-{args.take}.npz") for song in songs]
     jobs = [job for job in jobs if not job[1].exists()]
     with ProcessPoolExecutor(args.workers) as pool:
-        done = [pool.submit(make_rendering, song, path, args.fonts, args.take, args.seconds) for song, path in jobs]
+        settings = args.fonts, args.take, args.seconds, args.as_composed
+        done = [pool.submit(make_rendering, song, path, *settings) for song, path in jobs]
         for count, future in enumerate(done, 1):
             print(f"{count}/{len(done)} {future.result().name}", flush=True)
 

@@ -100,12 +100,12 @@ class Arrangement:
     semitones: int
 
 
-def arrange(song: Song, rng: np.random.Generator) -> Arrangement:
+def arrange(song: Song, rng: np.random.Generator, as_composed_share: float = AS_COMPOSED) -> Arrangement:
     """A random production of the song; labels keep their spelling, ``semitones`` is the transposition of the notes."""
     midi = pretty_midi.PrettyMIDI(str(song.midi_path))
     semitones, stretch = int(rng.integers(-5, 7)), float(rng.uniform(0.85, 1.18))
     beats = midi.get_beats()
-    as_composed = rng.random() < AS_COMPOSED
+    as_composed = rng.random() < as_composed_share
     palettes = {"MELODY": MELODY, "BRIDGE": BRIDGE, "PIANO": ACCOMPANIMENT}
     bass = []
     for track in midi.instruments:
