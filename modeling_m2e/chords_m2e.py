@@ -80,25 +80,30 @@ def frame_logits(features: np.ndarray, model: BTCModel, overlap: bool = False) -
     """(frames, classes) float32 logits of `features` (frames, 144) as given by `cqt_features`.
 
     The frames are normalised with the model's mean and deviation and cut into blocks of 108, the last one filled
-    with zeros as in the published code; up to 12 blocks are one batch. overlap: blocks that begin half a block later
-    are heard as well, and the logits averaged, so that no frame is judged from the edge of a block alone.
+    with zeros as in the published code; up to 12 blocks are one batch. overlap: each block begins within the last
+    third of the one before, and what both hear is averaged, so that no frame is judged from the edge of a block alone.
     """
-    normalised = ((features - model.config.feature_mean) / model.config.feature_std).astype(np.float32)
-    logits, half = _block_logits(normalised, model), model.config.num_frames // 2
-    if overlap and len(features) > half:
-        logits[half:] = (logits[half:] + _block_logits(normalised[half:], model)) / 2
-    return logits
+    size, frames = model.config.num_frames, len(features)
+    shared = size // 3 if overlap else 0
+    starts = range(0, max(frames - shared, min(frames, 1)), size - shared)
+    padded = np.zeros((starts[-1] + size if starts else 0, features.shape[1]), np.float32)
+    padded[:frames] = (features - model.config.feature_mean) / model.config.feature_std
+    logits = np.zeros((len(padded), model.config.num_labels), np.float32)
+    heard = np.zeros((len(padded), 1), np.float32)
+    for first in range(0, len(starts), GROUP_CHUNKS):
+        batch = starts[first : first + GROUP_CHUNKS]
+        blocks = _block_logits(np.stack([padded[start : start + size] for start in batch]), model)
+        for start, block in zip(batch, blocks, strict=True):
+            logits[start : start + size] += block
+            heard[start : start + size] += 1
+    return logits[:frames] / heard[:frames]
 
 
 @torch.inference_mode()
-def _block_logits(features: np.ndarray, model: BTCModel) -> np.ndarray:
-    size = model.config.num_frames
-    blocks = np.pad(features, ((0, -len(features) % size), (0, 0))).reshape(-1, size, features.shape[1])
-    logits = np.empty((len(blocks), size, model.config.num_labels), np.float32)
-    for start in range(0, len(blocks), GROUP_CHUNKS):
-        batch = torch.from_numpy(blocks[start : start + GROUP_CHUNKS])
-        logits[start : start + GROUP_CHUNKS] = model(batch.to(model.device, model.dtype)).logits.float().cpu().numpy()
-    return logits.reshape(-1, logits.shape[-1])[: len(features)]
+def _block_logits(blocks: np.ndarray, model: BTCModel) -> np.ndarray:
+    """(blocks, frames, 144) -> (blocks, frames, classes)."""
+    batch = torch.from_numpy(blocks).to(model.device, model.dtype)
+    return model(batch).logits.float().cpu().numpy()
 
 
 def frames_to_segments(
