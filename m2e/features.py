@@ -39,7 +39,9 @@ from m2e.workers import predictions
 from modeling_m2e import M2EProcessor
 from modeling_m2e.processing_m2e import TrackFeatures
 
-VERSION = 1  # raise it when the code begins to give other numbers under the same settings
+# To be raised where the code begins to give other numbers under the same settings.
+EMBEDDINGS_VERSION = 1
+HARMONY_VERSION = 2
 PLAN_TRACKS = 8  # measured by each process
 ROOT = Path("runs", "features")
 
@@ -57,7 +59,7 @@ def encoder_settings(processor: M2EProcessor) -> dict[str, Any]:
     if os.path.isdir(reference.get("id") or ""):  # the same weights may lie elsewhere on another machine
         reference = reference | {"id": None}
     return {
-        "version": VERSION,
+        "version": EMBEDDINGS_VERSION,
         "encoder": reference,
         "network": _network_fingerprint(encoder.model),
         "dtype": str(encoder.model.dtype).removeprefix("torch."),
@@ -71,7 +73,7 @@ def harmony_settings(processor: M2EProcessor) -> dict[str, Any]:
     """Everything that chords and key depend on, JSON-able."""
     recognizer = processor.chord_recognizer
     return {
-        "version": VERSION,
+        "version": HARMONY_VERSION,
         "network": _network_fingerprint(recognizer.model, leave_out=("decoding",)),  # a default; what counts follows
         "dtype": str(recognizer.model.dtype).removeprefix("torch."),
         "decoding": recognizer.decoding,

@@ -120,7 +120,8 @@ def frames_to_segments(
     if not len(ids):
         return []
     changes = _changes(ids)
-    times = [border * seconds_per_frame for border in (0, *(changes if borders is None else borders).tolist(), len(ids))]
+    inner = changes if borders is None else borders
+    times = [border * seconds_per_frame for border in (0, *inner.tolist(), len(ids))]
     return [
         ChordSegment(start, end, parse_chord(labels[ids[first]]).label)
         for start, end, first in zip(times[:-1], times[1:], (0, *changes), strict=True)

@@ -175,7 +175,8 @@ def test_other_settings_are_other_features(monkeypatch):
     heard.add(harmony_fingerprint(processor))
     processor.chord_vocabulary = "paper"  # and so the paper's key
     heard.add(harmony_fingerprint(processor))
-    monkeypatch.setattr("m2e.features.VERSION", 2)
+    monkeypatch.setattr("m2e.features.HARMONY_VERSION", 1)
+    monkeypatch.setattr("m2e.features.EMBEDDINGS_VERSION", 2)
     assert len(heard | {harmony_fingerprint(processor)}) == 5 and encoder_fingerprint(processor) not in seen
 
 
