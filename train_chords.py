@@ -232,9 +232,11 @@ def main() -> None:
     args = parser.parse_args()
     recipe = yaml.safe_load(args.recipe.read_text())
     set_seed(recipe["seed"])
+    steps = [(stage, args.out / f"stage{number}") for number, stage in enumerate(stages(recipe), 1)]
+    begun = [index for index, (_, out) in enumerate(steps) if finished_epochs(out)]
     model = None
-    for number, stage in enumerate(stages(recipe), 1):
-        model = train(stage, model, args.features, args.out / f"stage{number}", args.out / "log.jsonl")
+    for stage, out in steps[max(begun, default=0) :]:  # its checkpoint holds all that earlier ones have left
+        model = train(stage, model, args.features, out, args.out / "log.jsonl")
 
 
 if __name__ == "__main__":

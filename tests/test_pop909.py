@@ -40,6 +40,16 @@ def test_notes_and_labels_move_alike(folder):
     assert [note.start for note in piano.notes] == pytest.approx([0, 2 * stretch, 4 * stretch, 6 * stretch])
 
 
+def test_as_composed_keeps_instruments_and_levels(folder):
+    song = read_songs(folder)[0]
+    written = pretty_midi.PrettyMIDI(str(song.midi_path)).instruments
+    for seed in range(8):
+        played = arrange(song, np.random.default_rng(seed), as_composed_share=1.0).midi.instruments
+        assert [(t.program, t.is_drum) for t in played] == [(t.program, t.is_drum) for t in written]
+        for track, original in zip(played, written, strict=True):
+            assert [note.velocity for note in track.notes] == [note.velocity for note in original.notes]
+
+
 def test_an_excerpt_keeps_notes_under_their_labels(folder):
     (song,) = read_songs(folder)
     whole = arrange(song, np.random.default_rng(3))

@@ -1,6 +1,7 @@
 """Training of the chord recogniser: it learns, and a stopped run ends like one that was not."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -95,6 +96,9 @@ def test_a_stopped_run_ends_like_one_that_was_not(arguments, tmp_path, monkeypat
     assert Facts.load(tmp_path / "whole/chords").training == ["Noise."]
     assert (tmp_path / "whole/chords/training.jsonl").read_text() == (tmp_path / "whole/log.jsonl").read_text()
     assert ChordRecognizer.from_pretrained(tmp_path / "whole").model.config.num_hidden_layers == 2
+    shutil.rmtree(tmp_path / "whole/stage1")
+    run(monkeypatch, *arguments, tmp_path / "whole")
+    assert not (tmp_path / "whole/stage1").exists()  # the last stage needs nothing of it
 
 
 def test_a_deeper_network_begins_as_the_one_it_comes_from():
