@@ -6,7 +6,7 @@ them together; it takes a whole waveform, or blocks of one as they are decoded.
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import librosa
@@ -16,6 +16,7 @@ from transformers.utils import cached_file
 
 from .harmony_m2e import VOCABULARY, ChordSegment, parse_chord
 from .modeling_btc import BTCConfig, BTCModel
+from .tonal_context_m2e import tonal_context
 
 # The input of the published network (Park et al., ISMIR 2019, section 4.1).
 SAMPLING_RATE = 22050  # Hz
@@ -30,6 +31,8 @@ SECONDS_PER_FRAME = CHUNK_SECONDS / CHUNK_FRAMES  # a frame's share of its chunk
 GROUP_CHUNKS = 12  # two minutes are transformed and recognised at once: what bounds the memory
 MIN_SAMPLES = 128  # the shortest signal that six octaves of downsampling leave something of
 CHANGE_PENALTY = 4.0  # log-probability that a chord change has to gain; best on validation songs and clips
+KEY_WEIGHT = 0.3  # of what the key says, in log-probabilities; best on validation songs and clips
+BLOCK_FRAMES = GROUP_CHUNKS * CHUNK_FRAMES
 BORDER_RANGE = 0.4  # of a frame, how far a border is moved at most: a chord of one frame keeps a part of it
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 
@@ -156,42 +159,36 @@ class SmoothFrames:
     """Viterbi decoding with one penalty for a chord change, the same for all pairs of chords.
 
     Short-lived alternatives have to be more probable than the chord around them by twice `change_penalty` in sum of
-    log-probabilities. A frame is long for a border: where two chords meet, each gets its share of the two frames.
-    Stored per frame are the log-probabilities in half precision, 13 MB an hour, and one bit per class.
+    log-probabilities. A second pass weighs in what the keys of the first one say (`tonal_context`), where the classes
+    are the 170 chords. A frame is long for a border: where two chords meet, each gets its share of the two frames.
+    Stored per frame are the log-probabilities in half precision, 13 MB an hour.
     """
 
-    def __init__(self, change_penalty: float = CHANGE_PENALTY):
-        self._penalty = change_penalty
-        self._scores = None
-        self._stayed, self._best, self._heard = [], [], []
+    def __init__(self, change_penalty: float = CHANGE_PENALTY, key_weight: float = KEY_WEIGHT):
+        self._penalty, self._key_weight = change_penalty, key_weight
+        self._heard = []
 
     def push(self, logits: np.ndarray) -> None:
         """Takes the logits (frames, classes) of the next frames."""
-        logits = logits.astype(np.float64)
-        peak = logits.max(axis=1, keepdims=True)
-        log_probabilities = logits - peak - np.log(np.exp(logits - peak).sum(axis=1, keepdims=True))
-        self._heard.append(log_probabilities.astype(np.float16))
-        for frame in log_probabilities:
-            if self._scores is None:
-                self._scores = frame
-                continue
-            best = int(self._scores.argmax())
-            changed = self._scores[best] - self._penalty
-            stayed = self._scores >= changed
-            self._stayed.append(np.packbits(stayed))
-            self._best.append(best)
-            self._scores = np.where(stayed, self._scores, changed) + frame
-            self._scores -= self._scores.max()  # only differences count; keeps an endless stream in range
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        self._heard.append(np.maximum(log_probabilities, -1e4).astype(np.float16))
 
     def finish(self) -> np.ndarray:
         """(frames,) class ids of the best path through all frames so far."""
-        if self._scores is None:
+        if not self._heard:
             return np.empty(0, np.int64)
-        ids = [int(self._scores.argmax())]
-        for stayed, best in zip(reversed(self._stayed), reversed(self._best), strict=True):
-            bit = stayed[ids[-1] // 8] >> (7 - ids[-1] % 8) & 1
-            ids.append(ids[-1] if bit else best)
-        return np.array(ids[::-1])
+        self._heard = [np.concatenate(self._heard)]
+        (heard,) = self._heard
+        blocks = [slice(start, start + BLOCK_FRAMES) for start in range(0, len(heard), BLOCK_FRAMES)]
+        ids = _best_path((heard[block].astype(np.float32) for block in blocks), self._penalty)
+        if not self._key_weight or heard.shape[1] != len(VOCABULARY):
+            return ids
+        in_key = (
+            heard[block] + self._key_weight * tonal_context(ids, block.start, min(block.stop, len(heard)))
+            for block in blocks
+        )
+        return _best_path(in_key, self._penalty)
 
     def borders(self, ids: np.ndarray) -> np.ndarray:
         """(changes,) where the runs of `ids`, as `finish` gave them, meet: in frames, within `BORDER_RANGE`."""
@@ -199,10 +196,30 @@ class SmoothFrames:
         if not len(changes):
             return changes
         around = np.stack([changes - 1, changes])  # the last frame of the one and the first of the other
-        heard = np.concatenate(self._heard).astype(np.float32)
-        margin = heard[around, ids[changes]] - heard[around, ids[changes - 1]]
+        heard = np.concatenate(self._heard)
+        margin = heard[around, ids[changes]].astype(np.float32) - heard[around, ids[changes - 1]]
         earlier = np.tanh(margin / 2).sum(axis=0) / 2  # the new chord's share of the two frames, less one
         return changes - np.clip(earlier, -BORDER_RANGE, BORDER_RANGE)
+
+
+def _best_path(blocks: Iterable[np.ndarray], penalty: float) -> np.ndarray:
+    """(frames,) class ids of the most probable path through log-probabilities (n, classes) in blocks, where each change
+    costs `penalty`."""
+    best, stayed, scores = [], [], None
+    for log_probabilities in blocks:
+        for frame in log_probabilities:
+            if scores is None:
+                scores = frame
+                continue
+            best.append(int(scores.argmax()))
+            changed = scores[best[-1]] - penalty
+            stayed.append(np.packbits(scores >= changed).tobytes())  # a bit per class
+            scores = np.maximum(scores, changed) + frame
+            scores -= scores.max()  # only differences count; keeps an endless stream in range
+    ids = [int(scores.argmax())]
+    for bits, other in zip(reversed(stayed), reversed(best), strict=True):
+        ids.append(ids[-1] if bits[ids[-1] // 8] >> (7 - ids[-1] % 8) & 1 else other)
+    return np.array(ids[::-1])
 
 
 DECODINGS = {"paper": BestFrames, "smooth": SmoothFrames}
