@@ -217,7 +217,8 @@ def train(recipe: dict, start: BTCModel | None, folders: list[Path], out: Path, 
             add_row(log, row)
             state = plain.state_dict()  # a prior that part of the weighting is taken out of again
             state["classifier.bias"] = state["classifier.bias"] - recipe["take_back"] * weights.log()
-            plain.save_pretrained(out.parent / "chords", state_dict=state)
+            halves = {name: weight.half() for name, weight in state.items()}  # heard alike, half the size
+            plain.save_pretrained(out.parent / "chords", state_dict=halves)
             Facts(**recipe["card"]).save(out.parent / "chords")
             shutil.copy(log, out.parent / "chords" / "training.jsonl")
         accelerator.save_state()  # last: an epoch is done when all of it is written

@@ -23,6 +23,7 @@ from modeling_m2e.chords_m2e import (
     frames_to_segments,
 )
 from modeling_m2e.harmony_m2e import ChordSegment, write_lab
+from modeling_m2e.modeling_btc import BTCModel
 
 SECOND = SAMPLING_RATE
 
@@ -356,3 +357,18 @@ def test_missing_weights_are_refused(model, tmp_path):
     save_file(weights, tmp_path / "chords/model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match="lacks 1 weights of the chord recogniser"):
         ChordRecognizer.from_pretrained(tmp_path)
+
+
+def test_weights_are_saved_in_half_precision_where_nothing_is_lost(model, tmp_path):
+    stored = tmp_path / "chords" / "model.safetensors"
+    exact = BTCModel(model.config)  # random weights, of single precision
+    ChordRecognizer(exact).save_pretrained(tmp_path)
+    assert {weight.dtype for weight in load_file(stored).values()} == {torch.float32}
+    whole = stored.stat().st_size
+    rounded = ChordRecognizer.from_pretrained(tmp_path)
+    rounded.model.load_state_dict({name: w.half().float() for name, w in rounded.model.state_dict().items()})
+    rounded.save_pretrained(tmp_path)
+    assert stored.stat().st_size < 0.6 * whole
+    again = ChordRecognizer.from_pretrained(tmp_path)
+    for name, weight in again.model.state_dict().items():
+        assert weight.dtype == torch.float32 and torch.equal(weight, rounded.model.state_dict()[name])
