@@ -30,6 +30,7 @@ SECONDS_PER_FRAME = CHUNK_SECONDS / CHUNK_FRAMES  # a frame's share of its chunk
 
 GROUP_CHUNKS = 12  # two minutes are transformed and recognised at once: what bounds the memory
 MIN_SAMPLES = 128  # the shortest signal that six octaves of downsampling leave something of
+SILENCE = np.log(10 * FLOOR)  # no bin of a frame that is digital silence is louder
 CHANGE_PENALTY = 4.0  # log-probability that a chord change has to gain; best on validation songs and clips
 KEY_WEIGHT = 0.3  # of what the key says, in log-probabilities; best on validation songs and clips
 BLOCK_FRAMES = GROUP_CHUNKS * CHUNK_FRAMES
@@ -260,8 +261,14 @@ class ChordStream:
     def _recognize_pending(self) -> None:
         waveform = np.concatenate(self._pieces)
         self._pieces, self._pending = [], 0
-        overlap = self._recognizer.decoding != "paper"
-        self._frames.push(frame_logits(cqt_features(waveform), self._recognizer.model, overlap))
+        model, smooth = self._recognizer.model, self._recognizer.decoding != "paper"
+        features = cqt_features(waveform)
+        logits = frame_logits(features, model, overlap=smooth)
+        if smooth and "N" in model.config.label2id:  # a rest is no chord, whatever sounds around it
+            rests = features.max(axis=1) < SILENCE
+            logits[rests] = -20.0
+            logits[rests, model.config.label2id["N"]] = 0.0
+        self._frames.push(logits)
 
 
 class ChordRecognizer:
