@@ -27,6 +27,7 @@ from m2e.training.checkpoint import write_text
 from modeling_m2e.chords_m2e import BINS
 from modeling_m2e.harmony_m2e import QUALITIES, ROOTS
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
+from modeling_m2e.tonal_context_m2e import THIRDS
 
 CHORDS = len(ROOTS) * len(QUALITIES)  # the classes before X and N
 
@@ -127,7 +128,7 @@ def frame_accuracy(model, features, labels, mean: float, std: float) -> dict[str
     """Share of labelled frames whose class (all 170) and whose root and major/minor third (majmin) are right."""
     model.eval()
     right = third = total = 0
-    quality_third = torch.tensor([0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 2, 2])  # minor, major, none: in vocabulary order
+    quality_third = torch.from_numpy(THIRDS)
     for start in range(0, len(features), 64):
         x, y = crop(
             features[start : start + 64], labels[start : start + 64], np.zeros(len(features[start : start + 64]), int)
