@@ -56,6 +56,12 @@ def quality_weights(labels: np.ndarray, exponent: float) -> torch.Tensor:
     return torch.from_numpy(np.minimum(weights, 5.0)).float()
 
 
+def prior(offsets: dict[str, float]) -> torch.Tensor:
+    """(170,) what is added to the log-probability of each class, given by quality, or N."""
+    per_quality = torch.tensor([offsets.get(quality, 0.0) for quality in QUALITIES])
+    return torch.cat([per_quality.repeat(len(ROOTS)), torch.tensor([offsets.get(name, 0.0) for name in ("X", "N")])])
+
+
 def crop(features: np.ndarray, labels: np.ndarray, shifts: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Chunks transposed by ``shifts`` semitones (-6...6): another crop of the CQT, other roots. X and N stay."""
     starts = MARGIN - 2 * shifts
@@ -217,7 +223,8 @@ def train(recipe: dict, start: BTCModel | None, folders: list[Path], out: Path, 
             print(json.dumps(row), flush=True)
             add_row(log, row)
             state = plain.state_dict()  # a prior that part of the weighting is taken out of again
-            state["classifier.bias"] = state["classifier.bias"] - recipe["take_back"] * weights.log()
+            offsets = prior(recipe["prior"]) - recipe["take_back"] * weights.log()
+            state["classifier.bias"] = state["classifier.bias"] + offsets.to(state["classifier.bias"])
             halves = {name: weight.half() for name, weight in state.items()}  # heard alike, half the size
             plain.save_pretrained(out.parent / "chords", state_dict=halves)
             Facts(**recipe["card"]).save(out.parent / "chords")

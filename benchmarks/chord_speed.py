@@ -16,8 +16,16 @@ import numpy as np
 import torch
 
 from m2e.hub import embedded_model
-from modeling_m2e.chords_m2e import DECODINGS, SAMPLING_RATE, ChordRecognizer, cqt_features, frame_logits
+from modeling_m2e.chords_m2e import (
+    DECODINGS,
+    SAMPLING_RATE,
+    SECONDS_PER_FRAME,
+    ChordRecognizer,
+    cqt_features,
+    frame_logits,
+)
 from modeling_m2e.key_m2e import estimate_key
+from modeling_m2e.onsets_m2e import at_onsets, onset_strength
 
 RESULTS = Path(__file__).resolve().parent / "results" / "chord_speed.json"
 RUNS = 7
@@ -57,6 +65,8 @@ def main() -> None:
     recognizer, waveform = ChordRecognizer.from_pretrained(embedded_model()), music(args.seconds)
     recognizer(waveform)  # the first run loads what is loaded lazily
 
+    smooth = recognizer.decoding != "paper"
+
     def decode() -> np.ndarray:
         frames = DECODINGS[recognizer.decoding]()
         frames.push(logits)
@@ -64,10 +74,11 @@ def main() -> None:
 
     steps = {}
     steps["cqt"], features = best(lambda: cqt_features(waveform))
-    steps["network"], logits = best(
-        lambda: frame_logits(features, recognizer.model, overlap=recognizer.decoding != "paper")
-    )
-    steps["decoding"], _ = best(decode)
+    steps["network"], logits = best(lambda: frame_logits(features, recognizer.model, overlap=smooth))
+    steps["decoding"], ids = best(decode)
+    if smooth:
+        borders = np.flatnonzero(np.diff(ids)) * SECONDS_PER_FRAME
+        steps["onsets"], _ = best(lambda: at_onsets(borders, onset_strength(waveform)))
     chords = recognizer(waveform)
     steps["key"], _ = best(lambda: estimate_key(chords))
     steps["all"], _ = best(lambda: estimate_key(recognizer(waveform)))

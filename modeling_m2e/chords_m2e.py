@@ -16,6 +16,7 @@ from transformers.utils import cached_file
 
 from .harmony_m2e import VOCABULARY, ChordSegment, parse_chord
 from .modeling_btc import BTCConfig, BTCModel
+from .onsets_m2e import at_onsets, onset_strength
 from .tonal_context_m2e import tonal_context
 
 # The input of the published network (Park et al., ISMIR 2019, section 4.1).
@@ -34,7 +35,6 @@ SILENCE = np.log(10 * FLOOR)  # no bin of a frame that is digital silence is lou
 CHANGE_PENALTY = 4.0  # log-probability that a chord change has to gain; best on validation songs and clips
 KEY_WEIGHT = 0.3  # of what the key says, in log-probabilities; best on validation songs and clips
 BLOCK_FRAMES = GROUP_CHUNKS * CHUNK_FRAMES
-BORDER_RANGE = 0.4  # of a frame, how far a border is moved at most: a chord of one frame keeps a part of it
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 
 
@@ -118,14 +118,14 @@ def frames_to_segments(
 ) -> list[ChordSegment]:
     """The runs of equal ids as chords: frame i lasts from i to (i + 1) times `seconds_per_frame`.
 
-    borders: (changes,) where they meet, in frames; without it, where their frames do.
+    borders: (changes,) where they meet, in seconds; without it, where their frames do.
     """
     ids = np.asarray(frame_ids)
     if not len(ids):
         return []
     changes = _changes(ids)
-    inner = changes if borders is None else borders
-    times = [border * seconds_per_frame for border in (0, *inner.tolist(), len(ids))]
+    inner = changes * seconds_per_frame if borders is None else borders
+    times = [0.0, *inner.tolist(), len(ids) * seconds_per_frame]
     return [
         ChordSegment(start, end, parse_chord(labels[ids[first]]).label)
         for start, end, first in zip(times[:-1], times[1:], (0, *changes), strict=True)
@@ -151,18 +151,13 @@ class BestFrames:
         """(frames,) class ids of all frames so far."""
         return np.concatenate(self._ids) if self._ids else np.empty(0, np.int64)
 
-    def borders(self, ids: np.ndarray) -> np.ndarray:
-        """(changes,) where the runs of `ids` meet, in frames."""
-        return _changes(ids)
-
 
 class SmoothFrames:
     """Viterbi decoding with one penalty for a chord change, the same for all pairs of chords.
 
     Short-lived alternatives have to be more probable than the chord around them by twice `change_penalty` in sum of
     log-probabilities. A second pass weighs in what the keys of the first one say (`tonal_context`), where the classes
-    are the 170 chords. A frame is long for a border: where two chords meet, each gets its share of the two frames.
-    Stored per frame are the log-probabilities in half precision, 13 MB an hour.
+    are the 170 chords. Stored per frame are the log-probabilities in half precision, 13 MB an hour.
     """
 
     def __init__(self, change_penalty: float = CHANGE_PENALTY, key_weight: float = KEY_WEIGHT):
@@ -179,8 +174,7 @@ class SmoothFrames:
         """(frames,) class ids of the best path through all frames so far."""
         if not self._heard:
             return np.empty(0, np.int64)
-        self._heard = [np.concatenate(self._heard)]
-        (heard,) = self._heard
+        heard = np.concatenate(self._heard)
         blocks = [slice(start, start + BLOCK_FRAMES) for start in range(0, len(heard), BLOCK_FRAMES)]
         ids = _best_path((heard[block].astype(np.float32) for block in blocks), self._penalty)
         if not self._key_weight or heard.shape[1] != len(VOCABULARY):
@@ -190,17 +184,6 @@ class SmoothFrames:
             for block in blocks
         )
         return _best_path(in_key, self._penalty)
-
-    def borders(self, ids: np.ndarray) -> np.ndarray:
-        """(changes,) where the runs of `ids`, as `finish` gave them, meet: in frames, within `BORDER_RANGE`."""
-        changes = _changes(ids)
-        if not len(changes):
-            return changes
-        around = np.stack([changes - 1, changes])  # the last frame of the one and the first of the other
-        heard = np.concatenate(self._heard)
-        margin = heard[around, ids[changes]].astype(np.float32) - heard[around, ids[changes - 1]]
-        earlier = np.tanh(margin / 2).sum(axis=0) / 2  # the new chord's share of the two frames, less one
-        return changes - np.clip(earlier, -BORDER_RANGE, BORDER_RANGE)
 
 
 def _best_path(blocks: Iterable[np.ndarray], penalty: float) -> np.ndarray:
@@ -233,6 +216,7 @@ class ChordStream:
         self._recognizer = recognizer
         self._frames = DECODINGS[recognizer.decoding]()
         self._pieces, self._pending, self._samples = [], 0, 0
+        self._onsets = []
 
     def push(self, samples: np.ndarray) -> None:
         """Takes the next samples (n,), mono, 22,050 Hz, of any number."""
@@ -252,19 +236,28 @@ class ChordStream:
         config = self._recognizer.model.config
         labels = [config.id2label[i] for i in range(config.num_labels)]
         ids = self._frames.finish()
-        segments = frames_to_segments(ids, SECONDS_PER_FRAME, labels, self._frames.borders(ids))
-        if self._recognizer.decoding != "paper":  # the published last frame reaches beyond the end of the track
-            duration = self._samples / SAMPLING_RATE
-            segments = [ChordSegment(s.start, min(s.end, duration), s.label) for s in segments if s.start < duration]
-        return segments
+        if not self._smooth:
+            return frames_to_segments(ids, SECONDS_PER_FRAME, labels)
+        borders = _changes(ids) * SECONDS_PER_FRAME
+        if self._onsets:
+            borders = at_onsets(borders, np.concatenate(self._onsets))
+        segments = frames_to_segments(ids, SECONDS_PER_FRAME, labels, borders)
+        duration = self._samples / SAMPLING_RATE  # the published last frame reaches beyond
+        return [ChordSegment(s.start, min(s.end, duration), s.label) for s in segments if s.start < duration]
+
+    @property
+    def _smooth(self) -> bool:
+        return self._recognizer.decoding != "paper"
 
     def _recognize_pending(self) -> None:
         waveform = np.concatenate(self._pieces)
         self._pieces, self._pending = [], 0
-        model, smooth = self._recognizer.model, self._recognizer.decoding != "paper"
+        model = self._recognizer.model
         features = cqt_features(waveform)
-        logits = frame_logits(features, model, overlap=smooth)
-        if smooth and "N" in model.config.label2id:  # a rest is no chord, whatever sounds around it
+        logits = frame_logits(features, model, overlap=self._smooth)
+        if self._smooth:
+            self._onsets.append(onset_strength(waveform))  # two minutes are a multiple of its hop
+        if self._smooth and "N" in model.config.label2id:  # a rest is no chord, whatever sounds around it
             rests = features.max(axis=1) < SILENCE
             logits[rests] = -20.0
             logits[rests, model.config.label2id["N"]] = 0.0
@@ -275,8 +268,8 @@ class ChordRecognizer:
     """Waveform (samples,) at `sampling_rate`, mono -> list of ChordSegment without gaps.
 
     decoding: "paper", each frame on its own, times as published; or "smooth", overlapping blocks, and chords of a
-    plausible duration that end where the track ends. None takes what the model was saved with ("paper" if nothing was
-    said).
+    plausible duration that begin with a sound and end where the track ends. None takes what the model was saved with
+    ("paper" if nothing was said).
     `push` and `finish` do the same for a waveform in blocks; `stream()` gives one such reader for each of several.
     """
 

@@ -212,30 +212,9 @@ def test_smooth_drops_flicker_and_keeps_changes():
     assert frames.finish().tolist() == [5] * 30 + [20] * 30
 
 
-@pytest.mark.parametrize(("share", "border"), [(0.0, 3.0), (0.25, 2.75), (0.45, 2.6), (-0.25, 3.25), (-0.45, 3.4)])
-def test_a_frame_that_holds_a_change_is_shared(share, border):
-    """share: of the frame before the change that the new chord has, or of the one after that the old one has."""
-    probabilities = np.full((6, 170), 1e-9)
-    probabilities[:3, 5] = probabilities[3:, 20] = 1
-    mixed = 2 if share > 0 else 3
-    probabilities[mixed, [5, 20]] = (1 - share, share) if share > 0 else (-share, 1 + share)
-    frames = SmoothFrames()
-    frames.push(np.log(np.maximum(probabilities, 1e-9)))
-    ids = frames.finish()
-    assert ids.tolist() == [5] * 3 + [20] * 3
-    borders = frames.borders(ids)
-    assert borders == pytest.approx([border], abs=1e-3)
-    segments = frames_to_segments(ids, 2.0, borders=borders)
-    assert [s.end for s in segments] == pytest.approx([2 * border, 12], abs=1e-3)
-
-
-def test_shared_frames_leave_every_chord_some_time():
-    logits = np.random.default_rng(3).normal(0, 3, (400, 170)).astype(np.float32)
-    frames = SmoothFrames(change_penalty=0.0)
-    frames.push(logits)
-    ids = frames.finish()
-    assert len(set(ids)) > 100
-    assert min(s.end - s.start for s in frames_to_segments(ids, 1.0, borders=frames.borders(ids))) >= 0.2 - 1e-6
+def test_borders_may_fall_anywhere():
+    segments = frames_to_segments([5, 5, 20, 20], 2.0, borders=np.array([3.25]))
+    assert [(s.start, s.end) for s in segments] == [(0.0, 3.25), (3.25, 8.0)]
 
 
 # Recogniser

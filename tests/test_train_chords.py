@@ -16,6 +16,7 @@ pytest.importorskip("pretty_midi")
 import train_chords  # noqa: E402
 from m2e.card_facts import Facts  # noqa: E402
 from modeling_m2e.chords_m2e import ChordRecognizer  # noqa: E402
+from modeling_m2e.harmony_m2e import ROOTS, VOCABULARY  # noqa: E402
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel  # noqa: E402
 
 RECIPE = {
@@ -29,6 +30,7 @@ RECIPE = {
     "least_confidence": 0.5,
     "balance": 0.2,
     "take_back": 0.5,
+    "prior": {"sus4": -0.5, "N": -1.0},
     "gain": 0.1,
     "equalizer": 0.1,
     "noise_floor": [-12, -9],
@@ -134,6 +136,12 @@ def test_the_learning_rate_warms_up_and_falls():
 def test_uncertain_labels_are_not_learnt(arguments, tmp_path):
     _, labels = train_chords.load_chunks(tmp_path / "heard", "train", least_confidence=0.5)
     assert (labels[:, :54] != 255).all() and (labels[:, 54:] == 255).all()
+
+
+def test_a_prior_is_that_of_a_quality_on_every_root():
+    offsets = dict(zip(VOCABULARY, train_chords.prior({"sus4": -0.5, "N": -1.0}).tolist(), strict=True))
+    assert {name for name, offset in offsets.items() if offset == -0.5} == {f"{root}:sus4" for root in ROOTS}
+    assert offsets["N"] == -1.0 and sum(offset != 0 for offset in offsets.values()) == len(ROOTS) + 1
 
 
 def test_rare_qualities_weigh_more_whatever_their_root():
