@@ -17,9 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+try:  # those of the extra come first
+    import datasets  # noqa: F401
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+except ImportError as error:
+    sys.exit(f'train: training needs {error.name}: install it with pip install "m2e[train]".')
+
 import numpy as np
-from accelerate import Accelerator
-from accelerate.utils import set_seed
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 

@@ -7,7 +7,6 @@ files are inside, byte for byte. Files are written under a temporary name and re
 """
 
 import argparse
-import json
 import logging
 import math
 import os
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Audio, Dataset, Features
 
+from datasets_scripts.options import name_and_value
 from datasets_scripts.registry import READERS, read_dataset
 from datasets_scripts.schema import SPLITS
 
@@ -73,28 +73,17 @@ def _embedded(audio: str | dict) -> dict:
     return {"bytes": Path(audio).read_bytes(), "path": Path(audio).name}
 
 
-def _option(text: str) -> tuple[str, object]:
-    """name=value; a value that is JSON is read as such."""
-    name, given, value = text.partition("=")
-    if not given:
-        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=list(READERS))
     parser.add_argument("folder", help="the user's copy; for hub the id of the data set")
     parser.add_argument("out", type=Path)
     parser.add_argument("--audio", choices=AUDIO, default="path")
-    parser.add_argument("--option", type=_option, action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        dataset = read_dataset(args.name, args.folder, **dict(args.option))
+        dataset = read_dataset(args.name, args.folder, **dict(map(name_and_value, args.option)))
         for path in write_parquet(dataset, args.out, args.audio):
             print(path)
     except (ValueError, OSError) as error:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from datasets_scripts.options import name_and_value
 from m2e.files import UsageError, check_output, open_output
-from m2e.options import name_and_value
 from m2e.terminal import fail, tell
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ def result(
         "dataset": dataset_names(data, folder),
         "split": split,
         "protocol": protocol,
-        "options": dict(options),
+        "options": {name: _without_place(value) for name, value in options.items()},
         **evaluation.to_dict(),
     }
 
@@ -40,6 +40,12 @@ def dataset_names(data: str, folder: str) -> dict[str, str]:
     if data == "hub" and not os.path.exists(folder):
         return {"name": folder, "id": folder}
     return {"name": os.path.basename(os.path.abspath(folder)), "id": data}
+
+
+def _without_place(value: Any) -> Any:
+    """A file or folder by its name alone: where it lies says nothing to others."""
+    there = isinstance(value, str) and os.path.exists(value)
+    return os.path.basename(os.path.abspath(value)) if there else value
 
 
 def report(title: str, evaluation: Evaluation) -> Group:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from m2e.evaluation_report import dataset_names
+from m2e.evaluation import Evaluation
+from m2e.evaluation_report import dataset_names, result
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,10 @@ def test_a_folder_of_ones_own_has_its_name_but_not_its_place(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     for folder in ("music", str(tmp_path / "music") + "/"):
         assert dataset_names(data, folder) == {"name": "music", "id": data}
+
+
+def test_files_among_the_options_are_named_without_their_place(tmp_path):
+    (tmp_path / "labels.csv").write_text("id\n")
+    options = {"table": str(tmp_path / "labels.csv"), "labels": "published", "check": False}
+    entry = result("m", "folder", str(tmp_path), "test", None, options, Evaluation(0, {}, {}, {}, [], None, 0, 0.95, 0))
+    assert entry["options"] == {"table": "labels.csv", "labels": "published", "check": False}

@@ -60,4 +60,6 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", [*command, "--option", "check=partial"])
     to_parquet.main()
     assert "train-00000-of-00001.parquet" in capsys.readouterr().out
-    assert to_parquet._option("va_range=[0, 1]") == ("va_range", [0, 1])
+    monkeypatch.setattr(sys, "argv", [*command, "--option", "check"])
+    with pytest.raises(SystemExit, match="check is not NAME=VALUE"):
+        to_parquet.main()

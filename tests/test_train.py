@@ -2,6 +2,8 @@
 
 import csv
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -200,3 +202,9 @@ def test_data_folders_are_matched_by_name(fixtures):
     assert train.data_folders(four, ["deam=x", "pmemo=y=z"]) == {"deam": "x", "pmemo": "y=z"}
     with pytest.raises(RecipeError, match="does not say which"):
         train.data_folders(four, ["x", "deam=y"])
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(SystemExit, match=r'needs accelerate: install it with pip install "m2e\[train\]"'):
+        runpy.run_path(str(ROOT / "train.py"))

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from m2e.options import name_and_value
+from datasets_scripts.options import name_and_value
 
 SCHEDULES = ("constant", "cosine", "one_cycle")
 OWN, START = "own", "start"  # teachers that need no path
