@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from datasets_scripts.chord_features import chunk_features, frame_labels, segment_index, write_chunks
-from modeling_m2e.audio_m2e import AudioError, load
+from modeling_m2e.audio_errors_m2e import AudioError
+from modeling_m2e.audio_m2e import load
 from modeling_m2e.chords_m2e import SAMPLING_RATE
 from modeling_m2e.harmony_m2e import ChordSegment, parse_chord, write_lab
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from datasets_scripts.options import name_and_value
 from m2e.files import UsageError, check_output, open_output
 from m2e.terminal import fail, tell
 
@@ -131,6 +130,8 @@ def evaluate(
 
 def parse_option(text: str) -> tuple[str, Any]:
     """NAME=VALUE; a value that is JSON is read as such. Raises UsageError."""
+    from datasets_scripts.options import name_and_value
+
     try:
         return name_and_value(text)
     except ValueError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .audio_m2e import AudioError
+from .audio_errors_m2e import AudioError
 from .configuration_m2e import M2EConfig
 from .encoder_m2e import MertEncoder, TaggerEncoder
 from .feature_extraction_m2e import M2EFeatureExtractor

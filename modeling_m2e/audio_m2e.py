@@ -1,83 +1,30 @@
 """Audio in: any source is decoded once, in blocks, to mono float32 at every sampling rate that is asked for.
 
-WAV, FLAC, Ogg, Opus, MP3, AIFF and the like are read by libsndfile; what it refuses (M4A, AAC, WMA, MP4, MKV, ...) goes
-through the `ffmpeg` program. Only `load` holds more than a block.
+Files, bytes and URLs are read by `audio_files_m2e`. Only `load` holds more than a block.
 """
 
-import http.client
-import io
 import os
-import re
-import shutil
-import struct
-import subprocess
-import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile
 import soxr
 
-MIN_SECONDS = 0.5  # shorter audio has no emotion to speak of, and the encoders cannot frame it
+from .audio_errors_m2e import (
+    MIN_SECONDS,
+    EmptyAudioError,
+    InvalidSamplesError,
+    SilentAudioError,
+    TooShortAudioError,
+    UnreadableAudioError,
+)
+from .audio_files_m2e import Blocks, block_frames, check_rate, first_line, open_file
+
 SILENCE_PEAK = 1e-4  # -80 dBFS
-RATE_RANGE = (1_000, 1_000_000)  # Hz; outside, a header is damaged
-MAX_BLOCK_SAMPLES = 1 << 22  # over all channels: 16 MiB of float32, whatever the file's rate and channels
-MAX_DOWNLOAD_BYTES = 1 << 30
-URL_TIMEOUT_SECONDS = 30.0  # of each network operation
-MISSING_SECONDS, MISSING_SHARE = 0.5, 0.01  # of the declared length: less is encoder padding, more is a truncated file
 
 # The last one: an AudioDecoder of torchcodec or datasets.
 AudioInput = str | os.PathLike | bytes | BinaryIO | dict[str, Any] | tuple[np.ndarray, int] | Any
-_Blocks = Iterator[np.ndarray]  # each (frames, channels) float32
-
-# ffmpeg's demuxers of single files. Without playlists (hls, concat, dash, ...), which open other, even local, files.
-_DEMUXERS = (
-    "aac,ac3,aiff,amr,ape,asf,asf_o,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,mp3,mpc,mpc8,mpeg,"
-    "mpegts,ogg,oma,rm,tak,truehd,tta,w64,wav,wv,xwma"
-)
-# First bytes of what ffmpeg reads and libsndfile may not: MP4, Matroska, ASF, ADTS/MPEG audio, AC-3, MPEG-PS/TS, ...
-_FFMPEG_MAGIC = re.compile(
-    rb"....ftyp|\x1aE\xdf\xa3|0&\xb2u|\xff[\xf0-\xfb]|ADIF|ID3|OggS|FLV|RIFF....AVI |#!AMR|MAC |wvpk|MPCK|MP\+|TTA|tBaK"
-    rb"|DSD |caff|\x0bw|\x7f\xfe\x80\x01|\0\0\x01\xba|G.{187}G|\.RMF",
-    re.DOTALL,
-)
-
-
-class AudioError(ValueError):
-    """Audio that cannot be used; the message is one sentence that names the source."""
-
-
-class UnreadableAudioError(AudioError):
-    """No such source, or nothing that a decoder knows."""
-
-
-class MissingDecoderError(AudioError):
-    """A known container whose decoder is not installed."""
-
-
-class EmptyAudioError(AudioError):
-    """No byte, or no sample."""
-
-
-class TooShortAudioError(AudioError):
-    """Less than `MIN_SECONDS`."""
-
-
-class InvalidSamplesError(AudioError):
-    """NaN or infinite samples."""
-
-
-class SilentAudioError(AudioError):
-    """Never louder than -80 dBFS once mixed to mono."""
-
-
-class TruncatedAudioError(AudioError):
-    """The audio ends clearly before the length that its header declares."""
 
 
 def describe(source: AudioInput) -> str:
@@ -164,7 +111,7 @@ def _mono_blocks(source: AudioInput, block_seconds: float) -> Iterator[tuple[int
 # --- sources ---
 
 
-def _open(source: AudioInput, name: str, seconds: float, stack: ExitStack) -> tuple[int, _Blocks]:
+def _open(source: AudioInput, name: str, seconds: float, stack: ExitStack) -> tuple[int, Blocks]:
     """(sampling rate, blocks) of any source; what must be closed afterwards is put on `stack`."""
     if isinstance(source, dict):
         array = source.get("array") if source.get("array") is not None else source.get("raw")
@@ -179,10 +126,10 @@ def _open(source: AudioInput, name: str, seconds: float, stack: ExitStack) -> tu
         try:
             audio = source.get_all_samples()
         except Exception as error:  # of whichever decoder stands behind it
-            raise UnreadableAudioError(f"{name}: cannot be decoded ({_first_line(str(error))}).") from error
+            raise UnreadableAudioError(f"{name}: cannot be decoded ({first_line(str(error))}).") from error
         return _open_array(audio.data, audio.sample_rate, name, seconds)
     if isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read"):
-        return _open_file(source, name, seconds, stack)
+        return open_file(source, name, seconds, stack)
     try:
         array, rate = source["array"], source["sampling_rate"]
     except (TypeError, KeyError, IndexError):
@@ -192,7 +139,7 @@ def _open(source: AudioInput, name: str, seconds: float, stack: ExitStack) -> tu
     return _open_array(array, rate, name, seconds)
 
 
-def _open_array(array: Any, rate: Any, name: str, seconds: float) -> tuple[int, _Blocks]:
+def _open_array(array: Any, rate: Any, name: str, seconds: float) -> tuple[int, Blocks]:
     if rate is None:
         raise UnreadableAudioError(f"{name}: an array needs its sampling rate; give (array, sampling_rate).")
     if hasattr(array, "is_floating_point"):  # a torch tensor, in half precision perhaps, on a device perhaps
@@ -211,259 +158,13 @@ def _open_array(array: Any, rate: Any, name: str, seconds: float) -> tuple[int, 
     array = array.reshape(len(array), -1)
     scale = 1.0 if array.dtype.kind == "f" else 2.0 ** (8 * array.itemsize - 1)
     offset = scale if array.dtype.kind == "u" else 0.0
-    rate = _check_rate(rate, name)
-    frames = _block_frames(rate, array.shape[1], seconds)
+    rate = check_rate(rate, name)
+    frames = block_frames(rate, array.shape[1], seconds)
 
-    def blocks() -> _Blocks:
+    def blocks() -> Blocks:
         for start in range(0, len(array), frames):
             block = array[start : start + frames]
             with np.errstate(over="ignore"):
                 yield (block if scale == 1.0 else (block - offset) / scale).astype(np.float32)
 
     return rate, blocks()
-
-
-def _open_file(source: Any, name: str, seconds: float, stack: ExitStack) -> tuple[int, _Blocks]:
-    """Encoded audio: libsndfile first, ffmpeg for what it refuses."""
-    file, path = _binary_file(source, name, stack)
-    if not file.seek(0, os.SEEK_END):
-        raise EmptyAudioError(f"{name}: is empty (0 bytes).")
-    file.seek(0)
-    head = file.read(256)
-    file.seek(0)
-    try:
-        sound = stack.enter_context(_SequentialFile(file))
-        if sound.format == "MP3":
-            declared = _mp3_declared_frames(file)
-            # libsndfile stops at its own guess, made from the first bit rate, where no header tells the length.
-            if declared is None or abs(declared - sound.frames) > 5_000:  # samples; encoder delay and padding are less
-                sound = stack.enter_context(_SequentialFile(_EndlessFile(file)))
-        else:
-            declared = _declared_frames(sound)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: a name in .raw
-        file.seek(0)
-        return _open_container(path or _spool(file, stack), name, head, seconds, stack)
-    return _check_rate(sound.samplerate, name), _soundfile_blocks(sound, declared, name, seconds)
-
-
-def _binary_file(source: Any, name: str, stack: ExitStack) -> tuple[BinaryIO, str | None]:
-    """A seekable binary file, and its path where it has one."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        return io.BytesIO(source), None
-    if hasattr(source, "read"):
-        if isinstance(source, io.TextIOBase):
-            raise UnreadableAudioError(f"{name}: is open as text; open it with mode 'rb'.")
-        if hasattr(source, "seekable") and source.seekable():
-            return source, None
-        path = _spool(source, stack)
-    elif isinstance(source, str) and (scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)):
-        if scheme[1].lower() not in ("http", "https"):
-            raise UnreadableAudioError(f"{name}: only http and https URLs are read; download it first.")
-        path = _download(source, name, stack)
-    else:
-        path = os.fsdecode(source)
-    try:
-        return stack.enter_context(open(path, "rb")), path
-    except IsADirectoryError:
-        raise UnreadableAudioError(f"{name}: is a folder; give the audio files in it.") from None
-    except FileNotFoundError:
-        raise UnreadableAudioError(f"{name}: no such file.") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableAudioError(f"{name}: cannot be opened ({reason}).") from error
-
-
-def _spool(file: Any, stack: ExitStack, limit: int | None = None) -> str:
-    """Path of a temporary copy, removed with `stack`. Raises OverflowError beyond `limit` bytes."""
-    path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory(prefix="m2e-")), "audio")
-    with open(path, "wb") as copy:
-        while chunk := file.read(1 << 20):
-            copy.write(chunk)
-            if limit is not None and copy.tell() > limit:
-                raise OverflowError
-    return path
-
-
-def _download(url: str, name: str, stack: ExitStack) -> str:
-    opener = urllib.request.OpenerDirector()  # built by hand: neither file: nor ftp:, not even after a redirect
-    for handler in ("Proxy", "Unknown", "HTTP", "HTTPDefaultError", "HTTPRedirect", "HTTPS"):
-        opener.add_handler(getattr(urllib.request, f"{handler}Handler")())
-    opener.add_handler(urllib.request.HTTPErrorProcessor())
-    url = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")  # names beyond ASCII
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "m2e"})
-        with opener.open(request, timeout=URL_TIMEOUT_SECONDS) as response:
-            declared = int(response.headers.get("Content-Length") or 0)
-            if declared > MAX_DOWNLOAD_BYTES:
-                raise OverflowError
-            path = _spool(response, stack, MAX_DOWNLOAD_BYTES)
-        complete = os.path.getsize(path) >= declared  # http.client tells of a lost connection, or does not, by version
-    except http.client.IncompleteRead:
-        complete = False
-    except OverflowError:
-        raise UnreadableAudioError(
-            f"{name}: is larger than {MAX_DOWNLOAD_BYTES / 2**20:g} MiB; download it and give its path."
-        ) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = _first_line(str(getattr(error, "reason", None) or error) or type(error).__name__)
-        raise UnreadableAudioError(f"{name}: cannot be downloaded ({reason}).") from error
-    if not complete:
-        raise TruncatedAudioError(f"{name}: the download broke off before its end; try again.")
-    return path
-
-
-# --- libsndfile ---
-
-
-class _SequentialFile(soundfile.SoundFile):
-    """Read from front to back only: the base class seeks after each block, which fails on FLAC of unknown length."""
-
-    def seekable(self) -> bool:
-        return False
-
-
-class _EndlessFile:
-    """A file that claims to be far longer than it is, so that no length is guessed from its size."""
-
-    EXTRA = 1 << 40
-
-    def __init__(self, file: BinaryIO):
-        self.file, self.position = file, 0
-        self.size = file.seek(0, os.SEEK_END)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size + self.EXTRA}[whence]
-        self.position = origin + offset
-        return self.position
-
-    def tell(self) -> int:
-        return self.position
-
-    def read(self, count: int) -> bytes:
-        # The claimed end shows the real end, where ID3v1 tags are looked for.
-        self.file.seek(self.position % self.EXTRA)
-        data = self.file.read(count)
-        self.position += len(data)
-        return data
-
-
-def _soundfile_blocks(sound: soundfile.SoundFile, declared: int | None, name: str, seconds: float) -> _Blocks:
-    frames = _block_frames(sound.samplerate, sound.channels, seconds)
-    read, damage = 0, ""
-    while True:
-        try:
-            block = sound.read(frames, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            damage = error.error_string
-            break
-        if not len(block):
-            break
-        read += len(block)
-        yield block
-    if declared is not None and declared - read > max(MISSING_SECONDS * sound.samplerate, MISSING_SHARE * declared):
-        raise TruncatedAudioError(
-            f"{name}: is truncated or damaged, {read / sound.samplerate:.1f} of {declared / sound.samplerate:.1f} s "
-            "can be read; get a complete copy."
-        )
-    if damage and declared is None:
-        raise UnreadableAudioError(f"{name}: is damaged after {read / sound.samplerate:.1f} s; get another copy.")
-
-
-def _declared_frames(sound: soundfile.SoundFile) -> int | None:
-    """Frames that the header declares, None if unknown. libsndfile cuts them to what is there and logs it."""
-    note = re.search(r"^\s*(?:data|SSND|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
-    if note:
-        declared, present = int(note[1]), int(note[2])
-        if declared <= present or 0x7FFF0000 <= declared <= 0xFFFFFFFF:  # the placeholders of writers to a pipe
-            return None
-        return sound.frames * declared // present
-    return sound.frames if sound.frames < 1 << 62 else None
-
-
-def _mp3_declared_frames(file: BinaryIO) -> int | None:
-    """Samples per channel that the Xing/Info header of an MP3 declares, None without one; the position is kept."""
-    position = file.tell()
-    file.seek(0)
-    tag = file.read(10)
-    id3 = (
-        int("".join(f"{byte:07b}" for byte in tag[6:]), 2) + 10 if tag[:3] == b"ID3" else 0
-    )  # four bytes of seven bits
-    file.seek(id3)
-    first = rb"\xff([\xe2-\xff])..(?:.{9}|.{17}|.{32})(?:Xing|Info)...(.)(....)"
-    header = re.search(first, file.read(4096), re.DOTALL)
-    file.seek(position)
-    if not header or not header[2][0] & 1:  # bit 0: the number of frames is there
-        return None
-    return int.from_bytes(header[3], "big") * (1152 if header[1][0] >> 3 & 3 == 3 else 576)  # MPEG-1, or 2 and 2.5
-
-
-# --- ffmpeg ---
-
-
-def _open_container(path: str, name: str, head: bytes, seconds: float, stack: ExitStack) -> tuple[int, _Blocks]:
-    if program := shutil.which("ffmpeg"):
-        return _open_ffmpeg(program, path, name, seconds, stack)
-    if _FFMPEG_MAGIC.match(head):
-        raise MissingDecoderError(
-            f"{name}: needs the program ffmpeg; install it (apt install ffmpeg, brew install ffmpeg)."
-        )
-    raise UnreadableAudioError(f"{name}: is not an audio file in a known format.")
-
-
-def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: ExitStack) -> tuple[int, _Blocks]:
-    """The first audio stream, at its own rate, as Sun AU from a pipe: its short header carries rate and channels."""
-    guard = ["-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS]
-    # fmt: off
-    command = [program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "error", *guard, "-i", f"file:{path}",
-               "-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
-    # fmt: on
-    log = stack.enter_context(tempfile.TemporaryFile())  # a pipe could fill up and block
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": log}
-    process = stack.enter_context(subprocess.Popen(command, **pipes))
-    stack.callback(process.kill)  # runs before the wait of the line above, for who stops early
-
-    def complaints() -> str:
-        """The beginning and the end of the log: a damaged file may fill megabytes."""
-        process.wait()
-        size = log.seek(0, os.SEEK_END)
-        log.seek(0)
-        text = log.read(1 << 16)
-        log.seek(max(len(text), size - (1 << 12)))
-        return (text + log.read()).decode(errors="replace")
-
-    header = process.stdout.read(24)
-    if len(header) < 24:
-        reason = _first_line(complaints())
-        raise UnreadableAudioError(f"{name}: holds no audio that ffmpeg can decode ({reason}).")
-    offset, _, _, rate, channels = struct.unpack(">4x5I", header)
-    process.stdout.read(offset - len(header))
-    frames = _block_frames(rate, channels, seconds)
-
-    def blocks() -> _Blocks:
-        while data := process.stdout.read(4 * channels * frames):
-            whole = len(data) // (4 * channels) * channels
-            yield np.frombuffer(data, ">f4", whole).astype(np.float32).reshape(-1, channels)
-        said = complaints()
-        if "partial file" in said or "ended prematurely" in said:
-            raise TruncatedAudioError(f"{name}: ends before the length that its header declares; get a complete copy.")
-        if process.returncode:
-            raise UnreadableAudioError(f"{name}: is damaged, ffmpeg stopped ({_first_line(said)}).")
-
-    return _check_rate(rate, name), blocks()
-
-
-def _check_rate(rate: Any, name: str) -> int:
-    if not isinstance(rate, int | float | np.number) or not RATE_RANGE[0] <= rate <= RATE_RANGE[1]:
-        raise UnreadableAudioError(f"{name}: {rate} is no sampling rate in Hz.")
-    return round(float(rate))
-
-
-def _block_frames(rate: int, channels: int, seconds: float) -> int:
-    return max(1, min(int(seconds * rate), MAX_BLOCK_SAMPLES // channels))
-
-
-def _first_line(text: str) -> str:
-    """A decoder's first complaint without its address or path prefix."""
-    text = text.replace(f" '{_DEMUXERS}'", "")
-    line = next((line for line in text.splitlines() if line.strip()), "no reason given")
-    return re.sub(r"^(\[[^]]*\]|file:.*:) ", "", line.strip()).rstrip(".")[:100]

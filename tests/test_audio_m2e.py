@@ -17,8 +17,8 @@ import soundfile
 import soxr
 import torch
 
-from modeling_m2e import audio_m2e
-from modeling_m2e.audio_m2e import (
+from modeling_m2e import audio_files_m2e
+from modeling_m2e.audio_errors_m2e import (
     AudioError,
     EmptyAudioError,
     InvalidSamplesError,
@@ -27,10 +27,8 @@ from modeling_m2e.audio_m2e import (
     TooShortAudioError,
     TruncatedAudioError,
     UnreadableAudioError,
-    describe,
-    load,
-    stream,
 )
+from modeling_m2e.audio_m2e import describe, load, stream
 
 RATE = 8_000
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the program ffmpeg is absent")
@@ -550,7 +548,7 @@ def test_url_errors(server, page, kind, words):
 
 @pytest.mark.parametrize("page", ["/ü.flac", "/endless"])
 def test_url_beyond_the_limit(server, page, monkeypatch):
-    monkeypatch.setattr(audio_m2e, "MAX_DOWNLOAD_BYTES", 1 << 10)
+    monkeypatch.setattr(audio_files_m2e, "MAX_DOWNLOAD_BYTES", 1 << 10)
     with pytest.raises(UnreadableAudioError, match="larger than") as error:
         load(server + page)
     assert_one_sentence(error, server + page)

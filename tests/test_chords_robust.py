@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import m2e
-from modeling_m2e import ChordSegment, Key, audio_m2e
+from modeling_m2e import AudioError, ChordSegment, Key
 from modeling_m2e.chords_m2e import SAMPLING_RATE, cqt_features, frame_logits
 from modeling_m2e.harmony_m2e import VOCABULARY, parse_chord
 from modeling_m2e.key_m2e import estimate_key, key_segments
@@ -89,7 +89,7 @@ def test_eight_channels_are_heard_as_one(pipes, name, decoding):
 
 @pytest.mark.parametrize("name", NO_TRACKS)
 def test_what_is_no_track_is_refused_by_name(pipes, name):
-    with pytest.raises(audio_m2e.AudioError, match="^<array>: .*[.)]$"):
+    with pytest.raises(AudioError, match="^<array>: .*[.)]$"):
         pipes["smooth"]((SIGNALS[name], SAMPLING_RATE))
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import m2e
 from m2e import cli
-from modeling_m2e import audio_m2e
+from modeling_m2e import AudioError, audio_m2e
 from modeling_m2e.harmony_m2e import ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
 from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion
@@ -190,7 +190,7 @@ def test_a_bad_file_does_not_end_the_run(model, music):
     told = result.stderr.splitlines()
     assert told[0] == "m2e: 7 of 9 files failed:" and len(told) == 8
     for one in answers[1:-1]:
-        with pytest.raises(audio_m2e.AudioError) as real:
+        with pytest.raises(AudioError) as real:
             audio_m2e.load(one["path"])
         assert one["error"] == str(real.value) and f"m2e: {real.value}" in told
         assert {name for name, value in one.items() if value is not None} == {"path", "model", "error"}
