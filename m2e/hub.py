@@ -66,7 +66,7 @@ def load(
     Raises: ModelError.
     """
     from modeling_m2e import MusicEmotionPipeline
-    from modeling_m2e.encoder_m2e import EncoderError
+    from modeling_m2e.mert_weights_m2e import EncoderError
 
     if window is not None and not 0.5 <= window < float("inf"):
         raise ModelError(f"A window of {window} s cannot be used: give at least 0.5 s.")

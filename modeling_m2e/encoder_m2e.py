@@ -4,23 +4,30 @@ The rest of the package sees one seam, `Encoder`. Two kinds stand behind it: `Me
 published weights that stay on the hub) and `TaggerEncoder` (small taggers whose weights travel with the model repo).
 """
 
-import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
-from transformers import HubertConfig, HubertModel
-from transformers.utils import cached_file
+from transformers import HubertModel
 from transformers.utils.hub import extract_commit_hash
 
+from .mert_weights_m2e import (
+    MERT_LAYERS,
+    EncoderError,
+    build,
+    check_layers,
+    find_file,
+    first_line,
+    mert_config,
+    read_json,
+    read_weights,
+)
 from .modeling_taggers import TaggersModel
 
 WINDOW_SECONDS = 30.0  # length of the paper's segments
-MERT_LAYERS = (6, 7)  # indices into Hugging Face hidden_states that the published checkpoints were trained on
 MERT_SAMPLING_RATE = 24000  # Hz
 TAGGERS_SUBFOLDER = "encoder"
 
@@ -32,13 +39,8 @@ PINNED_REVISIONS = {
 
 HUB_ARGUMENTS = ("cache_dir", "force_download", "token", "revision", "local_files_only", "subfolder")
 
-_MODEL_TYPES = ("mert_model", "hubert")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _VARIANCE_FLOOR = 1e-7  # of Wav2Vec2FeatureExtractor: keeps silence finite
-
-
-class EncoderError(ValueError):
-    """An encoder cannot be loaded, or cannot take these windows; the message is one sentence."""
 
 
 class Encoder(Protocol):
@@ -98,7 +100,7 @@ class MertEncoder:
         sampling_rate: int = MERT_SAMPLING_RATE,
         do_normalize: bool = True,
     ):
-        self.layers = _check_layers(layers, model.config.num_hidden_layers, name or "this model")
+        self.layers = check_layers(layers, model.config.num_hidden_layers, name or "this model")
         # eval() also keeps layer drop from shortening the tuple of hidden states.
         self.model = model.eval().requires_grad_(False)
         self.name = name
@@ -141,22 +143,22 @@ class MertEncoder:
         else:
             hub["revision"] = revision = revision or PINNED_REVISIONS.get(name)
 
-        config_file = _find(name, "config.json", hub)
+        config_file = find_file(name, "config.json", hub)
         if config_file is None:
             raise EncoderError(
                 f"{name} has no config.json within reach: check the name, or connect once so that it is cached."
             )
-        published = _read_json(config_file)
+        published = read_json(config_file)
         config = mert_config(published, layers, name)
-        preprocessor_file = _find(name, "preprocessor_config.json", hub)
-        preprocessor = {} if preprocessor_file is None else _read_json(preprocessor_file)
-        weights_file = _find(name, "model.safetensors", hub) or _find(name, "pytorch_model.bin", hub)
+        preprocessor_file = find_file(name, "preprocessor_config.json", hub)
+        preprocessor = {} if preprocessor_file is None else read_json(preprocessor_file)
+        weights_file = find_file(name, "model.safetensors", hub) or find_file(name, "pytorch_model.bin", hub)
         if weights_file is None:
             raise EncoderError(
                 f"{name} has neither model.safetensors nor pytorch_model.bin within reach: check the name, "
                 "or connect once so that the weights are cached."
             )
-        model = _build(config, _read_weights(weights_file, config.num_hidden_layers), dtype, weights_file)
+        model = build(config, read_weights(weights_file, config.num_hidden_layers), dtype, weights_file)
         if not os.path.isdir(name):
             revision = extract_commit_hash(config_file, None) or revision  # a branch is recorded as its commit
         return cls(
@@ -260,7 +262,7 @@ class TaggerEncoder:
                 name, subfolder=subfolder, dtype=torch.float32, output_loading_info=True, **hub
             )
         except (OSError, SafetensorError, RuntimeError) as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             raise EncoderError(f"{name} has no readable encoder in its folder {subfolder}: {reason}") from error
         missing = sorted(report["missing_keys"])
         if missing:  # transformers only warns, and leaves such weights random
@@ -332,97 +334,6 @@ def load_encoder(
     raise EncoderError(f"There is no encoder of type {kind!r}: known types are mert and taggers.")
 
 
-def mert_config(
-    published: dict[str, Any], layers: Sequence[int] = MERT_LAYERS, name: str = "this model"
-) -> HubertConfig:
-    """HubertConfig of a published MERT (or HuBERT) configuration, with only as many layers as are read.
-
-    Raises:
-        EncoderError: what HubertModel cannot express (a CQT front end, deepnorm), or a layer out of range.
-    """
-    model_type = published.get("model_type", "hubert")
-    if model_type not in _MODEL_TYPES:
-        raise EncoderError(f"{name} is a {model_type!r} model: name a MERT or HuBERT model.")
-    if published.get("feature_extractor_cqt"):
-        raise EncoderError(f"{name} adds a CQT to its input, which HubertModel cannot express: use a MERT without it.")
-    if published.get("deepnorm"):
-        raise EncoderError(f"{name} uses deepnorm, which HubertModel cannot express: use a MERT without it.")
-    # attention_relax needs no refusal: it subtracts a constant before the softmax, which changes nothing.
-    default = HubertConfig()
-    described = ("model_type", "architectures", "transformers_version", "dtype", "num_feat_extract_layers")
-    known = {key: published[key] for key in default.to_dict() if key in published and key not in described}
-    depth = max(_check_layers(layers, known.get("num_hidden_layers", default.num_hidden_layers), name))
-    # Masking is for training; without it the network has no mask embedding either.
-    return HubertConfig(
-        **known
-        | {"num_hidden_layers": max(depth, 1), "layerdrop": 0.0, "apply_spec_augment": False}
-        | {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
-    )
-
-
-def _build(config: HubertConfig, weights: dict[str, Tensor], dtype: torch.dtype, source: str) -> HubertModel:
-    """HubertModel with these weights and no others.
-
-    Not by HubertModel.from_pretrained: for a repository that has only a .bin it starts a thread that asks the hub for a
-    conversion, and it reports every layer that is left out.
-    """
-    with torch.device("meta"):  # no time spent on initial values that are replaced at once
-        model = HubertModel(config)
-    weights = {key: value.to(dtype) for key, value in weights.items()}
-    try:
-        # torch itself maps weight_g and weight_v of 2023 to today's parametrizations.
-        model.load_state_dict(weights, strict=True, assign=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise EncoderError(f"{source} does not hold the weights that its config.json describes: {reason}") from error
-    return model
-
-
-def _read_weights(path: str, depth: int) -> dict[str, Tensor]:
-    """Tensors of a checkpoint without the layers above `depth` and without the mask embedding."""
-
-    def is_read(key: str) -> bool:
-        parts = key.split(".")
-        above = parts[:2] == ["encoder", "layers"] and int(parts[2]) >= depth
-        return not above and key != "masked_spec_embed"
-
-    try:
-        if path.endswith(".safetensors"):
-            with safe_open(path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys() if is_read(key)}
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: tensor for key, tensor in tensors.items() if is_read(key)}
-    except Exception as error:  # both readers raise many types for a damaged or unsafe file
-        raise EncoderError(f"{path} is not a readable checkpoint: {_first_line(error)}") from error
-
-
-def _find(name: str, filename: str, hub: dict[str, Any]) -> str | None:
-    """Path of a file of a folder or (downloaded, cached) of a hub repository; None where it is absent."""
-    try:
-        return cached_file(name, filename, _raise_exceptions_for_missing_entries=False, **hub)
-    except OSError as error:
-        raise EncoderError(f"{name} cannot be loaded: {_first_line(error)}") from error
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EncoderError(f"{path} is not valid JSON: {_first_line(error)}") from error
-    if not isinstance(content, dict):
-        raise EncoderError(f"{path} does not hold a JSON object.")
-    return content
-
-
-def _check_layers(layers: Sequence[int], depth: int, name: str) -> tuple[int, ...]:
-    layers = tuple(layers)
-    if not layers or len(set(layers)) < len(layers):
-        raise EncoderError(f"The layers to read must be distinct and at least one, not {list(layers)}.")
-    if any(not isinstance(layer, int) or isinstance(layer, bool) or not 0 <= layer <= depth for layer in layers):
-        raise EncoderError(f"{name} has hidden states 0 to {depth}: layers {list(layers)} are out of range.")
-    return layers
-
-
 def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:
     resolved = _DTYPES.get(dtype, None) if isinstance(dtype, str) else dtype
     if resolved not in _DTYPES.values():
@@ -447,8 +358,3 @@ def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
         samples += (kernel - 1) * hop
         hop *= stride
     return samples
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -14,13 +14,12 @@ from transformers import HubertModel
 
 from modeling_m2e.encoder_m2e import (
     PINNED_REVISIONS,
-    EncoderError,
     MertEncoder,
     TaggerEncoder,
     load_encoder,
-    mert_config,
     normalize,
 )
+from modeling_m2e.mert_weights_m2e import EncoderError, mert_config
 from modeling_m2e.modeling_taggers import TaggersConfig, TaggersModel
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

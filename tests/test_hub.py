@@ -16,8 +16,8 @@ import m2e
 from m2e import hub
 from m2e.hub import ModelError
 from modeling_m2e import MusicEmotionPipeline
-from modeling_m2e.encoder_m2e import EncoderError
 from modeling_m2e.key_m2e import key_segments
+from modeling_m2e.mert_weights_m2e import EncoderError
 
 TRACK = (tiny.waveform(4.0), tiny.SAMPLING_RATE)
 SINE = (np.sin(np.arange(40000) / 10), 20000)

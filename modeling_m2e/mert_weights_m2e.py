@@ -1,0 +1,118 @@
+"""What a hub repository or a folder holds of a MERT: its configuration and weights, as transformers' HubertModel."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from transformers import HubertConfig, HubertModel
+from transformers.utils import cached_file
+
+MERT_LAYERS = (6, 7)  # indices into Hugging Face hidden_states that the published checkpoints were trained on
+_MODEL_TYPES = ("mert_model", "hubert")
+
+
+class EncoderError(ValueError):
+    """An encoder cannot be loaded, or cannot take these windows; the message is one sentence."""
+
+
+def mert_config(
+    published: dict[str, Any], layers: Sequence[int] = MERT_LAYERS, name: str = "this model"
+) -> HubertConfig:
+    """HubertConfig of a published MERT (or HuBERT) configuration, with only as many layers as are read.
+
+    Raises:
+        EncoderError: what HubertModel cannot express (a CQT front end, deepnorm), or a layer out of range.
+    """
+    model_type = published.get("model_type", "hubert")
+    if model_type not in _MODEL_TYPES:
+        raise EncoderError(f"{name} is a {model_type!r} model: name a MERT or HuBERT model.")
+    if published.get("feature_extractor_cqt"):
+        raise EncoderError(f"{name} adds a CQT to its input, which HubertModel cannot express: use a MERT without it.")
+    if published.get("deepnorm"):
+        raise EncoderError(f"{name} uses deepnorm, which HubertModel cannot express: use a MERT without it.")
+    # attention_relax needs no refusal: it subtracts a constant before the softmax, which changes nothing.
+    default = HubertConfig()
+    described = ("model_type", "architectures", "transformers_version", "dtype", "num_feat_extract_layers")
+    known = {key: published[key] for key in default.to_dict() if key in published and key not in described}
+    depth = max(check_layers(layers, known.get("num_hidden_layers", default.num_hidden_layers), name))
+    # Masking is for training; without it the network has no mask embedding either.
+    return HubertConfig(
+        **known
+        | {"num_hidden_layers": max(depth, 1), "layerdrop": 0.0, "apply_spec_augment": False}
+        | {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+    )
+
+
+def build(config: HubertConfig, weights: dict[str, Tensor], dtype: torch.dtype, source: str) -> HubertModel:
+    """HubertModel with these weights and no others.
+
+    Not by HubertModel.from_pretrained: for a repository that has only a .bin it starts a thread that asks the hub for a
+    conversion, and it reports every layer that is left out.
+    """
+    with torch.device("meta"):  # no time spent on initial values that are replaced at once
+        model = HubertModel(config)
+    weights = {key: value.to(dtype) for key, value in weights.items()}
+    try:
+        # torch itself maps weight_g and weight_v of 2023 to today's parametrizations.
+        model.load_state_dict(weights, strict=True, assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise EncoderError(f"{source} does not hold the weights that its config.json describes: {reason}") from error
+    return model
+
+
+def read_weights(path: str, depth: int) -> dict[str, Tensor]:
+    """Tensors of a checkpoint without the layers above `depth` and without the mask embedding."""
+
+    def is_read(key: str) -> bool:
+        parts = key.split(".")
+        above = parts[:2] == ["encoder", "layers"] and int(parts[2]) >= depth
+        return not above and key != "masked_spec_embed"
+
+    try:
+        if path.endswith(".safetensors"):
+            with safe_open(path, framework="pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys() if is_read(key)}
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: tensor for key, tensor in tensors.items() if is_read(key)}
+    except Exception as error:  # both readers raise many types for a damaged or unsafe file
+        raise EncoderError(f"{path} is not a readable checkpoint: {first_line(error)}") from error
+
+
+def find_file(name: str, filename: str, hub: dict[str, Any]) -> str | None:
+    """Path of a file of a folder or (downloaded, cached) of a hub repository; None where it is absent."""
+    try:
+        return cached_file(name, filename, _raise_exceptions_for_missing_entries=False, **hub)
+    except OSError as error:
+        raise EncoderError(f"{name} cannot be loaded: {first_line(error)}") from error
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """The JSON object in a file. Raises EncoderError."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EncoderError(f"{path} is not valid JSON: {first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise EncoderError(f"{path} does not hold a JSON object.")
+    return content
+
+
+def check_layers(layers: Sequence[int], depth: int, name: str) -> tuple[int, ...]:
+    """The layers, distinct and each from 0 to ``depth``. Raises EncoderError."""
+    layers = tuple(layers)
+    if not layers or len(set(layers)) < len(layers):
+        raise EncoderError(f"The layers to read must be distinct and at least one, not {list(layers)}.")
+    if any(not isinstance(layer, int) or isinstance(layer, bool) or not 0 <= layer <= depth for layer in layers):
+        raise EncoderError(f"{name} has hidden states 0 to {depth}: layers {list(layers)} are out of range.")
+    return layers
+
+
+def first_line(error: BaseException) -> str:
+    """Of an error's message; its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
