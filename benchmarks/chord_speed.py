@@ -19,10 +19,10 @@ from m2e.hub import embedded_model
 from modeling_m2e.chords_m2e import (
     DECODINGS,
     SAMPLING_RATE,
-    SECONDS_PER_FRAME,
     ChordRecognizer,
     cqt_features,
     frame_logits,
+    frames_to_segments,
 )
 from modeling_m2e.key_m2e import estimate_key
 from modeling_m2e.onsets_m2e import at_onsets, onset_strength
@@ -77,7 +77,7 @@ def main() -> None:
     steps["network"], logits = best(lambda: frame_logits(features, recognizer.model, overlap=smooth))
     steps["decoding"], ids = best(decode)
     if smooth:
-        borders = np.flatnonzero(np.diff(ids)) * SECONDS_PER_FRAME
+        borders = np.array([chord.start for chord in frames_to_segments(ids)[1:]])
         steps["onsets"], _ = best(lambda: at_onsets(borders, onset_strength(waveform)))
     chords = recognizer(waveform)
     steps["key"], _ = best(lambda: estimate_key(chords))
