@@ -4,9 +4,9 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from m2e.convert_btc import BTCCheckpointError, convert_btc_checkpoint
+from m2e.errors import reason
 from m2e.hub import EMBEDDED, WEIGHTS, ModelError, download, embedded_model, no_bars, read_json
 from m2e.published import CHORDS
-from m2e.workers import first_line
 from modeling_m2e import BTCConfig, MusicEmotion
 from modeling_m2e.audio_m2e import AudioInput, describe, stream
 from modeling_m2e.chords_m2e import ChordRecognizer
@@ -63,7 +63,7 @@ def load_chords(model: str | PathLike | None = None, decoding: str | None = None
     except BTCCheckpointError as error:
         raise ModelError(str(error)) from error
     except Exception as error:  # a damaged file fails in as many ways as there are readers
-        raise ModelError(f"{model} cannot be loaded ({first_line(error).rstrip('.')}): get it again.") from error
+        raise ModelError(f"{model} cannot be loaded ({reason(error)}): get it again.") from error
 
 
 def _local(model: str) -> tuple[Path, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from m2e.errors import reason
 from modeling_m2e.harmony_m2e import ROOTS, VOCABULARY
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
 
@@ -137,11 +138,7 @@ def _load(path: str | Path) -> dict:
         with torch.serialization.safe_globals(allowed):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a file that is not one of its own
-        raise BTCCheckpointError(f"{path} is not a checkpoint that can be read safely: {_first_line(error)}") from error
+        raise BTCCheckpointError(f"{path} is not a checkpoint that can be read safely ({reason(error)}).") from error
     if not isinstance(checkpoint, dict):
         raise BTCCheckpointError(f"{path} holds no dictionary: use a checkpoint of BTC-ISMIR19 (.pt).")
     return checkpoint
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from m2e.errors import reason
 from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES, JAMENDO_MOODS, M2EConfig
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 
@@ -61,8 +62,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
     except Exception as error:  # a malformed file fails in as many ways as there are opcodes
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: not a checkpoint that can be read safely ({reason}).") from error
+        raise CheckpointError(f"{path}: not a checkpoint that can be read safely ({reason(error)}).") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise CheckpointError(f"{path}: holds no state dict of tensors; give a Music2Emo checkpoint.")

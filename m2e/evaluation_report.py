@@ -39,13 +39,17 @@ def dataset_names(data: str, folder: str) -> dict[str, str]:
         return {"name": DATASETS[slug].partition(" (")[0], "id": slug}
     if data == "hub" and not os.path.exists(folder):
         return {"name": folder, "id": folder}
-    return {"name": os.path.basename(os.path.abspath(folder)), "id": data}
+    return {"name": _basename(folder), "id": data}
 
 
 def _without_place(value: Any) -> Any:
     """A file or folder by its name alone: where it lies says nothing to others."""
     there = isinstance(value, str) and os.path.exists(value)
-    return os.path.basename(os.path.abspath(value)) if there else value
+    return _basename(value) if there else value
+
+
+def _basename(path: str) -> str:
+    return os.path.basename(os.path.abspath(path))
 
 
 def report(title: str, evaluation: Evaluation) -> Group:

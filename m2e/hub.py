@@ -14,6 +14,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from m2e.errors import reason
+
 if TYPE_CHECKING:
     import torch
 
@@ -83,9 +85,9 @@ def load(
     except ModelError:
         raise
     except EncoderError as error:
-        raise ModelError(f"{_first_line(error)}.") from error
+        raise ModelError(f"{reason(error)}.") from error
     except Exception as error:  # a damaged file fails in as many ways as there are readers
-        raise ModelError(f"{model} cannot be loaded ({_first_line(error)}): save or download it again.") from error
+        raise ModelError(f"{model} cannot be loaded ({reason(error)}): save or download it again.") from error
     pipe.name = name
     if window is not None:
         pipe.processor.feature_extractor.window_seconds = float(window)
@@ -249,7 +251,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise ModelError(f"{path} is damaged ({_first_line(error)}): save or download the model again.") from error
+        raise ModelError(f"{path} is damaged ({reason(error)}): save or download the model again.") from error
     return content if isinstance(content, dict) else {}
 
 
@@ -307,9 +309,5 @@ def _explain(error: BaseException, repo: str, revision: str | None) -> str | Non
     if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
         return f"{error.filename} cannot be used ({error.strerror}): set HF_HOME to a folder that is yours."
     if type(error).__module__.startswith("httpx") or "Consistency check failed" in str(error):
-        return f"The download of {repo} broke off ({_first_line(error)}): try again."
+        return f"The download of {repo} broke off ({reason(error)}): try again."
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

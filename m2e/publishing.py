@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from m2e.errors import first_line
 from m2e.hub import causes, read_json
 from m2e.repository import CODE, Repository
-from m2e.workers import first_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -186,7 +186,7 @@ def _explain(error: BaseException, repo: str, revision: str | None) -> str | Non
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
         return f"The disk is full: free some space where {constants.HF_HOME} lies, or set HF_HOME to another place."
     if type(error).__module__.partition(".")[0].startswith(("httpx", "httpcore")) or isinstance(error, ConnectionError):
-        return f"The hub is out of reach ({first_line(error).rstrip('.')}): {again} when you are connected."
+        return f"The hub is out of reach ({reason(error)}): {again} when you are connected."
     if type(error).__module__.partition(".")[0] == "hf_xet" or str(error).startswith("Error while uploading"):
         return f"The upload broke off ({_reason(error.__cause__ or error)}): {again}."
     return None

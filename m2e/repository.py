@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from m2e.card_facts import BTC_LICENSE, FILE, CardError, encoder_terms
+from m2e.errors import reason
 from m2e.hub import PARTS, SHARDS, WEIGHTS, ModelError, embedded_model, missing_parts, read_json
 from m2e.model_card import CHORD_MODEL, EVALUATION, card
 
@@ -108,7 +109,7 @@ def _check_weights(path: Path) -> None:
         with safe_open(path, framework="numpy") as file:  # its header tells how long it has to be
             tensors = len(list(file.keys()))
     except (SafetensorError, OSError) as error:
-        raise RepositoryError(f"{path} is damaged ({str(error).splitlines()[0]}): save it again.") from error
+        raise RepositoryError(f"{path} is damaged ({reason(error)}): save it again.") from error
     if not tensors:
         raise RepositoryError(f"{path} holds no weights: save it again.")
 

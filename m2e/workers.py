@@ -9,6 +9,7 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from m2e.errors import first_line
 from m2e.files import Source
 
 if TYPE_CHECKING:
@@ -62,10 +63,6 @@ def predictions(
     if isinstance(pipe, str):
         raise NoModelError(pipe)
     yield (predict_one(pipe, source) for source in sources)
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _load_or_explain(load: Callable[[], Pipe]) -> Pipe | str:

@@ -257,10 +257,10 @@ class ChordStream:
         logits = frame_logits(features, model, overlap=self._smooth)
         if self._smooth:
             self._onsets.append(onset_strength(waveform))  # two minutes are a multiple of its hop
-        if self._smooth and "N" in model.config.label2id:  # a rest is no chord, whatever sounds around it
-            rests = features.max(axis=1) < SILENCE
-            logits[rests] = -20.0
-            logits[rests, model.config.label2id["N"]] = 0.0
+            if "N" in model.config.label2id:  # a rest is no chord, whatever sounds around it
+                rests = features.max(axis=1) < SILENCE
+                logits[rests] = -20.0
+                logits[rests, model.config.label2id["N"]] = 0.0
         self._frames.push(logits)
 
 

@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 from gradio.processing_utils import ssrf_protected_download
 
+from m2e.errors import reason
 from m2e.files import Source
 from m2e.hub import ModelError, load
-from m2e.workers import first_line, predict_one
+from m2e.workers import predict_one
 from modeling_m2e import AudioError, MusicEmotion, MusicEmotionPipeline
 from modeling_m2e.audio_m2e import stream
 
@@ -66,7 +67,7 @@ def download(link: str, folder: str) -> str:
     try:
         return ssrf_protected_download(link, folder)
     except Exception as error:  # of the address, the network or the server
-        raise LinkError(f"{link}: cannot be downloaded ({first_line(error).rstrip('.')}).") from error
+        raise LinkError(f"{link}: cannot be downloaded ({reason(error)}).") from error
 
 
 def outline(file: str, bins: int = OUTLINE_BINS) -> list[float]:

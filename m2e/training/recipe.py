@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from datasets_scripts.options import name_and_value
+from m2e.errors import reason
 
 SCHEDULES = ("constant", "cosine", "one_cycle")
 OWN, START = "own", "start"  # teachers that need no path
@@ -166,7 +167,7 @@ def read_recipe(path: str | Path, ablations: Iterable[str] = (), settings: Mappi
     except OSError as error:
         raise RecipeError(f"{path} cannot be read ({error.strerror}): give a recipe, see configuration/.") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not YAML ({str(error).splitlines()[0]}).") from error
+        raise RecipeError(f"{path} is not YAML ({reason(error)}).") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path} is no recipe: it holds no settings.")
     known = content.pop("ablations", None) or {}

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from m2e.errors import reason
 from m2e.hub import load, read_json
 from m2e.training.recipe import RecipeError
 from m2e.training.tracks import TASKS
@@ -142,7 +143,7 @@ def table_teacher(path: str | Path, ids: Sequence[str], audio: Sequence, student
     try:
         table = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path, dtype={"id": str})
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{path} cannot be read as soft labels ({str(error).splitlines()[0]}).") from error
+        raise RecipeError(f"{path} cannot be read as soft labels ({reason(error)}).") from error
     if "id" in table:
         keys, wanted = table["id"].astype(str), list(ids)
     elif "path" in table:
