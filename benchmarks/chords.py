@@ -23,6 +23,7 @@ from rich.table import Table
 from datasets_scripts.pop909 import Song, arrange, excerpt, read_songs, render
 from datasets_scripts.pseudo_chords import LvChordia
 from m2e.hub import embedded_model
+from m2e.training.checkpoint import write_text
 from modeling_m2e import ChordSegment
 from modeling_m2e.audio_m2e import load
 from modeling_m2e.chords_m2e import SAMPLING_RATE, ChordRecognizer
@@ -159,22 +160,23 @@ def main() -> None:
     if args.peer or args.clips:
         recognizers[PEER] = LvChordia()
     result = {"songs": len(songs), "split": args.split, "font": Path(args.font).name}
-    result["as composed"] = rendered_scores(songs, args.font, composed, recognizers)
-    result["productions"] = rendered_scores(songs, args.font, produced, recognizers)
+    parts = {
+        "as composed": lambda: rendered_scores(songs, args.font, composed, recognizers),
+        "productions": lambda: rendered_scores(songs, args.font, produced, recognizers),
+    }
     if args.clips:
-        result["clips"] = agreements(waveforms(args.clips, args.split), recognizers)
-
-    for part in ("as composed", "productions", "clips"):
-        if part in result:
-            columns = list(next(iter(result[part].values())))
-            table = Table("", *columns, title=part)
-            for name, scores in result[part].items():
-                table.add_row(name, *(f"{scores[column]:g}" for column in columns))
-            Console(width=130).print(table)
+        parts["clips"] = lambda: agreements(waveforms(args.clips, args.split), recognizers)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    for part, measure in parts.items():
+        result[part] = measure()
+        write_text(RESULTS, json.dumps(result, indent=1) + "\n")  # each part takes a quarter of an hour and more
+        columns = list(next(iter(result[part].values())))
+        table = Table("", *columns, title=part)
+        for name, scores in result[part].items():
+            table.add_row(name, *(f"{scores[column]:g}" for column in columns))
+        Console(width=130).print(table)
     if args.evaluation:
-        args.evaluation.write_text(json.dumps(evaluation(result, args.decodings[-1]), indent=1) + "\n")
+        write_text(args.evaluation, json.dumps(evaluation(result, args.decodings[-1]), indent=1) + "\n")
 
 
 if __name__ == "__main__":
