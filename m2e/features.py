@@ -41,7 +41,7 @@ from modeling_m2e.processing_m2e import TrackFeatures
 
 # To be raised where the code begins to give other numbers under the same settings.
 EMBEDDINGS_VERSION = 1
-HARMONY_VERSION = 3
+HARMONY_VERSION = 4
 PLAN_TRACKS = 8  # measured by each process
 ROOT = Path("runs", "features")
 

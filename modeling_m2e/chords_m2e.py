@@ -17,6 +17,7 @@ from transformers.utils import cached_file
 from .harmony_m2e import VOCABULARY, ChordSegment, parse_chord
 from .modeling_btc import BTCConfig, BTCModel
 from .onsets_m2e import at_onsets, onset_strength
+from .rests_m2e import hush, ring_out
 from .tonal_context_m2e import tonal_context
 
 # The input of the published network (Park et al., ISMIR 2019, section 4.1).
@@ -31,7 +32,6 @@ SECONDS_PER_FRAME = CHUNK_SECONDS / CHUNK_FRAMES  # a frame's share of its chunk
 
 GROUP_CHUNKS = 12  # two minutes are transformed and recognised at once: what bounds the memory
 MIN_SAMPLES = 128  # the shortest signal that six octaves of downsampling leave something of
-SILENCE = np.log(10 * FLOOR)  # no bin of a frame that is digital silence is louder
 CHANGE_PENALTY = 4.0  # log-probability that a chord change has to gain; best on validation songs and clips
 KEY_WEIGHT = 0.3  # of what the key says, in log-probabilities; best on validation songs and clips
 BLOCK_FRAMES = GROUP_CHUNKS * CHUNK_FRAMES
@@ -216,7 +216,7 @@ class ChordStream:
         self._recognizer = recognizer
         self._frames = DECODINGS[recognizer.decoding]()
         self._pieces, self._pending, self._samples = [], 0, 0
-        self._onsets = []
+        self._onsets, self._levels, self._likeliest = [], [], []
 
     def push(self, samples: np.ndarray) -> None:
         """Takes the next samples (n,), mono, 22,050 Hz, of any number."""
@@ -238,6 +238,8 @@ class ChordStream:
         ids = self._frames.finish()
         if not self._smooth:
             return frames_to_segments(ids, SECONDS_PER_FRAME, labels)
+        if self._levels:
+            ids = ring_out(ids, np.concatenate(self._levels), np.concatenate(self._likeliest))
         borders = _changes(ids) * SECONDS_PER_FRAME
         if self._onsets:
             borders = at_onsets(borders, np.concatenate(self._onsets))
@@ -257,10 +259,10 @@ class ChordStream:
         logits = frame_logits(features, model, overlap=self._smooth)
         if self._smooth:
             self._onsets.append(onset_strength(waveform))  # two minutes are a multiple of its hop
-            if "N" in model.config.label2id:  # a rest is no chord, whatever sounds around it
-                rests = features.max(axis=1) < SILENCE
-                logits[rests] = -20.0
-                logits[rests, model.config.label2id["N"]] = 0.0
+            if logits.shape[1] == len(VOCABULARY):
+                self._levels.append(features.max(axis=1))
+                self._likeliest.append(logits[:, : len(VOCABULARY) - 2].argmax(axis=1))  # but X and N
+                hush(logits, self._levels[-1])
         self._frames.push(logits)
 
 
