@@ -109,9 +109,9 @@ def learning_rate(steps: int, epochs: int) -> Callable[[int], float]:
 
 
 @torch.no_grad()
-def deepen(model: BTCModel, layers: int) -> BTCModel:
-    """The model with ``layers`` layers: the new ones, behind its own, begin as nearly the identity."""
-    deeper = BTCModel(BTCConfig.from_dict(model.config.to_dict() | {"num_hidden_layers": layers}))
+def deepen(model: BTCModel, settings: dict) -> BTCModel:
+    """The model with other settings: layers that it lacks come behind its own and begin as nearly the identity."""
+    deeper = BTCModel(BTCConfig.from_dict(model.config.to_dict() | settings))
     deeper.load_state_dict(model.state_dict(), strict=False)
     half = torch.eye(model.config.hidden_size) / 2
     for layer in deeper.layers[model.config.num_hidden_layers :]:
@@ -184,7 +184,7 @@ def train(recipe: dict, start: BTCModel | None, folders: list[Path], out: Path, 
     if start is None:
         model = BTCModel(BTCConfig(**recipe["model"], feature_mean=mean, feature_std=std))
     else:
-        model = deepen(start, recipe["model"]["num_hidden_layers"])
+        model = deepen(start, recipe["model"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe["learning_rate"], weight_decay=recipe["weight_decay"])
     steps = len(features) // (recipe["batch_size"] * accelerator.num_processes)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate(steps, recipe["epochs"]))

@@ -106,10 +106,11 @@ def test_a_stopped_run_ends_like_one_that_was_not(arguments, tmp_path, monkeypat
 def test_a_deeper_network_begins_as_the_one_it_comes_from():
     torch.manual_seed(0)
     model = BTCModel(BTCConfig(**RECIPE["model"], feature_mean=-3.0)).eval()
-    deeper = train_chords.deepen(model, 3).eval()
+    deeper = train_chords.deepen(model, {"num_hidden_layers": 3, "input_dropout": 0.0}).eval()
     x = torch.randn(2, 108, 144)
     before, after = model(x).logits, deeper(x).logits
     assert deeper.config.num_hidden_layers == 3 and deeper.config.feature_mean == -3.0
+    assert deeper.config.input_dropout == 0.0
     assert (before - after).abs().max() < 0.1 * before.std() and not torch.equal(before, after)
 
 
