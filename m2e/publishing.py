@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from m2e.errors import first_line
+from m2e.errors import first_line, reason
 from m2e.hub import causes, read_json
 from m2e.repository import CODE, Repository
 
@@ -165,24 +165,24 @@ def _explain(error: BaseException, repo: str, revision: str | None) -> str | Non
         return f"{repo} has no branch {revision}: give the name of a branch, not of a tag or commit."
     response = getattr(error, "response", None)
     if response is not None:
-        status, reason = response.status_code, _reason(error)
+        status, said = response.status_code, _reason(error)
         return {
             401: "The hub does not know you: log in with `hf auth login` and a token that may write, or set HF_TOKEN.",
-            402: f"The hub wants to be paid for {repo} ({reason}): look at the billing of {owner}, or choose another.",
-            403: f"You may not write to {repo} ({reason}): take a token with write access to {owner}, or another name.",
+            402: f"The hub wants to be paid for {repo} ({said}): look at the billing of {owner}, or choose another.",
+            403: f"You may not write to {repo} ({said}): take a token with write access to {owner}, or another name.",
             404: f"There is no {repo} that you may write to: check that {owner} is you or an organisation of yours.",
             409: f"Somebody else is changing {repo}: {again}.",
             412: f"Somebody else has changed {repo} meanwhile: {again}.",
-            413: f"The hub finds the files too large ({reason}): leave out what does not belong to the model.",
+            413: f"The hub finds the files too large ({said}): leave out what does not belong to the model.",
             429: f"The hub has been asked too often: wait a few minutes; {again}.",
         }.get(status) or (
-            f"The hub answers {status} ({reason}): {again} later."
+            f"The hub answers {status} ({said}): {again} later."
             if status >= 500
-            else f"The hub refuses {repo} ({reason}): check its name and the branch."
+            else f"The hub refuses {repo} ({said}): check its name and the branch."
         )
     if isinstance(error, ValueError) and "Invalid metadata in README.md" in str(error):
-        reason = str(error).partition("README.md.")[2].split("- ")
-        return f"The hub refuses the front matter of README.md: {'; '.join(filter(None, map(str.strip, reason)))}."
+        faults = str(error).partition("README.md.")[2].split("- ")
+        return f"The hub refuses the front matter of README.md: {'; '.join(filter(None, map(str.strip, faults)))}."
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
         return f"The disk is full: free some space where {constants.HF_HOME} lies, or set HF_HOME to another place."
     if type(error).__module__.partition(".")[0].startswith(("httpx", "httpcore")) or isinstance(error, ConnectionError):
