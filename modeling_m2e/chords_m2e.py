@@ -259,10 +259,12 @@ class ChordStream:
         logits = frame_logits(features, model, overlap=self._smooth)
         if self._smooth:
             self._onsets.append(onset_strength(waveform))  # two minutes are a multiple of its hop
+            levels = features.max(axis=1)
             if logits.shape[1] == len(VOCABULARY):
-                self._levels.append(features.max(axis=1))
+                self._levels.append(levels)
                 self._likeliest.append(logits[:, : len(VOCABULARY) - 2].argmax(axis=1))  # but X and N
-                hush(logits, self._levels[-1])
+            if "N" in model.config.label2id:  # of any vocabulary
+                hush(logits, levels, model.config.label2id["N"])
         self._frames.push(logits)
 
 

@@ -9,12 +9,12 @@ FADED = 5.0  # in natural logarithms below the loud frames: 43 dB; 3 to 8 do ali
 NO_CHORD = VOCABULARY.index("N")
 
 
-def hush(logits: np.ndarray, levels: np.ndarray) -> None:
-    """Makes the `logits` (frames, 170) of silent frames certain of N, in place. levels: (frames,) of their loudest bin,
-    in natural logarithms."""
+def hush(logits: np.ndarray, levels: np.ndarray, no_chord: int = NO_CHORD) -> None:
+    """Makes the `logits` (frames, classes) of silent frames certain of class `no_chord`, in place. levels: (frames,) of
+    their loudest bin, in natural logarithms."""
     rests = levels < SILENCE
     logits[rests] = -20.0
-    logits[rests, NO_CHORD] = 0.0
+    logits[rests, no_chord] = 0.0
 
 
 def ring_out(ids: np.ndarray, levels: np.ndarray, likeliest: np.ndarray) -> np.ndarray:

@@ -19,6 +19,9 @@ def test_silent_frames_are_certainly_no_chord():
     hush(hushed, levels)
     assert hushed[1:3].argmax(1).tolist() == [N, N]
     assert np.array_equal(hushed[[0, 3]], logits[[0, 3]])
+    few = np.zeros((4, 25), np.float32)  # a recogniser of major and minor triads
+    hush(few, levels, 24)
+    assert few[1:3].argmax(1).tolist() == [24, 24] and not few[[0, 3]].any()
 
 
 @pytest.mark.parametrize(
