@@ -44,6 +44,7 @@ from m2e.training.teachers import TABLES, ModelTeacher, Teacher, model_teacher, 
 from m2e.training.tracks import Source, learnt_tasks, mood_frequencies
 from m2e.training.validation import evaluate, predict
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
+from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
 SPLITS = ("train", "validation", "test")
 RESAMPLES = 1000  # of the bootstrap of the scores' intervals
@@ -184,22 +185,22 @@ def _result(recipe: Recipe, name: str, evaluation: Evaluation, run: Run) -> dict
 
 def train_recipe(args: argparse.Namespace) -> None:
     recipe = read_recipe(args.recipe, args.ablation, dict(map(parse_setting, args.set)))
-    folders = {} if recipe.folds else data_folders(recipe, args.data)
+    folders = data_folders(recipe, args.data)
     accelerator = make_accelerator(recipe.training.mixed_precision)
     processor, start = load_parts(recipe, args.taggers, args.chords)
     chords = args.chords or (embedded_model() if start is None else Path(start.name_or_path))
     run = Run(accelerator, processor, start, chords, folders, args.recipe, args.ablation)
-    if recipe.folds:
-        folder, cache = Path(args.data[0].removeprefix(f"{panda4q.NAME}=")), args.features / panda4q.NAME
-        panda4q.run(recipe, folder, processor, cache, args.out, accelerator, chords, run.tell)
-        return
-
     with accelerator.main_process_first():  # it may have to render or to download
         datasets = read_datasets(recipe, folders)
     data = {}
     for name, dataset in datasets.items():
         cache = default_folder(recipe.datasets[name].reader, folders[name], args.features)
         data[name] = with_features(name, dataset, processor, cache, accelerator, run.tell)
+    if recipe.folds:
+        beside = [each.source("train", JAMENDO_MOODS) for each in data.values()]
+        folder, cache = Path(folders[panda4q.NAME]), args.features / panda4q.NAME
+        panda4q.run(recipe, folder, processor, cache, args.out, accelerator, beside, chords, run.tell)
+        return
     for name, entry in recipe.datasets.items():
         if entry.teacher == OWN and recipe.objective.distillation:
             train_model(recipe.alone(name), {name: data[name]}, teacher_folder(args.out, name), run)
@@ -209,12 +210,15 @@ def train_recipe(args: argparse.Namespace) -> None:
 
 def data_folders(recipe: Recipe, given: Sequence[str]) -> dict[str, str]:
     """Folder by data set, of NAME=FOLDER or, where the recipe has one data set, FOLDER. Raises RecipeError."""
-    if len(recipe.datasets) == 1 and len(given) == 1:
-        name = next(iter(recipe.datasets))
-        return {name: given[0].removeprefix(f"{name}=")}
+    wanted = [panda4q.NAME] * bool(recipe.folds) + list(recipe.datasets)
+    if len(wanted) == 1 and len(given) == 1:
+        return {wanted[0]: given[0].removeprefix(f"{wanted[0]}=")}
     if wrong := [each for each in given if "=" not in each]:
         raise RecipeError(f"--data {wrong[0]} does not say which data set it is: give NAME=FOLDER.")
-    return dict(each.split("=", 1) for each in given)
+    folders = dict(each.split("=", 1) for each in given)
+    if missing := set(wanted) - folders.keys():
+        raise RecipeError(f"{recipe.name} is trained on {', '.join(sorted(missing))} too: give --data NAME=FOLDER.")
+    return folders
 
 
 def parser() -> argparse.ArgumentParser:

@@ -113,10 +113,9 @@ def numbers() -> str:
     costs = read_json(RESULTS / "predict.json")
     lines = [
         f"{EMBEDDED} ({megabytes(embedded_model()):.1f} MB) on Panda 4Q, artist-grouped folds and the artist-disjoint "
-        f"test split, {len(evaluation['seeds'])} seeds (`python train.py configuration/{EMBEDDED}.yaml ...`):",
+        f"test split; the networks of {len(evaluation['seeds'])} seeds, mean ± deviation, and all together with 95 % "
+        f"intervals (`python train.py configuration/{EMBEDDED}.yaml ...`):",
         "",
-        "| | folds (mean ± deviation) | test (mean ± deviation) | test, shipped weights |",
-        "|---|---|---|---|",
         score_table(evaluation),
         *chord_tables(read_json(RESULTS / "chords.json")),
     ]

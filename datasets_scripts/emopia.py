@@ -11,6 +11,7 @@ Clips of one video are one performance: they stay in one split, and stand in the
 """
 
 import os
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,32 +34,42 @@ def read(
     rendered: str | Path | None = None,
     workers: int | None = None,
     check: str = "strict",
+    per_quadrant: int | None = None,
 ) -> Dataset:
     """All clips in the common schema; those that are not rendered yet are rendered first.
 
     sound: a sound font, see pop909.render.  rendered: the folder of FLAC files, by default ``rendered-FONT`` in
     ``folder``.  workers: clips rendered at once, by default one per core.  check: see archive.verify; "off" renders
-    nothing.  Raises LayoutError, IncompleteCopyError, LabelError.
+    nothing.  per_quadrant: only so many clips of each quadrant in each split, the first by name.  Raises LayoutError,
+    IncompleteCopyError, LabelError.
     """
     folder = Path(folder)
     midis = sorted(need(folder, "midis").glob("Q[1-4]_*.mid"))
     rendered = Path(rendered or folder / f"rendered-{Path(sound).stem}")
-    if check != "off":
-        render_all(midis, rendered, sound, workers or os.cpu_count() or 1)
     quadrants = annotated(folder)
     if wrong := [path.stem for path in midis if quadrants.get(path.stem, path.stem[:2]) != path.stem[:2]]:
         raise LabelError(f"The names of files in {folder} and its label.csv differ about {listed(wrong)}.")
+    splits = dict(zip(midis, split_of([path.stem for path in midis], folder), strict=True))
+    expected = CLIPS
+    if per_quadrant is not None:
+        kinds = defaultdict(list)
+        for path, split in splits.items():
+            kinds[split, path.stem[:2]].append(path)
+        midis = sorted(path for paths in kinds.values() for path in paths[:per_quadrant])
+        expected = len(midis)
+    if check != "off":
+        render_all(midis, rendered, sound, workers or os.cpu_count() or 1)
     tracks = [
         Track(
             id=path.stem,
             audio=rendered / f"{path.stem}.flac",
-            split=split,
+            split=splits[path],
             quadrant=path.stem[:2],
             artist=f"youtube:{video(path.stem)}",
         )
-        for path, split in zip(midis, split_of([path.stem for path in midis], folder), strict=True)
+        for path in midis
     ]
-    return to_dataset(NAME, verify(NAME, folder, tracks, CLIPS, check))
+    return to_dataset(NAME, verify(NAME, folder, tracks, expected, check))
 
 
 def video(clip: str) -> str:

@@ -165,7 +165,11 @@ def panda4q(recipe: dict, evaluation: dict, clips: int, artists: int) -> Facts:
     """The facts of a model that train.py made of Panda 4Q: `clips` known ones by so many `artists`."""
     name, seeds = recipe["name"], recipe["seeds"]
     mood_share, shares = recipe["targets"]["mood_teacher_share"], recipe["targets"]["va_teacher_share"]
-    command = f"python train.py configuration/{name}.yaml --data 4Q --taggers WEIGHTS --chords CHORDS --out {name}"
+    beside = recipe["beside"]
+    folders = " ".join(["4q=4Q", *(f"{each}={each.upper()}" for each in beside)])
+    command = (
+        f"python train.py configuration/{name}.yaml --data {folders} --taggers WEIGHTS --chords CHORDS --out {name}"
+    )
     return Facts(
         name=name,
         license="cc-by-nc-sa-4.0",
@@ -176,9 +180,13 @@ def panda4q(recipe: dict, evaluation: dict, clips: int, artists: int) -> Facts:
             f"{shares['valence']:.0%} and arousal {shares['arousal']:.0%} a teacher trained on EmoMusic; the rest are "
             "the clips' labels. Those labels are averages of word norms over the AllMusic words, not ratings by "
             "listeners; valence and arousal are on the scale of these norms.",
+            *(
+                f"Learnt beside them, in every fold: {count} clips of {each}'s training split, their quadrants alone."
+                for each, count in beside.items()
+            ),
             "Protocol: choices on five artist-grouped folds of train + validation, then one evaluation on the test "
-            f"split (120 clips, artists apart). Seeds {', '.join(map(str, seeds))}; these weights are those of seed "
-            f"{seeds[0]}, whatever it scored.",
+            f"split (120 clips, artists apart). Seeds {', '.join(map(str, seeds))}; these weights are the networks of "
+            "all seeds, which answer together, by their mean (deep ensemble, Lakshminarayanan et al. 2017).",
             "Calibration: Platt scaling on the folds; a mood's threshold selects as many training clips as carry it.",
             f"Command: `{command}`",
             f"ROC-AUC and PR-AUC of moods are means over the {evaluation['test']['mood_tags']['mean']:.0f} tags (test) "
@@ -188,6 +196,6 @@ def panda4q(recipe: dict, evaluation: dict, clips: int, artists: int) -> Facts:
         "Expect it to be unsure on other repertoires, on speech and on very short sounds. Most of the 56 tags were "
         "learned from a teacher's opinion only. Not for decisions about people.",
         license_notes=["CC BY-NC-SA 4.0, because the teachers' data are non-commercial."],
-        datasets=["panda-4q", "mtg-jamendo", "emomusic"],
+        datasets=["panda-4q", "mtg-jamendo", "emomusic", *beside],
         evaluation=command,
     )

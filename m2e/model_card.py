@@ -105,7 +105,8 @@ def results(evaluation: dict) -> list[Result]:
     panda4q = {"dataset": {"name": "Panda 4Q", "id": "panda-4q"}, "split": "test"}
     listed = evaluation.get("results", [])
     if "shipped_test" in evaluation:
-        listed = [panda4q | {"scores": evaluation["shipped_test"]}, *listed]
+        scored = {"scores": evaluation["shipped_test"], "intervals": evaluation["intervals"]["test"]}
+        listed = [panda4q | scored, *listed]
     try:
         return [
             Result(
@@ -174,13 +175,20 @@ def card_data(
 
 
 def score_table(evaluation: dict) -> str:
-    """Rows of Markdown: every score over the folds, on the test split, and of the shipped weights."""
-    rows = []
+    """Markdown: every score of one network, mean and deviation over seeds, and of the networks of all seeds together,
+    with 95 % intervals of a bootstrap over tracks."""
+    columns = "folds, one network | test, one network | folds, all together | test, all together: these weights"
+    rows = [f"| | {columns} |", "|---|---|---|---|---|"]
     for metric, label in _score_names().items():
         if metric in evaluation["shipped_test"]:
-            parts = (evaluation["folds"][metric], evaluation["test"][metric])
-            cells = [f"{part['mean']:.3f} ± {part['std']:.3f}" for part in parts]
-            rows.append(f"| {label} | {cells[0]} | {cells[1]} | {evaluation['shipped_test'][metric]:.3f} |")
+            alone = [evaluation[part].get(metric) for part in ("folds", "test")]
+            cells = ["" if each is None else f"{each['mean']:.3f} ± {each['std']:.3f}" for each in alone]
+            for part in ("folds", "test"):
+                value, bounds = evaluation[f"shipped_{part}"].get(metric), evaluation["intervals"][part].get(metric)
+                cells.append(
+                    " ".join(filter(None, ["" if value is None else f"{value:.3f}", _interval(bounds, "({})")]))
+                )
+            rows.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -188,8 +196,7 @@ def _scores(evaluation: dict) -> str:
     """The part "Results" in Markdown."""
     tables = []
     if "shipped_test" in evaluation:
-        head = "| | folds (mean ± deviation over seeds) | test (mean ± deviation) | test, these weights |"
-        tables.append(f"{head}\n|---|---|---|---|\n{score_table(evaluation)}")
+        tables.append(score_table(evaluation))
     listed = results({"results": evaluation.get("results", [])})
     if listed:
         rows = [
@@ -204,8 +211,8 @@ def _scores(evaluation: dict) -> str:
     return "\n\n".join([*tables, f"Written from `{EVALUATION}`; the model-index above says the same."])
 
 
-def _interval(bounds: tuple[float, float] | None) -> str:
-    return "" if bounds is None or None in bounds else f"{bounds[0]:.3f} – {bounds[1]:.3f}"
+def _interval(bounds: tuple[float, float] | None, shape: str = "{}") -> str:
+    return "" if bounds is None or None in bounds else shape.format(f"{bounds[0]:.3f} – {bounds[1]:.3f}")
 
 
 # --- parts ---

@@ -57,6 +57,7 @@ class M2EConfig(PreTrainedConfig):
         chord_durations: the seconds of a chord are part of its token.
         fusion_size, branch_size: hidden units of the trunk and of each branch.
         num_quadrants: 4 for a branch that classifies Russell's quadrants, 0 for none.
+        num_members: networks of these sizes that answer together, by their mean (deep ensemble, arXiv 1612.01474).
         va_initial: bias of the valence-arousal outputs before training. None = PyTorch's random start.
     Losses
         mood_frequencies: share of training tracks with the tag, per tag, for the class weighting. None = unweighted.
@@ -92,6 +93,7 @@ class M2EConfig(PreTrainedConfig):
     branch_size: int = 256
     dropout: float = 0.2
     num_quadrants: int = 0
+    num_members: int = 1
     va_initial: float | None = 5.0
 
     mood_frequencies: list[float] | None = None
@@ -135,6 +137,8 @@ class M2EConfig(PreTrainedConfig):
             raise ValueError("M2EConfig: pad_chords_to_max needs max_chords.")
         if self.num_quadrants not in (0, 4):
             raise ValueError(f"M2EConfig: num_quadrants is {self.num_quadrants}; use 4, or 0 for no quadrant branch.")
+        if self.num_members < 1:
+            raise ValueError(f"M2EConfig: num_members is {self.num_members}; use at least 1.")
         if len(self.label2id) != len(self.id2label):
             raise ValueError("M2EConfig: two moods have the same name.")
         for name in ("mood_frequencies", "mood_scale", "mood_offset", "mood_thresholds"):

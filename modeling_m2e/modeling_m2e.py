@@ -6,6 +6,7 @@ Published as "Towards Unified Music Emotion Recognition across Dimensional and C
 Shapes: B tracks, W windows of a track, H embedding width, L chords, M moods.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,7 +94,8 @@ class M2EOutput(ModelOutput):
     va: (B, 2) valence, arousal on the 1-9 scale, not clipped.
     quadrant_logits: (B, 4) for Q1..Q4, or None without that branch.
     window_va: (B, W, 2) of each window, or None when not asked for.
-    hidden_states: harmony vector (B, chord_size), left out without harmony, and trunk output (B, fusion_size); or None.
+    hidden_states: harmony vector (B, chord_size), left out without harmony, and trunk output (B, fusion_size), those of
+    all members of an ensemble one after the other; or None.
     mood_loss, va_loss, quadrant_loss: the parts of the loss before their factors.
     """
 
@@ -306,7 +308,10 @@ def _weighted_mean(windows: torch.Tensor, weights: torch.Tensor | None) -> torch
 
 
 class M2EForMusicEmotion(M2EPreTrainedModel):
-    """The trunk with a mood branch, a valence-arousal branch and, if configured, a quadrant branch."""
+    """The trunk with a mood branch, a valence-arousal branch and, if configured, a quadrant branch.
+
+    With several `config.num_members`, the others are such networks, too, and the answer is the mean of all.
+    """
 
     def __init__(self, config: M2EConfig):
         super().__init__(config)
@@ -315,7 +320,15 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         self.va_branch = self._branch(2)
         self.va_branch[-1].bias_start = config.va_initial  # read by _init_weights
         self.quadrant_branch = self._branch(config.num_quadrants) if config.num_quadrants else None
+        alone = copy.deepcopy(config)
+        alone.num_members = 1
+        self.others = nn.ModuleList([M2EForMusicEmotion(alone) for _ in range(config.num_members - 1)])
         self.post_init()
+
+    @property
+    def members(self) -> list["M2EForMusicEmotion"]:
+        """The networks that answer together, this one first."""
+        return [self, *self.others]
 
     def _branch(self, outputs: int) -> nn.Sequential:
         sizes = self.config
@@ -324,7 +337,8 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
 
     def set_embedding_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Store mean and deviation (embedding_size,) of the training embeddings."""
-        self.m2e.set_embedding_statistics(mean, std)
+        for member in self.members:
+            member.m2e.set_embedding_statistics(mean, std)
 
     def forward(
         self,
@@ -352,37 +366,53 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         missing. A branch without labels gets a zero gradient, and none at all where its labels are None.
         output_windows: give `window_va` too; None = when not training. The harmony vector is that of the whole track.
         """
-        trunk = self.m2e(
-            embeddings=embeddings,
-            window_weights=window_weights,
-            chord_roots=chord_roots,
-            chord_qualities=chord_qualities,
-            chord_durations=chord_durations,
-            chord_mask=chord_mask,
-            mode=mode,
-            output_windows=output_windows,
-        )
-        mood_logits = self.mood_branch(trunk.fused)
-        va = self.va_branch(trunk.fused)
-        quadrant_logits = None if self.quadrant_branch is None else self.quadrant_branch(trunk.fused)
-        hidden_states = None
-        if self.config.output_hidden_states if output_hidden_states is None else output_hidden_states:
-            hidden_states = tuple(state for state in (trunk.harmony, trunk.fused) if state is not None)
+        inputs = {
+            "embeddings": embeddings,
+            "window_weights": window_weights,
+            "chord_roots": chord_roots,
+            "chord_qualities": chord_qualities,
+            "chord_durations": chord_durations,
+            "chord_mask": chord_mask,
+            "mode": mode,
+            "output_windows": output_windows,
+        }
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        output = _together([member._answer(inputs, output_hidden_states) for member in self.members])
 
         config, losses = self.config, {}
         if mood_labels is not None:
-            losses["mood_loss"] = mood_loss(mood_logits, mood_labels, config.mood_frequencies)
+            losses["mood_loss"] = mood_loss(output.mood_logits, mood_labels, config.mood_frequencies)
         if va_labels is not None:
-            losses["va_loss"] = va_loss(va, va_labels)
-        if quadrant_labels is not None and quadrant_logits is not None:
-            losses["quadrant_loss"] = quadrant_loss(quadrant_logits, quadrant_labels)
-        output = M2EOutput(
-            loss=sum(getattr(config, f"{name}_weight") * loss for name, loss in losses.items()) if losses else None,
-            mood_logits=mood_logits,
-            va=va,
-            quadrant_logits=quadrant_logits,
-            window_va=None if trunk.window_fused is None else self.va_branch(trunk.window_fused),
-            hidden_states=hidden_states,
-            **losses,
-        )
+            losses["va_loss"] = va_loss(output.va, va_labels)
+        if quadrant_labels is not None and output.quadrant_logits is not None:
+            losses["quadrant_loss"] = quadrant_loss(output.quadrant_logits, quadrant_labels)
+        total = sum(getattr(config, f"{name}_weight") * loss for name, loss in losses.items()) if losses else None
+        output = M2EOutput(loss=total, **output, **losses)
         return output.to_tuple() if return_dict is False else output
+
+    def _answer(self, inputs: dict, output_hidden_states: bool) -> M2EOutput:
+        """What this network says by itself, without losses."""
+        trunk = self.m2e(**inputs)
+        hidden_states = tuple(state for state in (trunk.harmony, trunk.fused) if state is not None)
+        return M2EOutput(
+            mood_logits=self.mood_branch(trunk.fused),
+            va=self.va_branch(trunk.fused),
+            quadrant_logits=None if self.quadrant_branch is None else self.quadrant_branch(trunk.fused),
+            window_va=None if trunk.window_fused is None else self.va_branch(trunk.window_fused),
+            hidden_states=hidden_states if output_hidden_states else None,
+        )
+
+
+def _together(answers: list[M2EOutput]) -> M2EOutput:
+    """The mean of what several networks say, with the hidden states of all."""
+    if len(answers) == 1:
+        return answers[0]
+    together = M2EOutput()
+    for name, value in answers[0].items():
+        every = [answer[name] for answer in answers]
+        if isinstance(value, tuple):
+            together[name] = tuple(torch.cat(each, dim=-1) for each in zip(*every, strict=True))
+        else:
+            together[name] = torch.stack(every).mean(0)
+    return together

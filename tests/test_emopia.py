@@ -55,6 +55,13 @@ def test_what_is_rendered_is_not_rendered_again(folder, font):
     assert len(played) == 5 and not list((folder / "rendered-tone").glob("*.partial"))
 
 
+def test_a_few_clips_of_each_quadrant(folder, font):
+    sound, played = font
+    dataset = emopia.read(folder, sound=sound, per_quadrant=1)
+    assert dataset["quadrant"][:] == ["Q1", "Q3", "Q4"] and dataset["id"][0] == "Q1_0vLPYiPN7qY_0"
+    assert len(played) == 3
+
+
 def test_broken_files_are_named_at_once(folder, font):
     for name in ("Q1_0vLPYiPN7qY_0", "Q4_new_1"):
         (folder / "midis" / f"{name}.mid").write_bytes(b"MThd nonsense")

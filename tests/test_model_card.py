@@ -17,11 +17,14 @@ RECIPE = {
     "seeds": [0, 1],
     "encoder": {"nets": ["fcn_msd"]},
     "targets": {"mood_teacher_share": 0.5, "va_teacher_share": {"valence": 0.0, "arousal": 0.2}},
+    "beside": {"emopia": 30},
     "model": {"neutral_valence": 5.1},
 }
 EVALUATION = {
     "folds": {name: {"mean": 0.7, "std": 0.01} for name in SCORES},
     "test": {name: {"mean": 0.6, "std": 0.02} for name in SCORES} | {"mood_tags": {"mean": 21.0, "std": 0.0}},
+    "shipped_folds": dict.fromkeys(SCORES, 0.65),
+    "intervals": {"folds": {name: [0.6, 0.7] for name in SCORES}, "test": {}},
     "shipped_test": {name: 0.5 + index / 100 for index, name in enumerate(SCORES)} | {"mood_tags": 21},
 }
 DEAM = {"dataset": {"name": "DEAM", "id": "deam"}, "split": "test", "protocol": "clean"}
@@ -101,7 +104,11 @@ def test_body_shows_the_same_scores(folder):
     Facts("tiny", "mit").save(folder)
     (folder / "evaluation.json").write_text(json.dumps(EVALUATION | SEVERAL))
     text = card(folder)
-    assert "| Valence, R2 | 0.700 ± 0.010 | 0.600 ± 0.020 | 0.520 |" in score_table(EVALUATION) in text
+    assert (
+        "| Valence, R2 | 0.700 ± 0.010 | 0.600 ± 0.020 | 0.650 (0.600 – 0.700) | 0.520 |"
+        in score_table(EVALUATION)
+        in text
+    )
     assert "| DEAM | test, clean | Valence, R2 | 0.512 |  |" in text
     assert "| DEAM | test, clean, labels=published | Arousal, R2 | 0.400 | 0.300 – 0.500 |" in text
     assert "| POP909 | test | Chords, WCSR majmin | 0.900 |" in text
@@ -249,7 +256,12 @@ def test_card_of_training(folder):
     write_card(folder, RECIPE, EVALUATION, clips=10, artists=7)
     text = (folder / "README.md").read_text()
     assert metadata(text)["license"] == "cc-by-nc-sa-4.0" and "CC BY-NC-SA 4.0" in text
-    assert "10 clips of 30 s by 7 artists" in text and "Seeds 0, 1" in text and "over the 21 tags" in text
+    assert (
+        "10 clips of 30 s by 7 artists" in text
+        and "Seeds 0, 1" in text
+        and "30 clips of emopia" in text
+        and "over the 21 tags" in text
+    )
     assert list(folder.glob("*.partial")) == []
 
 

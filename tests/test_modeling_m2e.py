@@ -342,6 +342,36 @@ def test_selective_update(batch):
     assert model.va_branch[-1].weight.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("inputs", [{}, {"use_encoder": False}, {"use_harmony": False}])
+def test_an_ensemble_says_the_mean_of_what_its_members_say(batch, inputs):
+    model = default(num_quadrants=4, num_members=3, **inputs)
+    apart = []
+    for member in model.members:
+        alone = default(num_quadrants=4, **inputs)
+        alone.load_state_dict({n: w for n, w in member.state_dict().items() if not n.startswith("others.")})
+        apart.append(alone(**batch, output_hidden_states=True))
+    labels = {"mood_labels": torch.ones(2, 3), "va_labels": torch.full((2, 2), 4.0)}
+    output = model(**batch, **labels, output_hidden_states=True)
+    for name in ("mood_logits", "va", "quadrant_logits", "window_va"):
+        if apart[0].get(name) is not None:
+            torch.testing.assert_close(output[name], torch.stack([each[name] for each in apart]).mean(0))
+    assert (apart[0].va - apart[1].va).abs().max() > 1e-3
+    torch.testing.assert_close(output.va_loss, F.mse_loss(output.va, labels["va_labels"]))
+    states = [torch.cat(each, dim=-1) for each in zip(*(each.hidden_states for each in apart), strict=True)]
+    assert all(torch.equal(found, state) for found, state in zip(output.hidden_states, states, strict=True))
+    assert next(iter(output)) == "loss" and model(**batch).loss is None
+
+    output.loss.backward()
+    assert all(member.va_branch[-1].weight.grad.abs().max() > 0 for member in model.members)
+
+
+def test_an_ensemble_has_one_configuration_and_statistics_for_all():
+    model = default(num_members=2)
+    model.set_embedding_statistics(torch.arange(12.0), torch.ones(12))
+    assert all(torch.equal(member.m2e.embedding_mean, torch.arange(12.0)) for member in model.members)
+    assert [member.config.num_members for member in model.members] == [2, 1]
+
+
 def test_network_learns_from_audio_chords_and_key():
     """Valence is the mode, arousal an embedding dimension, and the moods name the root of the chords."""
     random = torch.Generator().manual_seed(3)
@@ -388,9 +418,10 @@ def test_start_values():
         default(embedding_norm="layer"),
         default(use_harmony=False),
         default(use_encoder=False),
+        default(num_quadrants=4, num_members=3),
         paper(),
     ],
-    ids=["default", "layer norm", "encoder only", "harmony only", "paper"],
+    ids=["default", "layer norm", "encoder only", "harmony only", "ensemble", "paper"],
 )
 def test_saved_models_answer_the_same(model, batch, tmp_path):
     with torch.no_grad():

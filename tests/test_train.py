@@ -199,9 +199,16 @@ def test_data_folders_are_matched_by_name(fixtures):
     one = read_recipe(FINE_TUNE)
     assert train.data_folders(one, ["a/b"]) == {"mine": "a/b"} == train.data_folders(one, ["mine=a/b"])
     four = read_recipe(ROOT / "configuration" / "mert-95m.yaml")
-    assert train.data_folders(four, ["deam=x", "pmemo=y=z"]) == {"deam": "x", "pmemo": "y=z"}
+    given = {"deam": "x", "pmemo": "y=z", "emomusic": "e", "mtg-jamendo": "j"}
+    assert train.data_folders(four, [f"{name}={folder}" for name, folder in given.items()]) == given
     with pytest.raises(RecipeError, match="does not say which"):
         train.data_folders(four, ["x", "deam=y"])
+    with pytest.raises(RecipeError, match="trained on emomusic, mtg-jamendo too"):
+        train.data_folders(four, ["deam=x", "pmemo=y"])
+    small = read_recipe(ROOT / "configuration" / "m2e-small.yaml")
+    assert train.data_folders(small, ["4q=a", "emopia=b"]) == {"4q": "a", "emopia": "b"}
+    alone = read_recipe(ROOT / "configuration" / "m2e-small.yaml", settings={"datasets": []})
+    assert train.data_folders(alone, ["a"]) == {"4q": "a"}
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from m2e.evaluation_data import Emotions
-from m2e.training.network import continued, fit_scale, new_network, silence
+from m2e.training.network import continued, ensemble, fit_scale, new_network, silence
 from m2e.training.recipe import RecipeError
 from m2e.training.tracks import Features, Source
 from m2e.training.validation import predict
@@ -35,11 +35,11 @@ def source():
     return Source("x", features, labels, np.arange(n))
 
 
-@pytest.fixture(scope="module")
-def start():
+@pytest.fixture(scope="module", params=[1, 3])
+def start(request):
     torch.manual_seed(0)
     calibration = {"mood_scale": [2.0, 0.5], "mood_offset": [1.0, -1.0], "mood_thresholds": [0.3, 0.7]}
-    fields = SMALL | calibration | {"num_quadrants": 4, "neutral_valence": 5.2}
+    fields = SMALL | calibration | {"num_quadrants": 4, "neutral_valence": 5.2, "num_members": request.param}
     return M2EForMusicEmotion(M2EConfig.default(["a", "b"], embedding_size=6, **fields)).eval()
 
 
@@ -111,3 +111,15 @@ def test_what_was_not_learnt_is_neutral(start):
     kept = continued(start, {}, ["a"], None)
     silence(kept, ("va",))
     assert torch.equal(kept.va_branch[-1].weight, start.va_branch[-1].weight)
+
+
+def test_networks_become_the_members_of_one(source):
+    models = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        models.append(new_network(SMALL | {"num_quadrants": 4}, ["a", "b"], None, [source]).eval())
+    said, apart = predict(ensemble(models), source), [predict(model, source) for model in models]
+    for name, values in said.items():
+        assert values == pytest.approx(np.mean([each[name] for each in apart], 0), abs=1e-5)
+    assert models[0].config.num_members == 1 and len(models[0].others) == 0
+    assert np.array_equal(predict(ensemble(models[:1]), source)["va"], apart[0]["va"])

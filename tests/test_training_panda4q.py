@@ -1,5 +1,6 @@
 """m2e-small's protocol: targets, and folds that find what was planted."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,10 +10,16 @@ import torch
 
 pytest.importorskip("accelerate")
 
+import tiny  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+
+from m2e.evaluation_data import Emotions  # noqa: E402
 from m2e.training import panda4q  # noqa: E402
 from m2e.training.loop import make_accelerator  # noqa: E402
 from m2e.training.recipe import Recipe, Training  # noqa: E402
-from m2e.training.tracks import Features  # noqa: E402
+from m2e.training.tracks import Features, Source  # noqa: E402
+from m2e.training.validation import predict  # noqa: E402
+from modeling_m2e import M2EForMusicEmotion  # noqa: E402
 
 RECIPE = Recipe(
     name="test",
@@ -109,3 +116,35 @@ def test_a_seed_decides_everything(planted):
     )
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_networks_of_all_seeds_are_the_model(planted, tmp_path, monkeypatch):
+    """Learnt beside 4Q: tracks whose quadrants show in other dimensions. Scored and saved is the mean of all."""
+    clips, features = planted
+    pipe = tiny.pipeline()
+    beside_labels = Emotions(np.full((240, 2), np.nan), np.full((240, 2), np.nan), clips.quadrants)
+    far = replace(features, embeddings=features.embeddings.roll(3, 1))
+    beside = Source("emopia", far, beside_labels, np.arange(120))
+    clips.ids, clips.paths = np.arange(240).astype(str), [""] * 240
+    clips.splits = np.where(np.arange(240) < 200, "train", "test")
+    monkeypatch.setattr(panda4q, "read_clips", lambda folder: clips)
+    monkeypatch.setattr(panda4q, "cached_features", lambda *_: [])
+    monkeypatch.setattr(panda4q, "pack", lambda *_: features)
+    recipe = replace(RECIPE, seeds=(3, 4), training=replace(RECIPE.training, epochs=20))
+
+    lines = []
+    args = (tmp_path, pipe.processor, tmp_path / "features", tmp_path / "out", make_accelerator(), [beside])
+    evaluation = panda4q.run(recipe, *args, report=lines.append)
+    assert [json.loads(line)["seed"] for line in lines] == [3, 4] == evaluation["seeds"]
+    assert evaluation["shipped_test"]["quadrant_f1"] > 0.9 and evaluation["shipped_folds"]["quadrant_f1"] > 0.9
+
+    model = M2EForMusicEmotion.from_pretrained(tmp_path / "out")
+    assert len(model.members) == 2
+    rows = panda4q.source(recipe, clips, features, np.arange(200, 240))
+    assert panda4q.scores(recipe, predict(model, rows), clips, rows.rows) == pytest.approx(evaluation["shipped_test"])
+    heard = predict(model, beside.only(np.arange(120, 240)))["quadrant_logits"].argmax(1)
+    assert (heard == beside_labels.quadrants[120:]).mean() > 0.8
+    file = tmp_path / "out" / "model.safetensors"
+    assert {t.dtype for name, t in load_file(file).items() if "embedding_" not in name} == {torch.float16}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert "120 clips" in (tmp_path / "out" / "README.md").read_text()

@@ -76,9 +76,7 @@ def _encoder(recipe: Recipe, taggers: Path | None) -> TaggerEncoder | MertEncode
 
 
 def read_datasets(recipe: Recipe, folders: Mapping[str, str]) -> dict[str, Dataset]:
-    """The data sets of a recipe, split as its protocol says. Raises RecipeError, ValueError, OSError."""
-    if missing := recipe.datasets.keys() - folders.keys():
-        raise RecipeError(f"{recipe.name} is trained on {', '.join(sorted(missing))} too: give --data NAME=FOLDER.")
+    """The data sets of a recipe, split as its protocol says. Raises ValueError, OSError."""
     readers = {name: each.reader for name, each in recipe.datasets.items()}
     found = {name: read_dataset(each.reader, folders[name], **each.options) for name, each in recipe.datasets.items()}
     if len(set(readers.values())) < len(readers):  # the protocol knows them by their readers

@@ -1,5 +1,7 @@
 """The network that a training begins with: a new one, or one that knows already what another has learnt."""
 
+import copy
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +16,7 @@ from m2e.training.validation import predict
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 
 PRESETS = {"default": M2EConfig.default, "paper": M2EConfig.paper}
-_MOOD_OUTPUT = "mood_branch.3."
+_MOOD_OUTPUT = re.compile(r"(^|\.)mood_branch\.3\.")
 
 
 def preset(name: str) -> Callable[..., M2EConfig]:
@@ -55,7 +57,7 @@ def continued(
     own |= {"id2label": dict(enumerate(moods)), "mood_frequencies": frequencies}
     model = M2EForMusicEmotion(_config(M2EConfig.default, own))
     state, before = model.state_dict(), start.state_dict()
-    before = {name: tensor for name, tensor in before.items() if not name.startswith(_MOOD_OUTPUT)}
+    before = {name: tensor for name, tensor in before.items() if not _MOOD_OUTPUT.search(name)}
     if wrong := [name for name in before if name not in state or state[name].shape != before[name].shape]:
         raise RecipeError(f"The model that training starts from has another {wrong[0]}: leave its sizes as they are.")
     model.load_state_dict(before, strict=False)
@@ -76,7 +78,7 @@ def _config(make: Callable[..., M2EConfig], fields: dict[str, Any]) -> M2EConfig
 @torch.no_grad()
 def _keep_moods(model: M2EForMusicEmotion, start: M2EForMusicEmotion) -> None:
     config, before = model.config, start.config
-    output, known = model.mood_branch[-1], start.mood_branch[-1]
+    outputs, olds = ([member.mood_branch[-1] for member in each.members] for each in (model, start))
     weighting = weighting_offsets(config)
     thresholds = list(config.mood_thresholds or [0.5] * config.num_labels)
     for place, mood in enumerate(config.moods):
@@ -84,10 +86,21 @@ def _keep_moods(model: M2EForMusicEmotion, start: M2EForMusicEmotion) -> None:
             old = before.label2id[mood]
             scale = 1.0 if before.mood_scale is None else before.mood_scale[old]
             offset = 0.0 if before.mood_offset is None else before.mood_offset[old]
-            output.weight[place] = scale * known.weight[old]
-            output.bias[place] = scale * known.bias[old] + offset - weighting[place]
+            for output, known in zip(outputs, olds, strict=True):
+                output.weight[place] = scale * known.weight[old]
+                output.bias[place] = scale * known.bias[old] + offset - weighting[place]
             thresholds[place] = 0.5 if before.mood_thresholds is None else before.mood_thresholds[old]
     config.mood_thresholds = thresholds if config.num_labels else None
+
+
+def ensemble(models: Sequence[M2EForMusicEmotion]) -> M2EForMusicEmotion:
+    """The network whose members are these, trained each for itself; all have the configuration of the first."""
+    config = copy.deepcopy(models[0].config)
+    config.num_members = len(models)
+    together = M2EForMusicEmotion(config)
+    for own, member in zip(together.members, models, strict=True):
+        own.load_state_dict(member.state_dict(), strict=False)  # the first has the others besides
+    return together.eval()
 
 
 @torch.no_grad()
@@ -99,21 +112,22 @@ def fit_scale(model: M2EForMusicEmotion, sources: Sequence[Source]) -> None:
         return
     found = np.concatenate([predict(model, source)["va"] for source in learnt]).astype(np.float64)
     labels = np.concatenate([source.labels.va[source.rows] for source in learnt])
-    output = model.va_branch[-1]
+    outputs = [member.va_branch[-1] for member in model.members]
     for dimension in range(2):
         labelled = ~np.isnan(labels[:, dimension])
         x, y = found[labelled, dimension], labels[labelled, dimension]
         if len(x):
             slope = max(0.0, np.cov(x, y, bias=True)[0, 1] / max(x.var(), 1e-9))
-            output.weight[dimension] *= slope
-            output.bias[dimension] = slope * output.bias[dimension] + y.mean() - slope * x.mean()
+            for output in outputs:
+                output.weight[dimension] *= slope
+                output.bias[dimension] = slope * output.bias[dimension] + y.mean() - slope * x.mean()
 
 
 @torch.no_grad()
 def silence(model: M2EForMusicEmotion, tasks: Sequence[str]) -> None:
     """Makes valence and arousal neutral where they were not learnt, instead of random; writes down what was learnt."""
     if "va" not in tasks:
-        output = model.va_branch[-1]
-        output.weight.zero_()
-        output.bias.copy_(torch.tensor([model.config.neutral_valence, model.config.neutral_arousal]))
+        for output in (member.va_branch[-1] for member in model.members):
+            output.weight.zero_()
+            output.bias.copy_(torch.tensor([model.config.neutral_valence, model.config.neutral_arousal]))
     model.config.trained_tasks = list(tasks)

@@ -1,10 +1,11 @@
 """The protocol of m2e-small on Panda 4Q: targets of words and teachers, artist-grouped folds, one look at the test.
 
-Choices are made on the folds, several seeds each; the test split is looked at once, by the final models.
+Choices are made on the folds, several seeds each; the test split is looked at once, by the final models. The networks
+of all seeds together are the model (deep ensemble): each learns from the data in another order.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,19 @@ from accelerate.utils import set_seed
 from sklearn.model_selection import GroupKFold
 
 from datasets_scripts.panda4q import Clips, read_clips
+from m2e.evaluation import Evaluation, score
 from m2e.evaluation_data import Emotions
 from m2e.features import cached_features
 from m2e.metrics import emotion_scores, summary
 from m2e.model_card import write_card
 from m2e.training.calibration import platt
 from m2e.training.loop import Fitted, fit
-from m2e.training.network import new_network
-from m2e.training.output import save_model
+from m2e.training.network import ensemble, new_network
+from m2e.training.output import as_stored, save_model
 from m2e.training.recipe import Recipe
 from m2e.training.tracks import Features, Source, pack
-from m2e.training.validation import predict
-from modeling_m2e import M2EProcessor
+from m2e.training.validation import emotions, predict
+from modeling_m2e import M2EConfig, M2EProcessor
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 from modeling_m2e.output_m2e import sigmoid
 
@@ -86,13 +88,14 @@ def train(
     seed: int,
     accelerator: Accelerator,
     folder: Path | None = None,
+    beside: Sequence[Source] = (),
 ) -> Fitted:
-    """The network trained on these rows."""
+    """The network trained on these rows, and on what is learnt beside them."""
     learnt = source(recipe, clips, features, rows)
     set_seed(seed)
     moods = recipe.moods if isinstance(recipe.moods, tuple) else JAMENDO_MOODS
     model = new_network(recipe.model, moods, None, [learnt])
-    return fit(model, [learnt], recipe.training, recipe.objective, seed, accelerator, folder=folder)
+    return fit(model, [learnt, *beside], recipe.training, recipe.objective, seed, accelerator, folder=folder)
 
 
 def out_of_fold(
@@ -119,12 +122,14 @@ def cross_validate(
     seed: int,
     accelerator: Accelerator,
     folder: Path | None = None,
+    beside: Sequence[Source] = (),
 ) -> dict[str, np.ndarray]:
-    """Out-of-fold predictions for ``rows`` in artist-grouped folds. folder: for the checkpoints, one per fold."""
+    """Out-of-fold predictions for ``rows`` in artist-grouped folds. folder: for the checkpoints, one per fold.
+    beside: what every fold learns, too."""
 
     def predicted(number: int, learnt: np.ndarray, held: np.ndarray) -> dict[str, np.ndarray]:
         where = None if folder is None else folder / f"fold{number}"
-        model = train(recipe, clips, features, learnt, seed, accelerator, where).model
+        model = train(recipe, clips, features, learnt, seed, accelerator, where, beside).model
         return predict(model, source(recipe, clips, features, held))
 
     return out_of_fold(recipe, clips, rows, predicted)
@@ -134,6 +139,12 @@ def scores(recipe: Recipe, predictions: dict[str, np.ndarray], clips: Clips, row
     """Of predictions for these rows."""
     neutral = recipe.model["neutral_valence"], recipe.model["neutral_arousal"]
     return emotion_scores(predictions, clips.quadrants[rows], clips.va[rows], clips.moods[rows], neutral)
+
+
+def judged(clips: Clips, rows: np.ndarray, predictions: dict[str, np.ndarray], config: M2EConfig) -> Evaluation:
+    """The scores of a model's predictions for these rows, with intervals."""
+    labels = Emotions(clips.moods, clips.va, clips.quadrants)[rows]
+    return score(labels, emotions(predictions, config), config.moods)
 
 
 # --- the run ---
@@ -146,13 +157,15 @@ def run(
     cache: Path,
     out: Path,
     accelerator: Accelerator,
+    beside: Sequence[Source] = (),
     chords: Path | None = None,
     report: Callable[[str], None] = print,
 ) -> dict:
-    """The evaluation, once the model of the first seed and its card are in ``out``.
+    """The evaluation, once the model, the networks of all seeds together, and its card are in ``out``.
 
-    data: 4Q folder with a table and soft labels, see `datasets_scripts.panda4q`.  cache: for features.  chords: folder
-    of the recogniser in the processor.  report: called with a line on every seed.
+    data: 4Q folder with a table and soft labels, see `datasets_scripts.panda4q`.  cache: for features.  beside: what is
+    learnt, too, in all folds.  chords: folder of the recogniser in the processor.  report: called with a line on every
+    seed.
     """
     clips = read_clips(data)
     with accelerator.main_process_first():
@@ -160,31 +173,38 @@ def run(
     features = pack(tracks, processor.collate)
 
     known, test = np.flatnonzero(clips.splits != "test"), np.flatnonzero(clips.splits == "test")
+    looked_at = source(recipe, clips, features, test)
     fold_scores, test_scores, models, held_out = [], [], [], []
     for seed in recipe.seeds:
         folder = out / "seeds" / str(seed)
-        held = cross_validate(recipe, clips, features, known, seed, accelerator, folder)
-        fold_scores.append(scores(recipe, held, clips, known))
-        held_out.append(held["mood_logits"])
-        models.append(train(recipe, clips, features, known, seed, accelerator, folder / "all").model)
-        looked = predict(models[-1], source(recipe, clips, features, test))
-        test_scores.append(scores(recipe, looked, clips, test))
+        held_out.append(cross_validate(recipe, clips, features, known, seed, accelerator, folder, beside))
+        fold_scores.append(scores(recipe, held_out[-1], clips, known))
+        fitted = train(recipe, clips, features, known, seed, accelerator, folder / "all", beside)
+        models.append(as_stored(fitted.model))
+        test_scores.append(scores(recipe, predict(models[-1], looked_at), clips, test))
         report(json.dumps({"seed": seed, "folds": fold_scores[-1], "test": test_scores[-1]}))
 
-    # the first seed is shipped: no seed is picked by its score
-    model = models[0]
-    scale, offsets, thresholds = platt(held_out[0], mood_targets(clips, recipe.targets["mood_teacher_share"])[known])
+    model, held = ensemble(models), {name: np.mean([each[name] for each in held_out], 0) for name in held_out[0]}
+    targets = mood_targets(clips, recipe.targets["mood_teacher_share"])[known]
+    scale, offsets, thresholds = platt(held["mood_logits"], targets)
     model.config.mood_scale = [scale] * len(offsets)
     model.config.mood_offset, model.config.mood_thresholds = offsets.tolist(), thresholds.tolist()
+    together = {
+        "folds": judged(clips, known, held, model.config),
+        "test": judged(clips, test, predict(model, looked_at), model.config),
+    }
     evaluation = {
         "model": recipe.name,
         "seeds": list(recipe.seeds),
         "folds": summary(fold_scores),
         "test": summary(test_scores),
-        "shipped_test": test_scores[0],
+        "shipped_folds": {name: together["folds"].scores[name] for name in fold_scores[0]},
+        "shipped_test": {name: together["test"].scores[name] for name in (*test_scores[0], "mood_ece")},
+        "intervals": {part: each.intervals for part, each in together.items()},
     }
     if accelerator.is_main_process:
         save_model(out, model, processor, evaluation, None, chords)
         facts = {"name": recipe.name, "seeds": recipe.seeds, "targets": recipe.targets}
+        facts["beside"] = {each.name: len(each) for each in beside}
         write_card(out, facts, evaluation, len(known), len(set(clips.artists[known])))
     return evaluation

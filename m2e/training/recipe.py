@@ -110,7 +110,7 @@ class Training:
 class Recipe:
     """One published model.
 
-    license: of its weights, as the hub names it.  seeds: the first is the model, all are evaluated.
+    license: of its weights, as the hub names it.  seeds: all are evaluated; the first is the model, or with folds all.
     start: model whose encoder, chord recogniser and weights are taken over; else
     encoder: {"nets": [...]} of `modeling_taggers`, or {"id": ..., "layers": [...]} of a MERT; with
     chord_decoding: "smooth" or "paper".
@@ -118,7 +118,7 @@ class Recipe:
     moods: "data", those of the data sets; "start", those of the start model; or a list.
     model: {"preset": "default" or "paper", fields of M2EConfig}.
     calibrate: whether mood probabilities are fitted on the validation sets.
-    folds, targets: of the protocol in `m2e.training.panda4q`, which takes the place of datasets.
+    folds, targets: of the protocol in `m2e.training.panda4q`; the training splits of datasets are learnt beside 4Q.
     """
 
     name: str
