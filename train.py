@@ -192,6 +192,10 @@ def train_recipe(args: argparse.Namespace) -> None:
     run = Run(accelerator, processor, start, chords, folders, args.recipe, args.ablation)
     with accelerator.main_process_first():  # it may have to render or to download
         datasets = read_datasets(recipe, folders)
+    if recipe.folds:  # nothing else of them is heard
+        datasets = {
+            name: each.filter(lambda split: split == "train", input_columns="split") for name, each in datasets.items()
+        }
     data = {}
     for name, dataset in datasets.items():
         cache = default_folder(recipe.datasets[name].reader, folders[name], args.features)
