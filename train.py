@@ -2,7 +2,8 @@
 
     python train.py configuration/fine-tune.yaml --data FOLDER --out runs/mine
     python train.py configuration/mert-95m.yaml --data mtg-jamendo=J deam=D emomusic=E pmemo=P --out runs/mert-95m
-    python train.py configuration/m2e-small.yaml --data 4Q --taggers WEIGHTS --chords runs/chords --out runs/m2e-small
+    python train.py configuration/m2e-small.yaml --data 4q=4Q emopia=EMOPIA --taggers WEIGHTS --chords runs/chords \
+        --out runs/m2e-small
 
 Features are computed once and cached. A run that is stopped at any moment goes on by the same command; on several
 processes or GPUs it runs under torchrun. See docs/training.md.
@@ -193,9 +194,8 @@ def train_recipe(args: argparse.Namespace) -> None:
     with accelerator.main_process_first():  # it may have to render or to download
         datasets = read_datasets(recipe, folders)
     if recipe.folds:  # nothing else of them is heard
-        datasets = {
-            name: each.filter(lambda split: split == "train", input_columns="split") for name, each in datasets.items()
-        }
+        for name, each in datasets.items():
+            datasets[name] = each.select(np.flatnonzero(np.array(each["split"][:]) == "train"))
     data = {}
     for name, dataset in datasets.items():
         cache = default_folder(recipe.datasets[name].reader, folders[name], args.features)

@@ -182,7 +182,7 @@ def test_another_seed_or_input_is_another_model(paper):
         ([FINE_TUNE, "--data", "nowhere"], "nowhere holds no labels.csv"),
         ([FINE_TUNE, "--data", "nowhere", "--set", "start=nowhere"], "nowhere"),
         ([FINE_TUNE, "--data", "x", "--set", "training.epoch=1"], "unknown settings epoch:"),
-        ([str(ROOT / "configuration" / "m2e-small.yaml"), "--data", "x"], "give their --taggers"),
+        ([str(ROOT / "configuration" / "m2e-small.yaml"), "--data", "4q=x", "emopia=y"], "give their --taggers"),
     ],
 )
 def test_faults_end_in_one_sentence(tmp_path, arguments, told):
