@@ -181,7 +181,8 @@ def panda4q(recipe: dict, evaluation: dict, clips: int, artists: int) -> Facts:
             "the clips' labels. Those labels are averages of word norms over the AllMusic words, not ratings by "
             "listeners; valence and arousal are on the scale of these norms.",
             *(
-                f"Learnt beside them, in every fold: {count} clips of {each}'s training split, their quadrants alone."
+                f"Learnt beside them, in every fold: {count} clips of the training split of "
+                f"{DATASETS[each].split()[0]}, their quadrants alone."
                 for each, count in beside.items()
             ),
             "Protocol: choices on five artist-grouped folds of train + validation, then one evaluation on the test "

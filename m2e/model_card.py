@@ -185,9 +185,7 @@ def score_table(evaluation: dict) -> str:
             cells = ["" if each is None else f"{each['mean']:.3f} ± {each['std']:.3f}" for each in alone]
             for part in ("folds", "test"):
                 value, bounds = evaluation[f"shipped_{part}"].get(metric), evaluation["intervals"][part].get(metric)
-                cells.append(
-                    " ".join(filter(None, ["" if value is None else f"{value:.3f}", _interval(bounds, "({})")]))
-                )
+                cells.append("" if value is None else f"{value:.3f} {_interval(bounds, '({})')}".strip())
             rows.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
@@ -264,9 +262,11 @@ def _btc(config: dict) -> str:
 def _head(config: dict) -> str:
     inputs = [name for name, on in (("embeddings", "use_encoder"), ("chords and key", "use_harmony")) if config.get(on)]
     quadrant = ", quadrant" if config.get("num_quadrants") else ""
+    several = config.get("num_members", 1)
     return (
         f"Head: {'chord transformer, ' if config.get('use_harmony') else ''}trunk and branches (moods, "
         f"valence-arousal{quadrant}), fed with {' and '.join(inputs)}; the layout of arXiv 2502.03979."
+        + (f" {several} such networks, trained each for itself, answer by their mean." if several > 1 else "")
     )
 
 
