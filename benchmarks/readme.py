@@ -117,6 +117,7 @@ def numbers() -> str:
         f"intervals (`python train.py configuration/{EMBEDDED}.yaml ...`):",
         "",
         score_table(evaluation),
+        *transfer_table(read_json(RESULTS / "transfer.json")),
         *chord_tables(read_json(RESULTS / "chords.json")),
     ]
     lines += key_table(read_json(RESULTS / "key.json"))
@@ -127,6 +128,27 @@ def numbers() -> str:
         name = f"{run['minutes']:g} min"
         lines.append(f"| {name} | {run['load_s']} s | {run['first_s']} s | {warm} | {run['peak_mb']} MB |")
     return "\n".join(lines)
+
+
+def transfer_table(result: dict) -> list[str]:
+    """Scores of the embedded model on music that is unlike Panda 4Q."""
+    caption = (
+        "Music unlike that: tracks composed to sound like a quadrant, which no model learns from, and EMOPIA's test "
+        "split, rendered piano, of which m2e-small has learned other clips; how often a track of the higher side is "
+        "ranked above one of the lower (`python benchmarks/transfer.py --emopia EMOPIA`):"
+    )
+    lines = [
+        "",
+        caption,
+        "",
+        "| | tracks | quadrant, macro F1 | arousal, ROC-AUC | valence, ROC-AUC |",
+        "|---|---|---|---|---|",
+    ]
+    for name in ("composed", "EMOPIA"):
+        scores = result[name]
+        cells = [f"{scores[each]:.3f}" for each in ("quadrant_f1", "arousal_auc", "valence_auc")]
+        lines.append(f"| {name} | {scores['tracks']} | {' | '.join(cells)} |")
+    return lines
 
 
 def chord_tables(result: dict) -> list[str]:
