@@ -33,6 +33,7 @@ EMBEDDINGS, HARMONY = "embeddings", "harmony"
 SHARD_TRACKS = 256
 
 _CHORDS = pa.list_(pa.struct({"start": pa.float64(), "end": pa.float64(), "label": pa.string()}))
+_STATISTICS = pa.list_(pa.float32())
 _KEY = pa.struct({"tonic": pa.string(), "mode": pa.string(), "confidence": pa.float64()})
 
 
@@ -58,10 +59,16 @@ def embeddings_row(track: TrackFeatures) -> pa.Table:
     )
 
 
-def harmony_row(chords: Sequence[ChordSegment], key: Key | None) -> pa.Table:
-    """chords (start, end, label of each) and key (null where nothing decides it) of a track."""
+def harmony_row(chords: Sequence[ChordSegment], key: Key | None, statistics: np.ndarray | None = None) -> pa.Table:
+    """chords (start, end, label of each), key (null where nothing decides it) and statistics (or null) of a track."""
     key = None if key is None else vars(key)
-    return pa.table({"chords": pa.array([[vars(chord) for chord in chords]], _CHORDS), "key": pa.array([key], _KEY)})
+    return pa.table(
+        {
+            "chords": pa.array([[vars(chord) for chord in chords]], _CHORDS),
+            "key": pa.array([key], _KEY),
+            "statistics": pa.array([statistics], _STATISTICS),
+        }
+    )
 
 
 def _list_of_rows(array: np.ndarray) -> pa.Array:
@@ -232,15 +239,17 @@ class StoredFeatures(Mapping[str, TrackFeatures]):
         self._tracks = sorted(track for track in embeddings if harmony is None or track in harmony)
 
     def __getitem__(self, track: str) -> TrackFeatures:
-        chords = key = None
+        chords = key = statistics = None
         if self._harmony is not None:
             harmony = self._harmony.row(track)
             chords = [ChordSegment(**chord) for chord in harmony["chords"].as_py()]
             key = Key(**harmony["key"].as_py()) if harmony["key"].is_valid else None
+            if harmony["statistics"].is_valid:
+                statistics = harmony["statistics"].values.to_numpy()
         row = self._embeddings.row(track)
         windows = [Window(*window) for window in row["windows"].as_py()]
         embeddings = torch.from_numpy(_matrix(row["embeddings"]).astype(np.float32))
-        return TrackFeatures(track, row["duration"].as_py(), windows, embeddings, chords, key)
+        return TrackFeatures(track, row["duration"].as_py(), windows, embeddings, chords, key, statistics)
 
     def __contains__(self, track: object) -> bool:
         return track in self._embeddings and (self._harmony is None or track in self._harmony)
@@ -252,9 +261,9 @@ class StoredFeatures(Mapping[str, TrackFeatures]):
         return len(self._tracks)
 
     def dataset(self) -> "Dataset":
-        """id, audio_bytes, duration, windows, embeddings and, where there is harmony, chords and key of all tracks.
+        """id, audio_bytes, duration, windows, embeddings and, where there is harmony, chords, key and statistics.
 
-        Embeddings are mapped into memory, chords and key are read. Raises: FeatureStoreError where there is no track.
+        Embeddings are mapped into memory, the rest is read. Raises: FeatureStoreError where there is no track.
         """
         from datasets import Dataset, concatenate_datasets
 
@@ -267,7 +276,7 @@ class StoredFeatures(Mapping[str, TrackFeatures]):
             view = view.select([last[track] for track in tracks])
         if self._harmony is None:
             return view
-        harmony = self._harmony.table(tracks).select(["chords", "key"]).combine_chunks()
+        harmony = self._harmony.table(tracks).select(["chords", "key", "statistics"]).combine_chunks()
         fingerprint = f"{self._harmony.folder.name}-{digest(*tracks)}"  # else all of it would be read for one
         return concatenate_datasets([view, Dataset(harmony, fingerprint=fingerprint)], axis=1)
 

@@ -41,7 +41,7 @@ from modeling_m2e.processing_m2e import TrackFeatures
 
 # To be raised where the code begins to give other numbers under the same settings.
 EMBEDDINGS_VERSION = 1
-HARMONY_VERSION = 4
+HARMONY_VERSION = 5
 PLAN_TRACKS = 8  # measured by each process
 ROOT = Path("runs", "features")
 
@@ -264,7 +264,7 @@ class Extractor:
             return {HARMONY: harmony_row(*self._processor.hear_harmony(path))}
         track = self._processor.analyze(path, harmony=HARMONY in kinds)
         rows = {EMBEDDINGS: embeddings_row(track)}
-        return rows | ({HARMONY: harmony_row(track.chords, track.key)} if HARMONY in kinds else {})
+        return rows | ({HARMONY: harmony_row(track.chords, track.key, track.statistics)} if HARMONY in kinds else {})
 
 
 def compute(

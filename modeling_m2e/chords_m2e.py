@@ -15,6 +15,7 @@ import torch
 from transformers.utils import cached_file
 
 from .harmony_m2e import VOCABULARY, ChordSegment, parse_chord
+from .harmony_statistics_m2e import HarmonyStatistics
 from .modeling_btc import BTCConfig, BTCModel
 from .onsets_m2e import at_onsets, onset_strength
 from .rests_m2e import hush, ring_out
@@ -217,6 +218,7 @@ class ChordStream:
         self._frames = DECODINGS[recognizer.decoding]()
         self._pieces, self._pending, self._samples = [], 0, 0
         self._onsets, self._levels, self._likeliest = [], [], []
+        self._statistics = HarmonyStatistics()
 
     def push(self, samples: np.ndarray) -> None:
         """Takes the next samples (n,), mono, 22,050 Hz, of any number."""
@@ -247,6 +249,10 @@ class ChordStream:
         duration = self._samples / SAMPLING_RATE  # the published last frame reaches beyond
         return [ChordSegment(s.start, min(s.end, duration), s.label) for s in segments if s.start < duration]
 
+    def statistics(self) -> np.ndarray | None:
+        """(STATISTICS,) of everything that was recognised, see `HarmonyStatistics`; None where classes are others."""
+        return self._statistics.finish()
+
     @property
     def _smooth(self) -> bool:
         return self._recognizer.decoding != "paper"
@@ -257,6 +263,8 @@ class ChordStream:
         model = self._recognizer.model
         features = cqt_features(waveform)
         logits = frame_logits(features, model, overlap=self._smooth)
+        if logits.shape[1] == len(VOCABULARY):
+            self._statistics.push(logits)
         if self._smooth:
             self._onsets.append(onset_strength(waveform))  # two minutes are a multiple of its hop
             levels = features.max(axis=1)

@@ -55,6 +55,7 @@ class M2EConfig(PreTrainedConfig):
         pad_chords_to_max: always attend to `max_chords` positions, with token 0 beyond the last chord (paper).
         mask_chords: padding is not attended to.  learned_cls: a trained start token instead of zeros.
         chord_durations: the seconds of a chord are part of its token.
+        num_harmony_statistics: numbers of `HarmonyStatistics` beside the chords' vector and the mode; 0 = none.
         fusion_size, branch_size: hidden units of the trunk and of each branch.
         num_quadrants: 4 for a branch that classifies Russell's quadrants, 0 for none.
         num_members: networks of these sizes that answer together, by their mean (deep ensemble, arXiv 1612.01474).
@@ -88,6 +89,7 @@ class M2EConfig(PreTrainedConfig):
     mask_chords: bool = True
     learned_cls: bool = True
     chord_durations: bool = True
+    num_harmony_statistics: int = 0
 
     fusion_size: int = 512
     branch_size: int = 256

@@ -194,9 +194,9 @@ class M2EPreTrainedModel(PreTrainedModel):
             init.normal_(module.weight)
         elif isinstance(module, ChordTransformer) and module.cls is not None:
             init.normal_(module.cls)
-        elif isinstance(module, M2EModel) and module.config.use_encoder and module.config.embedding_norm == "standard":
-            init.zeros_(module.embedding_mean)
-            init.ones_(module.embedding_std)
+        elif isinstance(module, M2EModel):
+            for name, buffer in module.named_buffers(recurse=False):
+                (init.ones_ if name.endswith("_std") else init.zeros_)(buffer)
 
 
 class M2EModel(M2EPreTrainedModel):
@@ -213,8 +213,11 @@ class M2EModel(M2EPreTrainedModel):
             elif config.embedding_norm == "layer":
                 self.embedding_layer_norm = nn.LayerNorm(config.embedding_size)
         if config.use_harmony:
-            size += config.chord_size + 1
+            size += config.chord_size + 1 + config.num_harmony_statistics
             self.chord_transformer = ChordTransformer(config)
+            if config.num_harmony_statistics:
+                self.register_buffer("statistics_mean", torch.zeros(config.num_harmony_statistics))
+                self.register_buffer("statistics_std", torch.ones(config.num_harmony_statistics))
         self.fusion = nn.Sequential(nn.Linear(size, config.fusion_size), nn.ReLU(), nn.Dropout(config.dropout))
         self.post_init()
 
@@ -234,6 +237,12 @@ class M2EModel(M2EPreTrainedModel):
         self.embedding_mean.copy_(mean)
         self.embedding_std.copy_(torch.where(std > 1e-6, std, 1.0))
 
+    @torch.no_grad()
+    def set_harmony_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Store mean and deviation (num_harmony_statistics,) of the training tracks; a deviation of 0 becomes 1."""
+        self.statistics_mean.copy_(mean)
+        self.statistics_std.copy_(torch.where(std > 1e-6, std, 1.0))
+
     def forward(
         self,
         embeddings: torch.Tensor | None = None,
@@ -243,10 +252,13 @@ class M2EModel(M2EPreTrainedModel):
         chord_durations: torch.Tensor | None = None,
         chord_mask: torch.Tensor | None = None,
         mode: torch.Tensor | None = None,
+        harmony_statistics: torch.Tensor | None = None,
         output_windows: bool | None = None,
     ) -> M2EModelOutput:
         """Trunk output; arguments as in `M2EForMusicEmotion.forward`."""
         harmony, context = self._harmony(embeddings, chord_roots, chord_qualities, chord_durations, chord_mask, mode)
+        if self.config.use_harmony and self.config.num_harmony_statistics:
+            context = torch.cat([context, self._statistics(harmony, harmony_statistics)], dim=-1)
         if not self.config.use_encoder:
             return M2EModelOutput(fused=self.fusion(context), harmony=harmony)
 
@@ -287,6 +299,13 @@ class M2EModel(M2EPreTrainedModel):
         harmony = self.chord_transformer(roots, qualities, durations, mask)
         mode = harmony.new_zeros(len(harmony), 1) if mode is None else mode.to(harmony).reshape(-1, 1)
         return harmony, torch.cat([harmony, mode], dim=-1)
+
+    def _statistics(self, harmony: torch.Tensor, statistics: torch.Tensor | None) -> torch.Tensor:
+        """(B, num_harmony_statistics) in deviations from the training tracks' mean, 0 where unknown."""
+        if statistics is None:
+            return harmony.new_zeros(len(harmony), self.config.num_harmony_statistics)
+        found = (statistics.to(self.statistics_mean) - self.statistics_mean) / self.statistics_std
+        return found.nan_to_num(0.0).to(harmony)
 
     def _fuse(self, embeddings: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
         """(..., fusion_size) from (..., H) and a context (..., C) that is broadcast over windows."""
@@ -335,6 +354,11 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         hidden = nn.Linear(sizes.fusion_size, sizes.branch_size)
         return nn.Sequential(hidden, nn.ReLU(), nn.Dropout(sizes.dropout), nn.Linear(sizes.branch_size, outputs))
 
+    def set_harmony_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Store mean and deviation (num_harmony_statistics,) of the training tracks."""
+        for member in self.members:
+            member.m2e.set_harmony_statistics(mean, std)
+
     def set_embedding_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Store mean and deviation (embedding_size,) of the training embeddings."""
         for member in self.members:
@@ -349,6 +373,7 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         chord_durations: torch.Tensor | None = None,
         chord_mask: torch.Tensor | None = None,
         mode: torch.Tensor | None = None,
+        harmony_statistics: torch.Tensor | None = None,
         mood_labels: torch.Tensor | None = None,
         va_labels: torch.Tensor | None = None,
         quadrant_labels: torch.Tensor | None = None,
@@ -361,7 +386,8 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         embeddings: (B, W, H) or (B, H) of the encoder.  window_weights: (B, W), 0 for padding windows; None = equal.
         chord_roots, chord_qualities: (B, L) token ids of the key-normalised chords; None = tracks without chords.
         chord_durations: (B, L) seconds.  chord_mask: (B, L), true = a chord; None = where the root is no padding.
-        mode: (B,) 0 major, 1 minor.
+        mode: (B,) 0 major, 1 minor.  harmony_statistics: (B, num_harmony_statistics), NaN = unknown; not looked at
+        without that configuration.
         mood_labels: (B, M) in 0..1, NaN = missing.  va_labels: (B, 2), NaN = missing.  quadrant_labels: (B,), -100 =
         missing. A branch without labels gets a zero gradient, and none at all where its labels are None.
         output_windows: give `window_va` too; None = when not training. The harmony vector is that of the whole track.
@@ -374,6 +400,7 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
             "chord_durations": chord_durations,
             "chord_mask": chord_mask,
             "mode": mode,
+            "harmony_statistics": harmony_statistics,
             "output_windows": output_windows,
         }
         if output_hidden_states is None:

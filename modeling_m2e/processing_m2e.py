@@ -14,6 +14,7 @@ from .chords_m2e import ChordRecognizer, ChordStream
 from .encoder_m2e import HUB_ARGUMENTS, Encoder, load_encoder
 from .feature_extraction_m2e import M2EFeatureExtractor
 from .harmony_m2e import ChordSegment, chord_tokens
+from .harmony_statistics_m2e import STATISTICS
 from .key_m2e import FITTED, PAPER, Key, estimate_key, mode_index, normalise
 from .windows_m2e import Window
 
@@ -24,6 +25,7 @@ class TrackFeatures:
 
     embeddings: (windows, width) float32.  windows: their times and weights.  duration: seconds.
     chords, key: None without harmony; key also where nothing decides it.
+    statistics: (STATISTICS,) float32, see `HarmonyStatistics`; None without harmony or with another vocabulary.
     """
 
     path: str
@@ -32,6 +34,7 @@ class TrackFeatures:
     embeddings: torch.Tensor
     chords: list[ChordSegment] | None
     key: Key | None
+    statistics: np.ndarray | None = None
 
 
 class M2EProcessor(ProcessorMixin):
@@ -120,11 +123,14 @@ class M2EProcessor(ProcessorMixin):
         embed(1)
 
         duration = windows[-1].end
-        chords, key = (None, None) if reader is None else self._harmony(reader, duration)
-        return TrackFeatures(describe(source), duration, windows, torch.cat(embeddings), chords, key)
+        harmony = (None, None) if reader is None else self._harmony(reader, duration)
+        return TrackFeatures(describe(source), duration, windows, torch.cat(embeddings), *harmony)
 
-    def hear_harmony(self, source: AudioInput) -> tuple[list[ChordSegment], Key | None]:
-        """Chords and key alone, as `analyze` gives them. Raises: AudioError; ValueError without a chord recogniser."""
+    def hear_harmony(self, source: AudioInput) -> tuple[list[ChordSegment], Key | None, np.ndarray | None]:
+        """Chords, key and statistics alone, as `analyze` gives them.
+
+        Raises: AudioError; ValueError without a chord recogniser.
+        """
         if self._chord_recognizer is None:
             raise ValueError("This processor has no chord recogniser.")
         reader, rate, samples = self._chord_recognizer.stream(), self._chord_recognizer.sampling_rate, 0
@@ -133,20 +139,23 @@ class M2EProcessor(ProcessorMixin):
             samples += len(block[rate])
         return self._harmony(reader, samples / rate)
 
-    def _harmony(self, reader: ChordStream, duration: float) -> tuple[list[ChordSegment], Key | None]:
-        """The chords that were heard, ending where the track ends, and their key."""
+    def _harmony(
+        self, reader: ChordStream, duration: float
+    ) -> tuple[list[ChordSegment], Key | None, np.ndarray | None]:
+        """The chords that were heard, ending where the track ends, their key, and statistics."""
         chords = [
             ChordSegment(chord.start, min(chord.end, duration), chord.label)
             for chord in reader.finish()
             if chord.start < duration
         ]
-        return chords, estimate_key(chords, profile=self.key_profile)
+        return chords, estimate_key(chords, profile=self.key_profile), reader.statistics()
 
     def collate(self, tracks: Sequence[TrackFeatures]) -> BatchFeature:
         """The model's inputs for several tracks, shorter ones padded and masked.
 
         embeddings (B, W, H), window_weights (B, W); chord_roots, chord_qualities, chord_durations and chord_mask, all
-        (B, L); mode (B,). A track without harmony has no chords and the mode of C major.
+        (B, L); mode (B,); harmony_statistics (B, STATISTICS). A track without harmony has no chords, the mode of C
+        major and NaN for statistics.
         """
         tokens = [chord_tokens(normalise(track.chords or [], track.key), self.chord_vocabulary) for track in tracks]
         weights = [torch.tensor([window.weight for window in track.windows]) for track in tracks]
@@ -163,6 +172,7 @@ class M2EProcessor(ProcessorMixin):
                 "chord_durations": padded(part.durations for part in tokens),
                 "chord_mask": padded(np.ones(len(part.roots), bool) for part in tokens),
                 "mode": torch.tensor([float(mode_index(track.key)) for track in tracks]),
+                "harmony_statistics": torch.stack([_statistics(track) for track in tracks]),
             }
         )
 
@@ -215,3 +225,7 @@ class M2EProcessor(ProcessorMixin):
         if processor.has_chords:
             processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)
         return processor
+
+
+def _statistics(track: TrackFeatures) -> torch.Tensor:
+    return torch.full((STATISTICS,), torch.nan) if track.statistics is None else torch.tensor(track.statistics)

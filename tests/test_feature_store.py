@@ -24,6 +24,7 @@ from modeling_m2e.windows_m2e import Window
 TRACKS = [f"t{i}" for i in range(7)]
 CHORDS = [ChordSegment(0.0, 1.5, "C:maj"), ChordSegment(1.5, 5.000045, "N")]
 KEY = Key("C", "major", 0.8125)
+STATISTICS = np.array([0.1, -2.5, 3.0], np.float32)
 
 
 def track(number: int, windows: int = 2) -> TrackFeatures:
@@ -42,7 +43,8 @@ def fill(folder, tracks=TRACKS, kind="embeddings", writer="rank00000", finish=Tr
     store = ShardWriter(folder, tracks, {"kind": kind}, writer)
     for name in [name for name in tracks if name not in store]:
         number = int(name[1:])
-        row = embeddings_row(track(number)) if kind == "embeddings" else harmony_row(CHORDS[: number % 3], KEY)
+        harmony = CHORDS[: number % 3], KEY, STATISTICS
+        row = embeddings_row(track(number)) if kind == "embeddings" else harmony_row(*harmony)
         write_track(folder, name, 100 + number, row, f"{writer}-1")
         store.adopt(name)
     if finish:
@@ -63,15 +65,15 @@ def test_what_is_read_is_what_was_written(tmp_path, small_shards):
         read, made = features[name], track(number)
         assert (read.path, read.duration, read.windows) == (name, made.duration, made.windows)
         assert read.embeddings.dtype == torch.float32 and torch.equal(read.embeddings, made.embeddings)
-        assert (read.chords, read.key) == (CHORDS[: number % 3], KEY)
+        assert (read.chords, read.key) == (CHORDS[: number % 3], KEY) and np.array_equal(read.statistics, STATISTICS)
     with pytest.raises(KeyError):
         features["t9"]
     without = read_features(tmp_path, with_harmony=False)["t1"]
-    assert without.chords is None and without.key is None
+    assert without.chords is None and without.key is None and without.statistics is None
 
 
 def test_no_key_and_numbers_beyond_half_precision():
-    assert harmony_row([], None).to_pylist() == [{"chords": [], "key": None}]
+    assert harmony_row([], None).to_pylist() == [{"chords": [], "key": None, "statistics": None}]
     loud = track(0)
     loud.embeddings[1, 2] = 1e6
     with pytest.raises(FeatureStoreError, match="0.wav: .* half precision"):

@@ -372,6 +372,20 @@ def test_an_ensemble_has_one_configuration_and_statistics_for_all():
     assert [member.config.num_members for member in model.members] == [2, 1]
 
 
+def test_harmony_statistics(batch):
+    """In deviations from the mean of training; what is unknown, in part or wholly, is the mean."""
+    model = default(num_harmony_statistics=3, num_members=2)
+    mean, std = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([2.0, 0.0, 0.1])
+    model.set_harmony_statistics(mean, std)
+    without = model(**batch).va
+    for unknown in (mean.expand(2, 3), torch.full((2, 3), torch.nan)):
+        torch.testing.assert_close(model(**batch, harmony_statistics=unknown).va, without)
+    found = model(**batch, harmony_statistics=mean + torch.tensor([[2.0, 0.0, 0.0], [torch.nan, 0.0, 0.0]])).va
+    assert (found[0] - without[0]).abs().max() > 1e-3 and torch.allclose(found[1], without[1])
+    assert model.members[1].m2e.statistics_std.tolist() == pytest.approx([2.0, 1.0, 0.1])
+    assert torch.equal(default()(**batch, harmony_statistics=torch.ones(2, 3)).va, default()(**batch).va)
+
+
 def test_network_learns_from_audio_chords_and_key():
     """Valence is the mode, arousal an embedding dimension, and the moods name the root of the chords."""
     random = torch.Generator().manual_seed(3)
@@ -418,7 +432,7 @@ def test_start_values():
         default(embedding_norm="layer"),
         default(use_harmony=False),
         default(use_encoder=False),
-        default(num_quadrants=4, num_members=3),
+        default(num_quadrants=4, num_members=3, num_harmony_statistics=5),
         paper(),
     ],
     ids=["default", "layer norm", "encoder only", "harmony only", "ensemble", "paper"],

@@ -9,17 +9,20 @@ from m2e.metrics import NO_QUADRANT
 from m2e.training.tracks import Source, learnt_tasks, mood_frequencies, pack, random_spans, statistics
 from modeling_m2e import ChordSegment, Key, M2EConfig, M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.feature_extraction_m2e import M2EFeatureExtractor
+from modeling_m2e.harmony_statistics_m2e import STATISTICS
 from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.windows_m2e import Window
 
 nan = float("nan")
+SIZES = {"embedding_size": 6, "chord_size": 8, "chord_heads": 2, "fusion_size": 8, "num_harmony_statistics": STATISTICS}
 CHORDS = [ChordSegment(0.0, 1.5, "C:maj"), ChordSegment(1.5, 3.0, "G:min7"), ChordSegment(3.0, 5.0, "N")]
 
 
 def track(number, windows, chords, key):
     spans = [Window(3.0 * i, 3.0 * i + 3, 1.0 if i < 2 else 0.25) for i in range(windows)]
     embeddings = torch.randn(windows, 6, generator=torch.Generator().manual_seed(number)).half().float()
-    return TrackFeatures(f"{number}.wav", 3.0 * windows, spans, embeddings, chords, key)
+    statistics = np.random.default_rng(number).normal(size=STATISTICS).astype(np.float32)
+    return TrackFeatures(f"{number}.wav", 3.0 * windows, spans, embeddings, chords, key, statistics)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +47,11 @@ def features(tracks, processor):
 @pytest.mark.parametrize("rows", [[0, 1, 2], [2, 1], [1], [2]])
 def test_the_model_hears_the_same_as_through_the_processor(tracks, processor, features, rows):
     torch.manual_seed(0)
-    model = M2EForMusicEmotion(M2EConfig.default(embedding_size=6, chord_size=8, chord_heads=2, fusion_size=8)).eval()
+    model = M2EForMusicEmotion(M2EConfig.default(**SIZES)).eval()
     packed = features.batch(np.array(rows))
     plain = processor.collate([tracks[row] for row in rows])
     assert packed["embeddings"].shape == (len(rows), 6)
-    for name in ("chord_roots", "chord_qualities", "chord_durations", "chord_mask", "mode"):
+    for name in ("chord_roots", "chord_qualities", "chord_durations", "chord_mask", "mode", "harmony_statistics"):
         assert torch.equal(packed[name], plain[name]) and packed[name].dtype == plain[name].dtype, name
     for one, other in zip(model(**packed).to_tuple()[:2], model(**plain).to_tuple()[:2], strict=True):
         assert torch.allclose(one, other, atol=1e-5)

@@ -11,7 +11,7 @@ import torch
 
 from m2e.training.recipe import RecipeError
 from m2e.training.teachers import weighting_offsets
-from m2e.training.tracks import Source, statistics
+from m2e.training.tracks import Source, harmony_statistics, statistics
 from m2e.training.validation import predict
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 
@@ -41,6 +41,8 @@ def new_network(
         model = M2EForMusicEmotion(_config(preset(own.pop("preset", "default")), own))
     if model.config.use_encoder and model.config.embedding_norm == "standard":
         model.set_embedding_statistics(*statistics(sources))
+    if model.config.use_harmony and model.config.num_harmony_statistics:
+        model.set_harmony_statistics(*harmony_statistics(sources))
     return model
 
 

@@ -68,7 +68,8 @@ class Training:
     batch_size: tracks, all of one data set.  learning_rate: the peak.  warmup: share of all steps.
     clip_norm: of the gradient; None: not clipped.
     segments: "random", a random run of windows of each track (the paper's augmentation), or "all".
-    noise: in deviations of the embeddings.  harmony_dropout: share of batches without chords and key.
+    noise: in deviations, of embeddings and harmony statistics.
+    harmony_dropout: share of batches without chords, key and harmony statistics.
     mixing_temperature: T in the share of a data set of n tracks, n ** (1 / T); 1 = as they are, large = all alike.
     max_passes: how often a track may be heard in an epoch.
     ema: decay of the moving average of the weights; None: none.  mixed_precision: "no", "bf16" or "fp16".

@@ -24,7 +24,7 @@ class Features:
 
     embeddings: (windows of all tracks, width), of any float type.  weights: float32, of these windows.
     roots, qualities, durations: (chords of all tracks,) token ids and seconds.  modes: (n,) 0 major, 1 minor.
-    window_offsets, chord_offsets: (n + 1,).
+    statistics: (n, STATISTICS) of harmony, NaN where unknown.  window_offsets, chord_offsets: (n + 1,).
     """
 
     embeddings: torch.Tensor
@@ -35,6 +35,7 @@ class Features:
     durations: torch.Tensor
     chord_offsets: np.ndarray
     modes: torch.Tensor
+    statistics: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.modes)
@@ -71,7 +72,8 @@ class Features:
         def padded(flat: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
             return torch.zeros(mask.shape, dtype=dtype).masked_scatter_(mask, flat[chords].to(dtype))
 
-        return {
+        statistics = {} if self.statistics is None else {"harmony_statistics": self.statistics[rows]}
+        return statistics | {
             "chord_roots": padded(self.roots, torch.long),
             "chord_qualities": padded(self.qualities, torch.long),
             "chord_durations": padded(self.durations, torch.float32),
@@ -112,6 +114,7 @@ def pack(tracks: Iterable[TrackFeatures], collate: Callable[[Sequence[TrackFeatu
         durations=flat("chord_durations", torch.float32),
         chord_offsets=offsets("chord_roots"),
         modes=torch.stack(parts["mode"]),
+        statistics=torch.stack(parts["harmony_statistics"]),
     )
 
 
@@ -180,6 +183,13 @@ def statistics(sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:
     ]
     means = torch.cat(parts)
     return means.mean(0), means.std(0) if len(means) > 1 else torch.zeros_like(means[0])
+
+
+def harmony_statistics(sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation (STATISTICS,) over all tracks that the sources count and that have harmony."""
+    known = torch.cat([source.features.statistics[source.rows] for source in sources])
+    known = known[known.isfinite().all(dim=1)]
+    return known.mean(0), known.std(0)
 
 
 def mood_frequencies(sources: Sequence[Source]) -> list[float]:
