@@ -260,7 +260,8 @@ def _btc(config: dict) -> str:
 
 
 def _head(config: dict) -> str:
-    inputs = [name for name, on in (("embeddings", "use_encoder"), ("chords and key", "use_harmony")) if config.get(on)]
+    harmony = "chords, key and harmony statistics" if config.get("num_harmony_statistics") else "chords and key"
+    inputs = [name for name, on in (("embeddings", "use_encoder"), (harmony, "use_harmony")) if config.get(on)]
     quadrant = ", quadrant" if config.get("num_quadrants") else ""
     several = config.get("num_members", 1)
     return (

@@ -259,7 +259,7 @@ def test_card_of_training(folder):
     assert (
         "10 clips of 30 s by 7 artists" in text
         and "Seeds 0, 1" in text
-        and "30 clips of EMOPIA" in text
+        and "30 clips of the training split of EMOPIA" in text
         and "over the 21 tags" in text
     )
     assert list(folder.glob("*.partial")) == []
