@@ -17,7 +17,8 @@ from m2e.training.objectives import (
 )
 from m2e.training.recipe import Objective
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
-from modeling_m2e.modeling_m2e import M2EOutput, mood_loss, va_loss
+from modeling_m2e.losses_m2e import mood_loss, va_loss
+from modeling_m2e.modeling_m2e import M2EOutput
 
 nan = float("nan")
 
