@@ -73,7 +73,8 @@ DIMENSIONS, MOODS = ("r2_valence", "r2_arousal"), ("mood_roc_auc", "mood_pr_auc"
 VARIANTS = (
     Variant("", "one network, 4Q alone"),
     Variant("features", "encoder only", {"model.use_harmony": False}),
-    Variant("features", "chords and key only", {"model.use_encoder": False}),
+    Variant("features", "without statistics of harmony", {"model.num_harmony_statistics": 0}),
+    Variant("features", "harmony only", {"model.use_encoder": False}),
     Variant("tasks", "moods only", NO_QUADRANTS | {"model.va_loss_weight": 0.0}, scores=MOODS),
     Variant("tasks", "valence, arousal only", NO_QUADRANTS | {"model.mood_loss_weight": 0.0}, scores=DIMENSIONS),
     Variant("tasks", "both, no quadrant branch", NO_QUADRANTS),
