@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("yaml")
 
-from m2e.training.recipe import Objective, RecipeError, parse_setting, read_recipe  # noqa: E402
+from m2e.training.recipe import Objective, PartDropout, RecipeError, parse_setting, read_recipe  # noqa: E402
 
 SHIPPED = ("m2e-small", "mert-95m", "mert-95m-paper", "fine-tune")
 LEAST = "name: a\nlicense: mit\nstart: m2e-small\ndatasets: {x: , y: {reader: folder}}\n"
@@ -57,6 +57,14 @@ def test_ablations_and_settings_change_single_values(file):
     assert read_recipe(path, settings={"seeds": 3}).seeds == (3,)
 
 
+def test_parts_that_are_dropped(file):
+    part = "{of: embeddings, columns: [0, 200], share: 0.3}"
+    for given in (part, f"[{part}]"):
+        recipe = read_recipe(file(LEAST.replace("epochs: 2", f"epochs: 2, part_dropout: {given}")))
+        assert recipe.training.part_dropout == (PartDropout("embeddings", 0.3, (0, 200)),)
+    assert read_recipe(file(LEAST)).training.part_dropout == ()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -68,6 +76,14 @@ def test_ablations_and_settings_change_single_values(file):
         (LEAST.replace("epochs: 2", "epochs: two"), "epochs is 'two'"),
         (LEAST.replace("epochs: 2", "epochs: 2.5"), "epochs is 2.5"),
         (LEAST.replace("epochs: 2", "epochs: 0"), "above 0"),
+        (LEAST.replace("epochs: 2", "epochs: 2, part_dropout: [{of: chords, share: 0.1}]"), "'chords'"),
+        (LEAST.replace("epochs: 2", "epochs: 2, part_dropout: {of: embeddings, share: 2}"), "share is 2.0"),
+        (LEAST.replace("epochs: 2", "epochs: 2, part_dropout: {of: embeddings}"), "part_dropout lacks share"),
+        (
+            LEAST.replace("epochs: 2", "epochs: 2, part_dropout: [{of: embeddings, share: 1, columns: [2, 2]}]"),
+            "columns is [2, 2]",
+        ),
+        (LEAST.replace("epochs: 2", "epochs: 2, part_dropout: 3"), "holds 3"),
         (LEAST + "objective: {distillation: theirs}", "theirs"),
         (LEAST + "objective: {class_balanced: 3}", "true or false"),
         (LEAST + "encoder: {nets: []}", "one of the two"),

@@ -24,11 +24,12 @@ from transformers import get_scheduler
 
 from m2e.terminal import progress
 from m2e.training import checkpoint
+from m2e.training.augmentation import augmented, moments
 from m2e.training.log import Log
 from m2e.training.mixing import Mix
 from m2e.training.objectives import training_loss
 from m2e.training.recipe import Objective, Training
-from m2e.training.tracks import TASKS, Source, harmony_statistics, random_spans, statistics
+from m2e.training.tracks import TASKS, Source, random_spans
 from m2e.training.validation import evaluate, selection_score
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 
@@ -119,9 +120,7 @@ class _Run:
             training.mixing_temperature,
             training.max_passes,
         )
-        self.deviations = {"embeddings": statistics(sources)[1]} if training.noise else {}
-        if training.noise and model.config.num_harmony_statistics:
-            self.deviations["harmony_statistics"] = harmony_statistics(sources)[1]
+        self.moments = moments(sources, model.config, training)
         self.average = _moving_average(model, training.ema, accelerator.device)
         optimizer = torch.optim.AdamW(model.parameters(), training.learning_rate, weight_decay=training.weight_decay)
         self.schedule = _schedule(optimizer, training, self.mix.steps * training.epochs)
@@ -180,9 +179,7 @@ class _Run:
         if deaf:
             inputs |= {name: torch.zeros_like(each) for name, each in inputs.items() if name != "embeddings"}
             inputs.pop("harmony_statistics", None)
-        for name, deviation in self.deviations.items():
-            if name in inputs:
-                inputs[name] = inputs[name] + torch.randn_like(inputs[name]) * deviation * training.noise
+        inputs = augmented(inputs, self.moments, training)
 
         inputs, labels, taught = (
             {name: each.to(accelerator.device) for name, each in part.items()}

@@ -61,6 +61,25 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class PartDropout:
+    """A part of the features that some tracks are learnt without: their mean over all tracks stands for it.
+
+    of: "embeddings" or "harmony_statistics".  share: of the tracks of a batch.
+    columns: first and end of it, as a net's share of the embeddings; None: all.
+    """
+
+    of: str
+    share: float
+    columns: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        _one_of("part_dropout.of", self.of, ("embeddings", "harmony_statistics"))
+        _within("part_dropout.share", self.share, 0, 1)
+        if self.columns is not None and not (len(self.columns) == 2 and 0 <= self.columns[0] < self.columns[1]):
+            raise RecipeError(f"part_dropout.columns is {list(self.columns)}: give the first column and the end.")
+
+
+@dataclass(frozen=True)
 class Training:
     """How it is minimised: AdamW, which is Adam where weight_decay is 0.
 
@@ -70,6 +89,7 @@ class Training:
     segments: "random", a random run of windows of each track (the paper's augmentation), or "all".
     noise: in deviations, of embeddings and harmony statistics.
     harmony_dropout: share of batches without chords, key and harmony statistics.
+    part_dropout: parts that are left out track by track, each by itself, so that none is relied on alone.
     mixing_temperature: T in the share of a data set of n tracks, n ** (1 / T); 1 = as they are, large = all alike.
     max_passes: how often a track may be heard in an epoch.
     ema: decay of the moving average of the weights; None: none.  mixed_precision: "no", "bf16" or "fp16".
@@ -87,6 +107,7 @@ class Training:
     segments: str = "random"
     noise: float = 0.0
     harmony_dropout: float = 0.0
+    part_dropout: tuple[PartDropout, ...] = ()
     mixing_temperature: float = 1.0
     max_passes: float = 4.0
     ema: float | None = None
@@ -216,8 +237,13 @@ def _recipe(path: Path, content: dict) -> Recipe:
     for name, entry in (content.get("datasets") or {}).items():
         entry = {"reader": name} | entry if isinstance(entry, dict) else entry or {"reader": name}
         datasets[name] = _section(DataRecipe, entry, f"{path}, datasets.{name}")
+    training = content.get("training") or {}
+    if isinstance(training, dict) and (dropped := training.get("part_dropout")):
+        where = f"{path}, training.part_dropout"
+        dropped = dropped if isinstance(dropped, list | tuple) else [dropped]
+        training = training | {"part_dropout": [_section(PartDropout, part, where) for part in dropped]}
     parts = {
-        "training": _section(Training, content.get("training") or {}, f"{path}, training"),
+        "training": _section(Training, training, f"{path}, training"),
         "objective": _section(Objective, content.get("objective") or {}, f"{path}, objective"),
     }
     return _section(Recipe, content | parts | {"datasets": datasets}, str(path))

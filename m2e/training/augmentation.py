@@ -1,0 +1,42 @@
+"""What a track's features go through before the network learns from them: noise, and parts that are left out."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from m2e.training.recipe import RecipeError, Training
+from m2e.training.tracks import Source, harmony_statistics, statistics
+from modeling_m2e.configuration_m2e import M2EConfig
+
+Moments = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+def moments(sources: Sequence[Source], config: M2EConfig, training: Training) -> Moments:
+    """Mean and deviation, over all tracks, of the features that `augmented` changes. Raises: RecipeError."""
+    found = {}
+    if training.noise or training.part_dropout:
+        found["embeddings"] = statistics(sources)
+        if config.use_harmony and config.num_harmony_statistics:
+            found["harmony_statistics"] = harmony_statistics(sources)
+    for part in training.part_dropout:
+        width = len(found[part.of][0]) if part.of in found else None
+        if width and part.columns and part.columns[1] > width:
+            raise RecipeError(f"part_dropout.columns is {list(part.columns)}, but {part.of} has only {width} columns.")
+    return found
+
+
+def augmented(inputs: Mapping[str, torch.Tensor], found: Moments, training: Training) -> dict[str, torch.Tensor]:
+    """The inputs with `training.noise` and without the parts that `training.part_dropout` takes from some tracks."""
+    inputs = dict(inputs)
+    for name, (_, deviation) in found.items():
+        if training.noise and name in inputs:
+            inputs[name] = inputs[name] + torch.randn_like(inputs[name]) * deviation * training.noise
+    for part in training.part_dropout:
+        if part.of not in inputs or part.of not in found:
+            continue
+        values, mean = inputs[part.of], found[part.of][0]
+        gone = torch.zeros(values.shape, dtype=torch.bool)
+        gone[..., slice(*part.columns or (None,))] = True
+        gone[torch.rand(len(values)) >= part.share] = False
+        inputs[part.of] = torch.where(gone, mean.to(values), values)
+    return inputs
