@@ -14,8 +14,8 @@ from pathlib import Path
 from documents import put
 
 from m2e.card_facts import Facts
+from m2e.card_scores import EVALUATION, results, score_table
 from m2e.hub import EMBEDDED, embedded_model, read_json
-from m2e.model_card import EVALUATION, results, score_table
 from m2e.published_results import PUBLISHED
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,17 +1,16 @@
 """The model card of a model folder: made of its configuration, its evaluation and its facts, never by hand."""
 
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import EvalResult, ModelCardData, hf_hub_url
+from huggingface_hub import ModelCardData, hf_hub_url
 
 from m2e.card_facts import DATASETS, CardError, Facts, encoder_terms, facts_of, is_noncommercial, panda4q
+from m2e.card_scores import EVALUATION, model_index, scores_section
 from m2e.hub import EMBEDDED, read_json
 
-EVALUATION = "evaluation.json"
 CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser
 PACKAGES = "torch transformers soundfile soxr librosa"  # what the code that travels with a model imports
 
@@ -78,65 +77,7 @@ network = AutoModel.from_pretrained("{source}", trust_remote_code=True)  # the n
 ```"""
 
 
-# --- scores ---
-
-
-@dataclass(frozen=True)
-class Result:
-    """Scores of these weights on one split: metric -> value, and intervals of some of them: metric -> (low, high).
-    dataset_id: a key of DATASETS or a hub id.  setting: which lists of tracks, which labels, where there are several.
-    """
-
-    dataset: str
-    dataset_id: str
-    split: str
-    setting: str
-    scores: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
-
-
-def results(evaluation: dict) -> list[Result]:
-    """What an evaluation.json says of the weights beside it; a score that is not defined (null) is left out.
-
-    Either {"results": [...]} as m2e evaluate writes it, each with "dataset" ("name", "id"), "split", "scores" and, at
-    will, "protocol", "options" and "intervals"; or what train.py writes of Panda 4Q, whose "shipped_test" are the
-    scores of these weights. Raises CardError.
-    """
-    panda4q = {"dataset": {"name": "Panda 4Q", "id": "panda-4q"}, "split": "test"}
-    listed = evaluation.get("results", [])
-    if "shipped_test" in evaluation:
-        scored = {"scores": evaluation["shipped_test"], "intervals": evaluation["intervals"]["test"]}
-        listed = [panda4q | scored, *listed]
-    try:
-        return [
-            Result(
-                dataset=each["dataset"]["name"],
-                dataset_id=each["dataset"]["id"],
-                split=each["split"],
-                setting=_setting(each.get("protocol"), each.get("options") or {}),
-                scores={
-                    name: round(float(value), 4)
-                    for name, value in each["scores"].items()
-                    if value is not None and math.isfinite(value) and name in _score_names()
-                },
-                intervals=each.get("intervals") or {},
-            )
-            for each in listed
-        ]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CardError(f"{EVALUATION} has a result without dataset, split or scores ({error!r}).") from error
-
-
-def _setting(protocol: str | None, options: dict) -> str:
-    return ", ".join([*([protocol] if protocol else []), *(f"{name}={value}" for name, value in options.items())])
-
-
-def _score_names() -> dict[str, str]:
-    from m2e.evaluation import SCORE_NAMES
-
-    wcsr = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
-    chords = {name: f"Chords, WCSR {name}" for name in wcsr} | {"seg": "Chords, segmentation", "key": "Key, weighted"}
-    return SCORE_NAMES | chords
+# --- metadata ---
 
 
 def card_data(
@@ -145,21 +86,7 @@ def card_data(
     """The card's metadata; its model-index are the `results` of the evaluation. clips: title -> address."""
     chords = config["model_type"] == CHORD_MODEL
     kind = ["chord-recognition"] if chords else ["music-emotion-recognition", "valence-arousal", "mood", "chords"]
-    found = [
-        EvalResult(
-            task_type="audio-classification",
-            task_name="Chord recognition" if chords else "Music emotion recognition",
-            dataset_type=result.dataset_id,
-            dataset_name=result.dataset,
-            dataset_config=result.setting or None,
-            dataset_split=result.split,
-            metric_type=metric,
-            metric_name=_score_names()[metric],
-            metric_value=value,
-        )
-        for result in results(evaluation)
-        for metric, value in result.scores.items()
-    ]
+    found = model_index(evaluation, "Chord recognition" if chords else "Music emotion recognition")
     return ModelCardData(
         model_name=facts.name if found else None,  # it is the model-index's
         license=facts.license,
@@ -172,45 +99,6 @@ def card_data(
         widget=[{"example_title": title, "src": address} for title, address in (clips or {}).items()] or None,
         eval_results=found or None,
     )
-
-
-def score_table(evaluation: dict) -> str:
-    """Markdown: every score of one network, mean and deviation over seeds, and of the networks of all seeds together,
-    with 95 % intervals of a bootstrap over tracks."""
-    columns = "folds, one network | test, one network | folds, all together | test, all together: these weights"
-    rows = [f"| | {columns} |", "|---|---|---|---|---|"]
-    for metric, label in _score_names().items():
-        if metric in evaluation["shipped_test"]:
-            alone = [evaluation[part].get(metric) for part in ("folds", "test")]
-            cells = ["" if each is None else f"{each['mean']:.3f} ± {each['std']:.3f}" for each in alone]
-            for part in ("folds", "test"):
-                value, bounds = evaluation[f"shipped_{part}"].get(metric), evaluation["intervals"][part].get(metric)
-                cells.append("" if value is None else f"{value:.3f} {_interval(bounds, '({})')}".strip())
-            rows.append(f"| {label} | {' | '.join(cells)} |")
-    return "\n".join(rows)
-
-
-def _scores(evaluation: dict) -> str:
-    """The part "Results" in Markdown."""
-    tables = []
-    if "shipped_test" in evaluation:
-        tables.append(score_table(evaluation))
-    listed = results({"results": evaluation.get("results", [])})
-    if listed:
-        rows = [
-            f"| {result.dataset} | {', '.join(filter(None, [result.split, result.setting]))} "
-            f"| {_score_names()[metric]} | {value:.3f} | {_interval(result.intervals.get(metric))} |"
-            for result in listed
-            for metric, value in result.scores.items()
-        ]
-        tables.append("\n".join(["| data set | split | score | | interval |", "|---|---|---|---|---|", *rows]))
-    if not tables:
-        return f"No evaluation travels with these weights (`{EVALUATION}`)."
-    return "\n\n".join([*tables, f"Written from `{EVALUATION}`; the model-index above says the same."])
-
-
-def _interval(bounds: tuple[float, float] | None, shape: str = "{}") -> str:
-    return "" if bounds is None or None in bounds else shape.format(f"{bounds[0]:.3f} – {bounds[1]:.3f}")
 
 
 # --- parts ---
@@ -374,7 +262,7 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
         _bullets(facts.training) or "Nothing is written down about the training of these weights.",
         "Data sets:\n\n" + "\n".join(datasets) if datasets else "",
         "## Results",
-        _scores(evaluation),
+        scores_section(evaluation),
         f"Evaluation command: `{facts.evaluation}`" if facts.evaluation else "",
         "## Reading the output",
         _bullets(kind.reading),

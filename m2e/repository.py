@@ -12,9 +12,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from m2e.card_facts import BTC_LICENSE, FILE, CardError, encoder_terms
+from m2e.card_scores import EVALUATION
 from m2e.errors import reason
 from m2e.hub import PARTS, SHARDS, WEIGHTS, ModelError, embedded_model, missing_parts, read_json
-from m2e.model_card import CHORD_MODEL, EVALUATION, card
+from m2e.model_card import CHORD_MODEL, card
 
 Repository = dict[str, Path | bytes]
 

@@ -120,7 +120,7 @@ def test_results_of_other_data_stay_in_the_file(music):
 
 
 def test_a_card_can_be_made_of_the_file(music):
-    from m2e.model_card import results
+    from m2e.card_scores import results
 
     assert run("-o", "evaluation.json").exit_code == 0
     (result,) = results(json.loads((music / "evaluation.json").read_text()))

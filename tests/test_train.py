@@ -16,8 +16,8 @@ pytest.importorskip("accelerate")
 pytest.importorskip("datasets")
 
 import train  # noqa: E402
+from m2e.card_scores import results  # noqa: E402
 from m2e.hub import load  # noqa: E402
-from m2e.model_card import results  # noqa: E402
 from m2e.repository import repository  # noqa: E402
 from modeling_m2e import M2EForMusicEmotion  # noqa: E402
 
