@@ -5,7 +5,6 @@ come with the model, once the arguments have been checked.
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from m2e.cli_chords import chords
 from m2e.cli_demo import demo
 from m2e.cli_evaluate import evaluate
 from m2e.cli_features import features
+from m2e.cli_options import BatchSize, Device, Model, Paths, Window
 from m2e.files import (
     Source,
     UsageError,
@@ -30,13 +30,12 @@ from m2e.files import (
     refuse_to_lose,
 )
 from m2e.plot import PlotError, Plots
-from m2e.terminal import fail, progress, tell
+from m2e.terminal import fail, progress, tell, terminal_width
 
 if TYPE_CHECKING:
     from modeling_m2e.output_m2e import MusicEmotion
 
 FORMATS = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of an output file; all others hold a table
-NO_TERMINAL_WIDTH = 100  # characters
 
 app = typer.Typer(
     help="Music emotion recognition: moods, valence and arousal, key and chords of audio files.",
@@ -66,17 +65,9 @@ def _root(
 
 @app.command()
 def predict(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH",
-            help="Files, folders (searched for audio), globs, http(s) URLs, or - for a list of these on stdin.",
-        ),
-    ],
-    model: Annotated[
-        str | None, typer.Option(metavar="DIR|REPO", help="Folder or hub repo of a model.", show_default="m2e-small")
-    ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")] = "auto",
+    paths: Paths,
+    model: Model = None,
+    device: Device = "auto",
     form: Annotated[
         Literal["table", "json", "jsonl", "csv"] | None,
         typer.Option("--format", help="json: a list; jsonl: one record per line.", show_default="as FILE, or table"),
@@ -84,13 +75,8 @@ def predict(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE.", show_default="stdout")
     ] = None,
-    window: Annotated[
-        float | None,
-        typer.Option(min=0.5, metavar="SECONDS", help="Length of a window.", show_default="the model's"),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Windows encoded at once.", show_default="the model's")
-    ] = None,
+    window: Window = None,
+    batch_size: BatchSize = None,
     workers: Annotated[
         int, typer.Option(min=1, metavar="N", help="Processes that predict at once, each with its own model.")
     ] = 1,
@@ -180,7 +166,7 @@ def write(
 
     terminal, options = file.isatty(), {}
     if form == "table":
-        width = shutil.get_terminal_size((NO_TERMINAL_WIDTH, 24)).columns
+        width = terminal_width()
         plain = not (file.encoding or "").lower().startswith("utf")
         options = {"top_k": top_k, "width": width, "color": terminal, "ascii_only": plain}
     shown, failures = view(form, **options), []

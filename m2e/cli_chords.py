@@ -1,7 +1,6 @@
 """`m2e chords`: the chords and key of tracks, as charts, .lab, JSON and MIDI files."""
 
 import os
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,25 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from m2e.cli_options import Paths
 from m2e.files import Source, UsageError, collect, open_output
-from m2e.terminal import fail, progress, tell
+from m2e.terminal import fail, progress, tell, terminal_width
 
 if TYPE_CHECKING:
     from modeling_m2e import MusicEmotion
 
 SUFFIXES = {"chart": ".txt", "lab": ".lab", "json": ".json"}  # of the files in a folder
 FORMATS = {suffix: form for form, suffix in SUFFIXES.items()}
-NO_TERMINAL_WIDTH = 100  # characters
 
 
 def chords(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH",
-            help="Files, folders (searched for audio), globs, http(s) URLs, or - for a list of these on stdin.",
-        ),
-    ],
+    paths: Paths,
     form: Annotated[
         Literal["chart", "lab", "json"] | None,
         typer.Option(
@@ -159,7 +152,7 @@ def text(record: "MusicEmotion", form: str, style: str, color: bool = False) -> 
     from m2e.chord_files import to_chart, to_json, to_lab
 
     if form == "chart":
-        return to_chart(record, shutil.get_terminal_size((NO_TERMINAL_WIDTH, 24)).columns, color)
+        return to_chart(record, terminal_width(), color)
     return to_json(record) if form == "json" else to_lab(record, style)
 
 

@@ -6,13 +6,12 @@ from typing import Annotated
 
 import typer
 
+from m2e.cli_options import Model
 from m2e.terminal import fail, tell
 
 
 def demo(
-    model: Annotated[
-        str | None, typer.Option(metavar="DIR|REPO", help="Folder or hub repo of a model.", show_default="m2e-small")
-    ] = None,
+    model: Model = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="Where the page is served.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser.")] = False,

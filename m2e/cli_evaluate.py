@@ -4,10 +4,11 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from m2e.cli_options import DataFolder, DataName, DataOptions, Device, Model, data_options
 from m2e.files import UsageError, check_output, open_output
 from m2e.terminal import fail, tell
 
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data: Annotated[str, typer.Option(metavar="NAME", help="Data set: mtg-jamendo, deam, 4q, folder, hub, ...")],
-    folder: Annotated[str, typer.Option(metavar="FOLDER", help="Your copy of it; for hub its id.")],
-    model: Annotated[
-        str | None, typer.Option(metavar="DIR|REPO", help="Folder or hub repo of a model.", show_default="m2e-small")
-    ] = None,
+    data: DataName,
+    folder: DataFolder,
+    model: Model = None,
     split: Annotated[Literal["train", "validation", "test", "all"], typer.Option(help="Which tracks.")] = "test",
     predictions: Annotated[
         str | None,
@@ -32,10 +31,7 @@ def evaluate(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Also write JSON; results of other data sets in it stay."),
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="How the data set is read, as labels=published; may be repeated."),
-    ] = None,
+    option: DataOptions = None,
     protocol: Annotated[
         Literal["paper", "clean"] | None,
         typer.Option(help="Which tracks the model was trained without; noted with the scores."),
@@ -48,7 +44,7 @@ def evaluate(
             show_default="runs/features/NAME, where m2e features and train.py keep them",
         ),
     ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")] = "auto",
+    device: Device = "auto",
     resamples: Annotated[int, typer.Option(min=0, metavar="N", help="Of the bootstrap; 0: no intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the bootstrap.")] = 0,
 ) -> None:
@@ -57,7 +53,7 @@ def evaluate(
     Prints the scores with 95 % bootstrap intervals and, for the test sets of the paper, what was published for them.
     """
     try:
-        options = dict(parse_option(text) for text in option or ())
+        options = data_options(option)
         if output is not None:
             check_output(output, ())
         earlier = earlier_results(output)
@@ -126,16 +122,6 @@ def evaluate(
     if len(good) < len(rows):
         tell(f"{len(rows) - len(good)} of {len(rows)} tracks have no record, or a failed one, and are left out.")
         raise typer.Exit(1)
-
-
-def parse_option(text: str) -> tuple[str, Any]:
-    """NAME=VALUE; a value that is JSON is read as such. Raises UsageError."""
-    from datasets_scripts.options import name_and_value
-
-    try:
-        return name_and_value(text)
-    except ValueError as error:
-        raise UsageError(f"--option {text} cannot be read: give NAME=VALUE.") from error
 
 
 def rows_of(dataset: "Dataset", split: str) -> list[int]:

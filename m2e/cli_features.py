@@ -4,11 +4,11 @@ import logging
 import os
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from m2e.cli_evaluate import parse_option
+from m2e.cli_options import BatchSize, DataFolder, DataName, DataOptions, Device, Window, data_options
 from m2e.files import UsageError
 from m2e.terminal import fail, pace, span, tell
 
@@ -21,8 +21,8 @@ GO_ON = "The same command goes on from here."
 
 
 def features(
-    data: Annotated[str, typer.Option(metavar="NAME", help="Data set: mtg-jamendo, deam, 4q, folder, hub, ...")],
-    folder: Annotated[str, typer.Option(metavar="FOLDER", help="Your copy of it; for hub its id.")],
+    data: DataName,
+    folder: DataFolder,
     out: Annotated[
         str | None,
         typer.Option(metavar="OUT", help="Folder of the features of this data set.", show_default="runs/features/NAME"),
@@ -33,22 +33,14 @@ def features(
             metavar="DIR|REPO", help="Whose encoder and chord recogniser are to listen.", show_default="m2e-small"
         ),
     ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the networks run.")] = "auto",
-    window: Annotated[
-        float | None,
-        typer.Option(min=0.5, metavar="SECONDS", help="Length of a window.", show_default="the model's"),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Windows encoded at once.", show_default="the model's")
-    ] = None,
+    device: Device = "auto",
+    window: Window = None,
+    batch_size: BatchSize = None,
     workers: Annotated[
         int, typer.Option(min=1, metavar="N", help="Processes that listen at once, each with its own networks.")
     ] = 1,
     harmony: Annotated[bool, typer.Option("--harmony/--no-harmony", help="Also recognise chords and key.")] = True,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="How the data set is read, as labels=published; may be repeated."),
-    ] = None,
+    option: DataOptions = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Measure a few tracks; print speed, time and size of all; write no features.")
     ] = False,
@@ -61,7 +53,7 @@ def features(
     """
     rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     try:
-        options = dict(parse_option(text) for text in option or ())
+        options = data_options(option)
     except UsageError as error:
         fail(str(error))
     try:

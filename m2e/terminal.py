@@ -1,6 +1,7 @@
 """What the commands say beside their results: sentences and progress, all on stderr."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
+NO_TERMINAL_WIDTH = 100  # characters
 SECONDS_BETWEEN_LINES = 60.0  # of progress in a log file
 
 
@@ -21,6 +23,11 @@ def tell(sentence: str) -> None:
 def fail(sentence: str, status: int = 2) -> NoReturn:
     tell(sentence)
     raise typer.Exit(status)
+
+
+def terminal_width() -> int:
+    """Characters in a line; a fixed number where no terminal listens."""
+    return shutil.get_terminal_size((NO_TERMINAL_WIDTH, 24)).columns
 
 
 @contextmanager
