@@ -78,6 +78,7 @@ VARIANTS = (
     Variant("features", "encoder only", {"model.use_harmony": False}),
     Variant("features", "without statistics of harmony", {"model.num_harmony_statistics": 0}),
     Variant("features", "harmony only", {"model.use_encoder": False}),
+    Variant("features", "chords and key only", {"model.use_encoder": False, "model.num_harmony_statistics": 0}),
     Variant("tasks", "moods only", NO_QUADRANTS | {"model.va_loss_weight": 0.0}, scores=MOODS),
     Variant("tasks", "valence, arousal only", NO_QUADRANTS | {"model.mood_loss_weight": 0.0}, scores=DIMENSIONS),
     Variant("tasks", "both, no quadrant branch", NO_QUADRANTS),
@@ -157,12 +158,22 @@ def piano_sources(folder: Path, processor, cache: Path) -> dict[str, Source]:
     return {split: Source("emopia", features, labels, np.flatnonzero(splits == split)) for split in ("train", "test")}
 
 
+def key(variant: Variant) -> dict[str, Any]:
+    """What tells its row from others."""
+    return {"question": variant.question, "name": variant.name, "settings": dict(variant.settings)}
+
+
+def found(rows: Sequence[dict[str, Any]], variant: Variant) -> dict[str, Any] | None:
+    """Its row."""
+    return next((row for row in rows if key(variant).items() <= row.items()), None)
+
+
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table, mean ± deviation over seeds; without scores that no row has."""
-    found = [summary(list(row["seeds"].values())) for row in rows]
-    shown = {name: title for name, title in SCORES.items() if any(name in each for each in found)}
+    scored = [summary(list(row["seeds"].values())) for row in rows]
+    shown = {name: title for name, title in SCORES.items() if any(name in each for each in scored)}
     lines = ["| | | " + " | ".join(shown.values()) + " |", "|---" * (2 + len(shown)) + "|"]
-    for row, scores in zip(rows, found, strict=True):
+    for row, scores in zip(rows, scored, strict=True):
         cells = [f"{scores[s]['mean']:.3f} ± {scores[s]['std']:.3f}" if s in scores else "" for s in shown]
         lines.append(f"| {row['question']} | {row['name']} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -187,16 +198,16 @@ def main() -> None:
     for variant in VARIANTS:
         if variant.piano and piano is None:
             continue
-        settings = dict(variant.settings)
-        key = {"question": variant.question, "name": variant.name, "settings": settings}
-        row = next((row for row in rows if key.items() <= row.items()), None)
+        row = found(rows, variant)
         if row is None:
-            rows.append(row := key | {"seeds": {}})
+            rows.append(row := key(variant) | {"seeds": {}})
         for seed in args.seeds:
             if str(seed) not in row["seeds"]:
                 row["seeds"][str(seed)] = run(variant, clips, features, piano, seed)
                 write_text(args.out, json.dumps(rows, indent=1) + "\n")
         print(markdown([row]).splitlines()[-1], flush=True)
+    rows = [row for variant in VARIANTS if (row := found(rows, variant))]
+    write_text(args.out, json.dumps(rows, indent=1) + "\n")
     if args.out == RESULTS:
         put(ROOT / "docs" / "training.md", {"numbers: ablations": markdown(rows)})
 
