@@ -6,7 +6,7 @@ such settings inside the recipe.
 
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
@@ -237,13 +237,8 @@ def _recipe(path: Path, content: dict) -> Recipe:
     for name, entry in (content.get("datasets") or {}).items():
         entry = {"reader": name} | entry if isinstance(entry, dict) else entry or {"reader": name}
         datasets[name] = _section(DataRecipe, entry, f"{path}, datasets.{name}")
-    training = content.get("training") or {}
-    if isinstance(training, dict) and (dropped := training.get("part_dropout")):
-        where = f"{path}, training.part_dropout"
-        dropped = dropped if isinstance(dropped, list | tuple) else [dropped]
-        training = training | {"part_dropout": [_section(PartDropout, part, where) for part in dropped]}
     parts = {
-        "training": _section(Training, training, f"{path}, training"),
+        "training": _section(Training, content.get("training") or {}, f"{path}, training"),
         "objective": _section(Objective, content.get("objective") or {}, f"{path}, objective"),
     }
     return _section(Recipe, content | parts | {"datasets": datasets}, str(path))
@@ -262,9 +257,10 @@ def _section(cls: type, content: dict, where: str):
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:
-    """The value as the hint wants it: YAML knows no tuples, and reads 1e-4 as a word."""
-    if typing.get_origin(hint) is tuple and not isinstance(value, list | tuple):
-        return (value,)
+    """The value as the hint wants it: YAML knows no tuples and no classes, and reads 1e-4 as a word."""
+    if typing.get_origin(hint) is tuple:
+        kind, values = typing.get_args(hint)[0], value if isinstance(value, list | tuple) else (value,)
+        return tuple(_section(kind, each, where) if is_dataclass(kind) else each for each in values)
     if isinstance(value, list):
         return tuple(value)
     hints = typing.get_args(hint) if typing.get_origin(hint) is UnionType else (hint,)
