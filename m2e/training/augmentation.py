@@ -34,9 +34,7 @@ def augmented(inputs: Mapping[str, torch.Tensor], found: Moments, training: Trai
     for part in training.part_dropout:
         if part.of not in inputs or part.of not in found:
             continue
-        values, mean = inputs[part.of], found[part.of][0]
-        gone = torch.zeros(values.shape, dtype=torch.bool)
-        gone[..., slice(*part.columns or (None,))] = True
-        gone[torch.rand(len(values)) >= part.share] = False
-        inputs[part.of] = torch.where(gone, mean.to(values), values)
+        values, columns = inputs[part.of].clone(), slice(*part.columns or (None,))
+        values[torch.rand(len(values)) < part.share, ..., columns] = found[part.of][0][columns].to(values)
+        inputs[part.of] = values
     return inputs
