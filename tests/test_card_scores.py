@@ -36,6 +36,7 @@ def test_model_index_equals_the_evaluation(evaluation):
         for each in results(evaluation)
         for metric, value in each.scores.items()
     }
+    assert found
     if "shipped_test" in evaluation:
         for metric in SCORES:
             assert found["panda-4q", None, "test", metric] == evaluation["shipped_test"][metric]
@@ -63,6 +64,3 @@ def test_incomplete_evaluation(damage):
     broken = {name: value for name, value in (DEAM | {"scores": {"r2_valence": 0.5}}).items() if name != damage}
     with pytest.raises(CardError, match="evaluation.json has a result without dataset, split or scores"):
         results({"results": [broken]})
-
-
-# --- the rest ---

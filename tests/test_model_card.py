@@ -26,6 +26,15 @@ EVALUATION = {
     "shipped_folds": {"r2_valence": 0.65},
     "intervals": {"folds": {"r2_valence": [0.6, 0.7]}, "test": {}},
     "shipped_test": {"r2_valence": 0.52, "mood_tags": 21},
+    "results": [
+        {
+            "dataset": {"name": "DEAM", "id": "deam"},
+            "split": "test",
+            "protocol": "clean",
+            "options": {"labels": "published"},
+            "scores": {"r2_arousal": 0.4, "r2_valence": None, "rmse_arousal": float("nan")},
+        }
+    ],
 }
 
 
@@ -74,7 +83,10 @@ def test_scores_stand_in_the_metadata_and_in_the_text(folder):
     Facts("tiny", "mit").save(folder)
     (folder / "evaluation.json").write_text(json.dumps(EVALUATION))
     text = card(folder)
-    assert model_index(text) == {("panda-4q", None, "test", "r2_valence"): 0.52}
+    assert model_index(text) == {
+        ("panda-4q", None, "test", "r2_valence"): 0.52,
+        ("deam", "clean, labels=published", "test", "r2_arousal"): 0.4,
+    }
     assert "## Results" in text and scores_section(EVALUATION) in text
 
 
@@ -83,6 +95,9 @@ def test_without_an_evaluation_there_is_no_model_index(folder):
     text = card(folder)
     assert "No evaluation travels with these weights" in text
     assert "model-index" not in metadata(text) and "model_name" not in metadata(text)
+
+
+# --- the rest ---
 
 
 def test_metadata_and_sections(folder):
