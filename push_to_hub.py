@@ -15,9 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from m2e.hub import ModelError, local_folder
-from m2e.publishing import PublishError, check_name, publish, sizes, write
-from m2e.repository import Repository, RepositoryError, repository, space
+from m2e.checkpoints.load import ModelError, local_folder
+from m2e.publish.repository import Repository, RepositoryError, repository, space
+from m2e.publish.upload import PublishError, check_name, publish, sizes, write
 
 ROOT = Path(__file__).resolve().parent
 EXAMPLES = ROOT / "examples"
@@ -75,7 +75,7 @@ def model_folder(model: str, scratch: Path) -> Path:
     """The folder of a model, which a published checkpoint becomes. Raises ModelError."""
     path = Path(model).expanduser()
     if path.is_file():
-        from m2e.chords import load_chords
+        from m2e.checkpoints.chords import load_chords
 
         load_chords(path).recognizer.save_pretrained(scratch)
         return scratch

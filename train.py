@@ -29,20 +29,20 @@ import numpy as np
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
-from m2e.evaluation import Evaluation
-from m2e.evaluation_report import report, result
-from m2e.features import ROOT, default_folder
-from m2e.hub import embedded_model
-from m2e.metrics import summary
-from m2e.training import panda4q
+from m2e.checkpoints.load import embedded_model
+from m2e.evaluation.metrics import summary
+from m2e.evaluation.report import report, result
+from m2e.evaluation.score import Evaluation
+from m2e.features.cache import ROOT, default_folder
+from m2e.training import folds
 from m2e.training.calibration import calibrate
+from m2e.training.data import Material, load_parts, moods_of, read_datasets, with_features
 from m2e.training.loop import Fitted, TrainingError, fit, make_accelerator
-from m2e.training.material import Material, load_parts, moods_of, read_datasets, with_features
 from m2e.training.network import continued, fit_scale, new_network, silence
 from m2e.training.output import make_facts, save_model
+from m2e.training.packed import Source, learnt_tasks, mood_frequencies
 from m2e.training.recipe import OWN, START, Recipe, RecipeError, parse_setting, read_recipe
 from m2e.training.teachers import TABLES, ModelTeacher, Teacher, model_teacher, table_teacher
-from m2e.training.tracks import Source, learnt_tasks, mood_frequencies
 from m2e.training.validation import evaluate, predict
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
@@ -202,8 +202,8 @@ def train_recipe(args: argparse.Namespace) -> None:
         data[name] = with_features(name, dataset, processor, cache, accelerator, run.tell)
     if recipe.folds:
         beside = [each.source("train", JAMENDO_MOODS) for each in data.values()]
-        folder, cache = Path(folders[panda4q.NAME]), args.features / panda4q.NAME
-        panda4q.run(recipe, folder, processor, cache, args.out, accelerator, beside, chords, run.tell)
+        folder, cache = Path(folders[folds.NAME]), args.features / folds.NAME
+        folds.run(recipe, folder, processor, cache, args.out, accelerator, beside, chords, run.tell)
         return
     for name, entry in recipe.datasets.items():
         if entry.teacher == OWN and recipe.objective.distillation:
@@ -214,7 +214,7 @@ def train_recipe(args: argparse.Namespace) -> None:
 
 def data_folders(recipe: Recipe, given: Sequence[str]) -> dict[str, str]:
     """Folder by data set, of NAME=FOLDER or, where the recipe has one data set, FOLDER. Raises RecipeError."""
-    wanted = [panda4q.NAME] * bool(recipe.folds) + list(recipe.datasets)
+    wanted = [folds.NAME] * bool(recipe.folds) + list(recipe.datasets)
     if len(wanted) == 1 and len(given) == 1:
         return {wanted[0]: given[0].removeprefix(f"{wanted[0]}=")}
     if wrong := [each for each in given if "=" not in each]:

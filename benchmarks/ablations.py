@@ -23,19 +23,19 @@ from accelerate.utils import set_seed
 from documents import put
 from sklearn.metrics import f1_score
 
-from datasets_scripts import emopia
-from datasets_scripts.panda4q import Clips, read_clips
-from m2e.evaluation_data import Emotions
-from m2e.features import cached_features
-from m2e.hub import load
-from m2e.metrics import summary
-from m2e.training import panda4q
+from m2e.checkpoints.load import load
+from m2e.datasets import emopia
+from m2e.datasets.panda4q import Clips, read_clips
+from m2e.evaluation.data import Emotions
+from m2e.evaluation.metrics import summary
+from m2e.features.cache import cached_features
+from m2e.training import folds
 from m2e.training.checkpoint import write_text
 from m2e.training.loop import fit
 from m2e.training.network import new_network
+from m2e.training.packed import Features, Source, pack
 from m2e.training.recipe import Recipe, read_recipe
 from m2e.training.teachers import TableTeacher
-from m2e.training.tracks import Features, Source, pack
 from m2e.training.validation import predict
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 from modeling_m2e.output_m2e import QUADRANTS
@@ -101,14 +101,14 @@ def recipe_of(variant: Variant) -> Recipe:
 def clip_source(variant: Variant, recipe: Recipe, clips: Clips, features: Features, rows: np.ndarray) -> Source:
     """The clips of these rows with the variant's targets."""
     if variant.teaching is None:
-        return panda4q.source(recipe, clips, features, rows)
-    return Source(panda4q.NAME, features, Emotions(clips.moods, clips.va, clips.quadrants), rows)
+        return folds.source(recipe, clips, features, rows)
+    return Source(folds.NAME, features, Emotions(clips.moods, clips.va, clips.quadrants), rows)
 
 
 def teacher(recipe: Recipe, clips: Clips, rows: np.ndarray, config) -> TableTeacher:
     """The soft labels of both teachers, on the scales of the labels of these rows."""
-    va = panda4q.va_targets(clips, dict.fromkeys(("valence", "arousal"), 1.0), rows)
-    return TableTeacher(panda4q.mood_targets(clips, 1.0), va, config)
+    va = folds.va_targets(clips, dict.fromkeys(("valence", "arousal"), 1.0), rows)
+    return TableTeacher(folds.mood_targets(clips, 1.0), va, config)
 
 
 def run(
@@ -133,7 +133,7 @@ def run(
             transferred.append(f1_score(truth, guessed, average="macro"))
         return predict(model, source.only(held))
 
-    scores = panda4q.scores(recipe, panda4q.out_of_fold(recipe, clips, known, predicted), clips, known)
+    scores = folds.scores(recipe, folds.out_of_fold(recipe, clips, known, predicted), clips, known)
     if transferred:
         scores["emopia_f1"] = float(np.mean(transferred))
     kept = tuple(SCORES) if variant.scores is None else variant.scores

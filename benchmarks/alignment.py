@@ -14,8 +14,8 @@ import librosa
 import numpy as np
 import pretty_midi
 
-from datasets_scripts.pop909 import RATE, Song, read_songs, render
-from modeling_m2e.harmony_m2e import parse_chord
+from m2e.datasets.chords.pop909 import RATE, Song, read_songs, render
+from modeling_m2e.chord_labels_m2e import parse_chord
 
 RESULTS = Path(__file__).resolve().parent / "results" / "alignment.json"
 LAGS = np.arange(-1.0, 1.001, 0.05)  # seconds

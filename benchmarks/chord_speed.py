@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from m2e.hub import embedded_model
+from m2e.checkpoints.load import embedded_model
 from modeling_m2e.chords_m2e import (
     DECODINGS,
     SAMPLING_RATE,

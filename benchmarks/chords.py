@@ -20,14 +20,14 @@ import pretty_midi
 from rich.console import Console
 from rich.table import Table
 
-from datasets_scripts.pop909 import Song, arrange, excerpt, read_songs, render
-from datasets_scripts.pseudo_chords import LvChordia
-from m2e.hub import embedded_model
+from m2e.checkpoints.load import embedded_model
+from m2e.datasets.chords.pop909 import Song, arrange, excerpt, read_songs, render
+from m2e.datasets.chords.pseudo_labels import LvChordia
 from m2e.training.checkpoint import write_text
 from modeling_m2e import ChordSegment
 from modeling_m2e.audio_m2e import load
+from modeling_m2e.chord_labels_m2e import parse_chord, transpose
 from modeling_m2e.chords_m2e import SAMPLING_RATE, ChordRecognizer
-from modeling_m2e.harmony_m2e import parse_chord, transpose
 from modeling_m2e.key_m2e import estimate_key
 
 RESULTS = Path(__file__).resolve().parent / "results" / "chords.json"
@@ -102,7 +102,7 @@ def rendered_scores(
 
 
 def waveforms(folder: Path, split: str) -> Iterator[np.ndarray]:
-    from datasets_scripts.panda4q import read_clips
+    from m2e.datasets.panda4q import read_clips
 
     clips = read_clips(folder)
     for path, its_split in zip(clips.paths, clips.splits, strict=True):

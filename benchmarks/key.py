@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import minimize
 
-from datasets_scripts.pop909 import Song, read_songs
-from m2e.hub import embedded_model
+from m2e.checkpoints.load import embedded_model
+from m2e.datasets.chords.pop909 import Song, read_songs
 from modeling_m2e import key_m2e
+from modeling_m2e.chord_labels_m2e import ROOTS, Chord, ChordSegment, parse_chord, pitch_class
 from modeling_m2e.chords_m2e import SAMPLING_RATE, ChordRecognizer
-from modeling_m2e.harmony_m2e import ROOTS, Chord, ChordSegment, parse_chord, pitch_class
 from modeling_m2e.key_m2e import FITTED, KEY_PROFILES, MODES, KeySegment, estimate_key, key_segments
 
 RESULTS = Path(__file__).resolve().parent / "results" / "key.json"

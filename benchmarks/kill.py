@@ -27,7 +27,8 @@ import soundfile
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results" / "kill.json"
 RATE = 22050
-PRELOADED = ["m2e.cli", "m2e.features", "m2e.hub", "datasets_scripts", "train"]  # kills hit the work, not the imports
+# kills hit the work, not the imports
+PRELOADED = ["m2e.cli", "m2e.features.cache", "m2e.checkpoints.load", "m2e.datasets", "train"]
 UNTIMED = ("seconds", "tracks_per_second")  # of the log: these may differ
 
 
@@ -76,7 +77,7 @@ def _log_to(out: Path) -> None:
 
 def same_features(one: Path, other: Path) -> bool:
     """Whether two folders hold the same tracks and numbers, in files of the same names, and nothing else."""
-    from m2e.feature_store import read_features
+    from m2e.features.store import read_features
 
     files = [sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) for folder in (one, other)]
     found = [read_features(folder) for folder in (one, other)]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from m2e.evaluation import Emotions, score
-from m2e.metrics import NO_QUADRANT
-from m2e.published_results import PUBLISHED
+from m2e.evaluation.metrics import NO_QUADRANT
+from m2e.evaluation.paper_results import PUBLISHED
+from m2e.evaluation.score import Emotions, score
 
 RESULTS = Path(__file__).resolve().parent / "results" / "mediaeval.json"
 SYSTEMS = {"VGGish baseline": "baseline_vggish", "lileonardo": "lileonardo"}  # in Table IV: file

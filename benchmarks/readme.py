@@ -13,10 +13,10 @@ from pathlib import Path
 
 from documents import put
 
-from m2e.card_facts import Facts
-from m2e.card_scores import EVALUATION, results, score_table
-from m2e.hub import EMBEDDED, embedded_model, read_json
-from m2e.published_results import PUBLISHED
+from m2e.checkpoints.load import EMBEDDED, embedded_model, read_json
+from m2e.evaluation.paper_results import PUBLISHED
+from m2e.publish.facts import Facts
+from m2e.publish.scores import EVALUATION, results, score_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

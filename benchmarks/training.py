@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from accelerate.utils import set_seed
 
-from m2e.evaluation_data import Emotions
-from m2e.metrics import MIN_POSITIVES, NO_QUADRANT, dimension_scores, tag_scores
+from m2e.evaluation.data import Emotions
+from m2e.evaluation.metrics import MIN_POSITIVES, NO_QUADRANT, dimension_scores, tag_scores
 from m2e.training.checkpoint import write_text
 from m2e.training.loop import fit, make_accelerator
 from m2e.training.network import new_network
+from m2e.training.packed import Features, Source, mood_frequencies
 from m2e.training.recipe import Recipe, read_recipe
 from m2e.training.teachers import ModelTeacher
-from m2e.training.tracks import Features, Source, mood_frequencies
 from m2e.training.validation import evaluate
 from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES, JAMENDO_MOODS
 

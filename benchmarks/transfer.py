@@ -18,10 +18,10 @@ import numpy as np
 import pretty_midi
 from sklearn.metrics import f1_score, roc_auc_score
 
-from datasets_scripts import emopia
-from datasets_scripts.pop909 import HAT, KICK, RATE, SNARE, render
 from m2e import load
-from m2e.hub import EMBEDDED
+from m2e.checkpoints.load import EMBEDDED
+from m2e.datasets import emopia
+from m2e.datasets.chords.pop909 import HAT, KICK, RATE, SNARE, render
 from m2e.training.checkpoint import write_text
 
 RESULTS = Path(__file__).resolve().parent / "results" / "transfer.json"

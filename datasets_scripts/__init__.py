@@ -1,5 +1,5 @@
 """From raw archives to data sets: one module each, one schema, `read_dataset` for all of them."""
 
-from datasets_scripts.registry import read_dataset
+from m2e.datasets.registry import read_dataset
 
 __all__ = ["read_dataset"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import soundfile
 
-from datasets_scripts.schema import Track, listed
-from modeling_m2e.audio_errors_m2e import AudioError
+from m2e.datasets.schema import Track, listed
 from modeling_m2e.audio_m2e import load
+from modeling_m2e.errors_m2e import AudioError
 
 DEPTH = 5  # folders between the folder that is given and a file: unpacked archives lie one in another
 CHECKS = ("strict", "partial", "off")

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from datasets_scripts.archive import audio_folder, find, need, read_table, verify
-from datasets_scripts.schema import LabelError, Track, to_dataset
-from datasets_scripts.splits import paper_split
+from m2e.datasets.archive import audio_folder, find, need, read_table, verify
+from m2e.datasets.schema import LabelError, Track, to_dataset
+from m2e.datasets.splits import paper_split
 
 NAME = "DEAM"
 SONGS = 1802

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from datasets_scripts.archive import audio_folder, need, read_table, verify
-from datasets_scripts.schema import LabelError, Track, listed, to_dataset
-from datasets_scripts.splits import paper_split
+from m2e.datasets.archive import audio_folder, need, read_table, verify
+from m2e.datasets.schema import LabelError, Track, listed, to_dataset
+from m2e.datasets.splits import paper_split
 
 NAME = "EmoMusic"
 SONGS = 744

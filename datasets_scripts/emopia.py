@@ -17,9 +17,9 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from datasets_scripts.archive import IncompleteCopyError, LayoutError, find, need, read_table, verify
-from datasets_scripts.schema import LabelError, Track, listed, to_dataset
-from datasets_scripts.splits import grouped_split
+from m2e.datasets.archive import IncompleteCopyError, LayoutError, find, need, read_table, verify
+from m2e.datasets.schema import LabelError, Track, listed, to_dataset
+from m2e.datasets.splits import grouped_split
 
 NAME = "EMOPIA"
 CLIPS = 1078
@@ -112,7 +112,7 @@ def _render(midi: Path, target: Path, sound: str | Path) -> str | None:
     import pretty_midi
     import soundfile
 
-    from datasets_scripts.pop909 import RATE, render
+    from m2e.datasets.chords.pop909 import RATE, render
 
     partial = target.with_suffix(".partial")
     try:

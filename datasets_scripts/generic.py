@@ -18,9 +18,9 @@ from typing import Any
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, List, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
 
-from datasets_scripts.archive import LayoutError, verify
-from datasets_scripts.schema import FEATURES, SCALE, LabelError, Track, listed, rescale, to_dataset
-from datasets_scripts.splits import grouped_split
+from m2e.datasets.archive import LayoutError, verify
+from m2e.datasets.schema import FEATURES, SCALE, LabelError, Track, listed, rescale, to_dataset
+from m2e.datasets.splits import grouped_split
 
 TABLES = ("labels.csv", "metadata.csv", "labels.jsonl", "metadata.jsonl")
 AUDIO = ("audio", "path", "file", "file_name", "filename")

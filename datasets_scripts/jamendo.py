@@ -14,8 +14,8 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from datasets_scripts.archive import IncompleteCopyError, find, need, read_table, verify
-from datasets_scripts.schema import SPLITS, Track, to_dataset
+from m2e.datasets.archive import IncompleteCopyError, find, need, read_table, verify
+from m2e.datasets.schema import SPLITS, Track, to_dataset
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
 NAME = "MTG-Jamendo mood/theme"

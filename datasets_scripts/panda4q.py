@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from datasets_scripts.archive import LayoutError, find, need, read_table, verify
-from datasets_scripts.schema import LabelError, Track, listed, to_dataset
-from datasets_scripts.splits import grouped_split
+from m2e.datasets.archive import LayoutError, find, need, read_table, verify
+from m2e.datasets.schema import LabelError, Track, listed, to_dataset
+from m2e.datasets.splits import grouped_split
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 from modeling_m2e.output_m2e import QUADRANTS
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 
 from datasets import Dataset
 
-from datasets_scripts.deam import EXCHANGED_UP_TO
-from datasets_scripts.schema import SPLITS
+from m2e.datasets.deam import EXCHANGED_UP_TO
+from m2e.datasets.schema import SPLITS
 
 PROTOCOLS = ("paper", "clean")
 ANYBODY = {"", "unknown", "unknown artist", "various", "various artists", "n/a"}
@@ -132,7 +132,7 @@ def main() -> None:
     import argparse
     from pathlib import Path
 
-    from datasets_scripts.registry import read_dataset
+    from m2e.datasets.registry import read_dataset
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="+", metavar="NAME=FOLDER")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from datasets_scripts.schema import SPLITS, LabelError, listed
+from m2e.datasets.schema import SPLITS, LabelError, listed
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 

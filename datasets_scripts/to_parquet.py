@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Audio, Dataset, Features
 
-from datasets_scripts.options import name_and_value
-from datasets_scripts.registry import READERS, read_dataset
-from datasets_scripts.schema import SPLITS
+from m2e.datasets.options import name_and_value
+from m2e.datasets.registry import READERS, read_dataset
+from m2e.datasets.schema import SPLITS
 
 SHARD_BYTES = 500_000_000  # of audio: what the hub and a download take well
 ROW_GROUP = 100  # tracks in memory at once

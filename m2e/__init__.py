@@ -12,8 +12,8 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _LAZY = {
-    "load": "m2e.hub",
-    "load_chords": "m2e.chords",
+    "load": "m2e.checkpoints.load",
+    "load_chords": "m2e.checkpoints.chords",
     "MusicEmotion": "modeling_m2e",
     "MusicEmotionPipeline": "modeling_m2e",
     "AudioError": "modeling_m2e",

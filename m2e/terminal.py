@@ -15,7 +15,7 @@ SECONDS_BETWEEN_LINES = 60.0  # of progress in a log file
 
 
 def tell(sentence: str) -> None:
-    from m2e.report import printable
+    from m2e.views.records import printable
 
     print("m2e:", printable(sentence), file=sys.stderr)
 
@@ -39,7 +39,7 @@ def progress(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from m2e.report import printable
+    from m2e.views.records import printable
 
     columns = MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False)
     # stdout is not rich's to redirect: results would go to stderr

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from m2e.errors import first_line
-from m2e.files import Source
+from m2e.inputs import Source
 
 if TYPE_CHECKING:
     from modeling_m2e.output_m2e import MusicEmotion

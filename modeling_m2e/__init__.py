@@ -5,11 +5,11 @@ from pathlib import Path
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .audio_errors_m2e import AudioError
+from .chord_labels_m2e import ChordSegment
 from .configuration_m2e import M2EConfig
 from .encoder_m2e import MertEncoder, TaggerEncoder
+from .errors_m2e import AudioError
 from .feature_extraction_m2e import M2EFeatureExtractor
-from .harmony_m2e import ChordSegment
 from .key_m2e import Key
 from .modeling_btc import BTCConfig, BTCModel
 from .modeling_m2e import M2EForMusicEmotion, M2EModel

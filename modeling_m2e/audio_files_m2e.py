@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
-from .audio_errors_m2e import EmptyAudioError, MissingDecoderError, TruncatedAudioError, UnreadableAudioError
+from .errors_m2e import EmptyAudioError, MissingDecoderError, TruncatedAudioError, UnreadableAudioError
 
 RATE_RANGE = (1_000, 1_000_000)  # Hz; outside, a header is damaged
 MAX_BLOCK_SAMPLES = 1 << 22  # over all channels: 16 MiB of float32, whatever the file's rate and channels

@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import soxr
 
-from .audio_errors_m2e import (
+from .audio_files_m2e import Blocks, block_frames, check_rate, first_line, open_file
+from .errors_m2e import (
     MIN_SECONDS,
     EmptyAudioError,
     InvalidSamplesError,
@@ -19,7 +20,6 @@ from .audio_errors_m2e import (
     TooShortAudioError,
     UnreadableAudioError,
 )
-from .audio_files_m2e import Blocks, block_frames, check_rate, first_line, open_file
 
 SILENCE_PEAK = 1e-4  # -80 dBFS
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers.utils import cached_file
 
-from .harmony_m2e import VOCABULARY, ChordSegment, parse_chord
+from .chord_labels_m2e import VOCABULARY, ChordSegment, parse_chord
 from .harmony_statistics_m2e import HarmonyStatistics
 from .modeling_btc import BTCConfig, BTCModel
 from .onsets_m2e import at_onsets, onset_strength

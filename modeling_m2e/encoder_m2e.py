@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import HubertModel
 from transformers.utils.hub import extract_commit_hash
 
-from .mert_weights_m2e import (
+from .encoder_mert_m2e import (
     MERT_LAYERS,
     EncoderError,
     build,

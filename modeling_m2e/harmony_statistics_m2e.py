@@ -5,7 +5,7 @@ that noise has no sure chord, say.
 
 import numpy as np
 
-from .harmony_m2e import VOCABULARY
+from .chord_labels_m2e import VOCABULARY
 
 _ROOTED = len(VOCABULARY) - 2  # the last two are X and N
 _KINDS = _ROOTED // 12

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .harmony_m2e import ROOTS, VOCABULARY, ChordSegment, parse_chord, pitch_class, transpose
+from .chord_labels_m2e import ROOTS, VOCABULARY, ChordSegment, parse_chord, pitch_class, transpose
 
 MODES = ("major", "minor")
 _NORMAL_TONIC = {"major": 0, "minor": 9}  # C major, A minor (paper)

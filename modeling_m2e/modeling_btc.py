@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from .harmony_m2e import VOCABULARY
+from .chord_labels_m2e import VOCABULARY
 
 
 class BTCConfig(PreTrainedConfig):

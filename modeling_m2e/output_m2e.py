@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 
 import numpy as np
 
-from .harmony_m2e import ChordSegment
+from .chord_labels_m2e import ChordSegment
 from .key_m2e import Key, KeySegment
 
 QUADRANTS = ("Q1", "Q2", "Q3", "Q4")

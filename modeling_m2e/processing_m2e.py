@@ -10,10 +10,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature, ProcessorMixin
 
 from .audio_m2e import AudioInput, describe, stream
+from .chord_labels_m2e import ChordSegment, chord_tokens
 from .chords_m2e import ChordRecognizer, ChordStream
 from .encoder_m2e import HUB_ARGUMENTS, Encoder, load_encoder
 from .feature_extraction_m2e import M2EFeatureExtractor
-from .harmony_m2e import ChordSegment, chord_tokens
 from .harmony_statistics_m2e import STATISTICS
 from .key_m2e import FITTED, PAPER, Key, estimate_key, mode_index, normalise
 from .windows_m2e import Window

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .harmony_m2e import QUALITIES, VOCABULARY
+from .chord_labels_m2e import QUALITIES, VOCABULARY
 
 SILENCE = np.log(1e-5)  # no bin of a frame that is digital silence is louder
 FADED = 5.0  # in natural logarithms below the loud frames: 43 dB; 3 to 8 do alike on validation songs

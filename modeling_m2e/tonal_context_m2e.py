@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .harmony_m2e import QUALITIES, ROOTS, VOCABULARY
+from .chord_labels_m2e import QUALITIES, ROOTS, VOCABULARY
 
 AROUND = 162  # frames on either side, 15 s: pieces modulate
 TRUST = 0.02  # in the frames around, which are no independent witnesses of the key
 THIRDS = np.array([0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 2, 2])  # of each quality: minor, major, neither
 # Logarithms of how much likelier a chord is in a key than anywhere: major and minor keys; roots from the tonic upwards;
-# thirds. Of POP909's training songs, by datasets_scripts/tonal_context.py.
+# thirds. Of POP909's training songs, by datasets_scripts/chords/key_table.py.
 TABLE = np.array(
     [
         [

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .audio_errors_m2e import MIN_SECONDS
+from .errors_m2e import MIN_SECONDS
 
 MIN_TAIL_SHARE = 0.05  # of a window; a shorter rest belongs to the window before it
 

@@ -18,7 +18,8 @@ import soxr
 import torch
 
 from modeling_m2e import audio_files_m2e
-from modeling_m2e.audio_errors_m2e import (
+from modeling_m2e.audio_m2e import describe, load, stream
+from modeling_m2e.errors_m2e import (
     AudioError,
     EmptyAudioError,
     InvalidSamplesError,
@@ -28,7 +29,6 @@ from modeling_m2e.audio_errors_m2e import (
     TruncatedAudioError,
     UnreadableAudioError,
 )
-from modeling_m2e.audio_m2e import describe, load, stream
 
 RATE = 8_000
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the program ffmpeg is absent")

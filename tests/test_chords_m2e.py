@@ -10,8 +10,9 @@ import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
-from m2e.convert_btc import convert_btc_checkpoint
+from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from modeling_m2e import chords_m2e
+from modeling_m2e.chord_labels_m2e import ChordSegment, write_lab
 from modeling_m2e.chords_m2e import (
     CHUNK_FRAMES,
     CHUNK_SAMPLES,
@@ -22,7 +23,6 @@ from modeling_m2e.chords_m2e import (
     frame_logits,
     frames_to_segments,
 )
-from modeling_m2e.harmony_m2e import ChordSegment, write_lab
 from modeling_m2e.modeling_btc import BTCModel
 
 SECOND = SAMPLING_RATE

@@ -12,9 +12,10 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from m2e import cli, cli_chords
+from m2e import cli
+from m2e.cli import chords as cli_chords
 from modeling_m2e import audio_m2e
-from modeling_m2e.harmony_m2e import ChordSegment, read_lab
+from modeling_m2e.chord_labels_m2e import ChordSegment, read_lab
 from modeling_m2e.key_m2e import Key
 from modeling_m2e.output_m2e import MusicEmotion
 

@@ -5,7 +5,8 @@ import urllib.request
 import pytest
 from typer.testing import CliRunner
 
-from m2e import cli, cli_demo
+from m2e import cli
+from m2e.cli import demo as cli_demo
 
 
 def demo(*arguments, status=0):

@@ -9,7 +9,10 @@ import soundfile
 import tiny
 from typer.testing import CliRunner
 
-from m2e import cli, cli_features, features, hub
+from m2e import cli
+from m2e.checkpoints import load as hub
+from m2e.cli import features as cli_features
+from m2e.features import cache as features
 
 NAMES = ["a", "b", "c", "d", "e"]
 ROWS = [  # audio, moods, valence, arousal, quadrant, split
@@ -120,7 +123,7 @@ def test_results_of_other_data_stay_in_the_file(music):
 
 
 def test_a_card_can_be_made_of_the_file(music):
-    from m2e.card_scores import results
+    from m2e.publish.scores import results
 
     assert run("-o", "evaluation.json").exit_code == 0
     (result,) = results(json.loads((music / "evaluation.json").read_text()))
@@ -166,10 +169,10 @@ def test_unknown_data_sets_are_named(music):
 
 
 def test_published_numbers_stand_beside_ours(music, monkeypatch):
-    import datasets_scripts
-    from datasets_scripts.generic import read_folder
+    from m2e import datasets
+    from m2e.datasets.generic import read_folder
 
-    monkeypatch.setattr(datasets_scripts, "read_dataset", lambda name, folder, **options: read_folder(folder))
+    monkeypatch.setattr(datasets, "read_dataset", lambda name, folder, **options: read_folder(folder))
     done = run(data="deam")
     assert done.exit_code == 0, done.output
     shown = done.stdout.split("Published for this test set")[1]

@@ -10,9 +10,10 @@ import soundfile as sf
 import tiny
 from typer.testing import CliRunner
 
-from m2e import cli, cli_features, terminal
-from m2e.feature_store import read_features
-from m2e.hub import ModelError
+from m2e import cli, terminal
+from m2e.checkpoints.load import ModelError
+from m2e.cli import features as cli_features
+from m2e.features.store import read_features
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +129,8 @@ def test_progress_in_a_log(model, clips, monkeypatch):
 
 
 def test_audio_inside_a_data_set(model, clips):
-    from datasets_scripts import read_dataset
-    from datasets_scripts.to_parquet import write_parquet
+    from m2e.datasets import read_dataset
+    from m2e.datasets.to_parquet import write_parquet
 
     for number in (1, 3):
         sf.write(f"clips/{number}.wav", tiny.waveform(2.0, seed=number), tiny.SAMPLING_RATE)
@@ -165,7 +166,7 @@ def test_an_interrupt_and_a_place_that_cannot_be_written(model, clips, monkeypat
     Path("out").write_text("a file")
     assert "m2e: out" in run(*clips, status=1).stderr
     os.remove("out")
-    monkeypatch.setattr("m2e.features.write_track", interrupt)
+    monkeypatch.setattr("m2e.features.cache.write_track", interrupt)
     assert "interrupted. The same command goes on" in run(*clips, status=130).stderr
 
 

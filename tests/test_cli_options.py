@@ -2,8 +2,8 @@
 
 import pytest
 
-from m2e.cli_options import data_options
-from m2e.files import UsageError
+from m2e.cli.options import data_options
+from m2e.inputs import UsageError
 
 
 def test_values_are_json_where_they_can_be():

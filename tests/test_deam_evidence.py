@@ -3,7 +3,7 @@
 import miniatures
 import numpy as np
 
-from datasets_scripts.deam_evidence import by_audio, by_release, markdown
+from benchmarks.deam_evidence import by_audio, by_release, markdown
 
 
 def numbers(row):

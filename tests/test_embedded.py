@@ -10,8 +10,8 @@ from transformers import pipeline
 from typer.testing import CliRunner
 
 import m2e
+from m2e.checkpoints.load import embedded_model
 from m2e.cli import app
-from m2e.hub import embedded_model
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
 EXAMPLES = ("moonlight_sonata.ogg", "mountain_king.ogg", "entertainer.ogg")

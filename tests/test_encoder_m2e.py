@@ -19,7 +19,7 @@ from modeling_m2e.encoder_m2e import (
     load_encoder,
     normalize,
 )
-from modeling_m2e.mert_weights_m2e import EncoderError, mert_config
+from modeling_m2e.encoder_mert_m2e import EncoderError, mert_config
 from modeling_m2e.modeling_taggers import TaggersConfig, TaggersModel
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from m2e.evaluation_data import EvaluationError, labels_of, match, predictions_of, read_records
+from m2e.evaluation.data import EvaluationError, labels_of, match, predictions_of, read_records
 from modeling_m2e.output_m2e import Mood, MusicEmotion
 
 TAGS = ["dark", "happy", "sad", "upbeat"]
@@ -49,8 +49,8 @@ def test_missing_labels_stay_missing():
 
 
 def test_4q_is_labelled_as_for_training(shared):
-    from datasets_scripts import read_dataset
-    from datasets_scripts.panda4q import jamendo_labels
+    from m2e.datasets import read_dataset
+    from m2e.datasets.panda4q import jamendo_labels
     from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
     clips = read_dataset("4q", shared / "data" / "4q", check="off")

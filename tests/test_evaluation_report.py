@@ -2,8 +2,8 @@
 
 import pytest
 
-from m2e.evaluation import Evaluation
-from m2e.evaluation_report import dataset_names, result
+from m2e.evaluation.report import dataset_names, result
+from m2e.evaluation.score import Evaluation
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modeling_m2e.harmony_m2e import QUALITIES, VOCABULARY
+from modeling_m2e.chord_labels_m2e import QUALITIES, VOCABULARY
 from modeling_m2e.harmony_statistics_m2e import STATISTICS, HarmonyStatistics
 
 KINDS = len(QUALITIES)

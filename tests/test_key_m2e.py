@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from modeling_m2e import key_m2e
-from modeling_m2e.harmony_m2e import ROOTS, ChordSegment, chord_tokens, pitch_class, read_lab, transpose, write_lab
+from modeling_m2e.chord_labels_m2e import ROOTS, ChordSegment, chord_tokens, pitch_class, read_lab, transpose, write_lab
 from modeling_m2e.key_m2e import (
     FITTED,
     KEY_PROFILES,

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from m2e.convert_btc import convert_btc_checkpoint
+from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from modeling_m2e.modeling_btc import BTCAttention, BTCConfig, BTCLayerNorm, BTCModel, timing_signal
 
 SMALL = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}

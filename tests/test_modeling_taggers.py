@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from m2e.convert_taggers import (
+from m2e.checkpoints.convert_taggers import (
     TaggerWeightsError,
     convert_taggers,
     halve_weights,

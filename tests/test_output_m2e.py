@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from modeling_m2e.chord_labels_m2e import ChordSegment
 from modeling_m2e.configuration_m2e import M2EConfig
-from modeling_m2e.harmony_m2e import ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
 from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion, calibrate, compose, quadrant
 

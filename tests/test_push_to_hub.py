@@ -14,9 +14,9 @@ from huggingface_hub import ModelCard
 
 import m2e
 import push_to_hub
-from m2e import published
-from m2e.card_facts import Facts
-from m2e.hub import ModelError
+from m2e.checkpoints import music2emo as published
+from m2e.checkpoints.load import ModelError
+from m2e.publish.facts import Facts
 from modeling_m2e import MusicEmotionPipeline
 from modeling_m2e.encoder_m2e import PINNED_REVISIONS
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import m2e
+from modeling_m2e.chord_labels_m2e import VOCABULARY
 from modeling_m2e.chords_m2e import FLOOR, SAMPLING_RATE
-from modeling_m2e.harmony_m2e import VOCABULARY
 from modeling_m2e.rests_m2e import FADED, NO_CHORD, SILENCE, hush, ring_out
 
 C, C7, G = (VOCABULARY.index(label) for label in ("C", "C:7", "G"))

@@ -27,7 +27,7 @@ from modeling_m2e.key_m2e import KeySegment
 from modeling_m2e.output_m2e import QUADRANT_WORDS, CurvePoint, Mood, MusicEmotion
 
 pytest.importorskip("gradio", reason='gradio is in the extra "demo"')
-from m2e.hub import ModelError  # noqa: E402
+from m2e.checkpoints.load import ModelError  # noqa: E402
 from m2e.space import app, charts, tracks  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from modeling_m2e.chord_labels_m2e import VOCABULARY
 from modeling_m2e.chords_m2e import SmoothFrames
-from modeling_m2e.harmony_m2e import VOCABULARY
 from modeling_m2e.tonal_context_m2e import AROUND, IN_KEYS, tonal_context
 
 N = VOCABULARY.index("N")
@@ -69,8 +69,8 @@ def test_doubtful_chords_are_heard_in_the_key():
 
 def test_the_table_is_counted_from_annotations():
     pytest.importorskip("pretty_midi")
-    from datasets_scripts.pop909 import Song
-    from datasets_scripts.tonal_context import tonal_context as counted
+    from m2e.datasets.chords.key_table import tonal_context as counted
+    from m2e.datasets.chords.pop909 import Song
 
     songs = [
         Song("001", Path("1.mid"), [(0, 6, "D:maj"), (6, 8, "A:7"), (8, 9, "N")], ["D:maj"]),

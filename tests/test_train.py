@@ -16,9 +16,9 @@ pytest.importorskip("accelerate")
 pytest.importorskip("datasets")
 
 import train  # noqa: E402
-from m2e.card_scores import results  # noqa: E402
-from m2e.hub import load  # noqa: E402
-from m2e.repository import repository  # noqa: E402
+from m2e.checkpoints.load import load  # noqa: E402
+from m2e.publish.repository import repository  # noqa: E402
+from m2e.publish.scores import results  # noqa: E402
 from modeling_m2e import M2EForMusicEmotion  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent

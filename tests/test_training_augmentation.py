@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from m2e.evaluation_data import Emotions
+from m2e.evaluation.data import Emotions
 from m2e.training.augmentation import augmented, moments
+from m2e.training.packed import Source
 from m2e.training.recipe import PartDropout, RecipeError, Training
-from m2e.training.tracks import Source
 from modeling_m2e.configuration_m2e import M2EConfig
 from modeling_m2e.harmony_statistics_m2e import STATISTICS
 

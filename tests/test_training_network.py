@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from m2e.evaluation_data import Emotions
+from m2e.evaluation.data import Emotions
 from m2e.training.network import continued, ensemble, fit_scale, new_network, silence
+from m2e.training.packed import Features, Source
 from m2e.training.recipe import RecipeError
-from m2e.training.tracks import Features, Source
 from m2e.training.validation import predict
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 from modeling_m2e.output_m2e import calibrate

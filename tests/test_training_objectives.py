@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
-from m2e.metrics import dimension_scores
+from m2e.evaluation.metrics import dimension_scores
 from m2e.training.objectives import (
     bernoulli_divergence,
     ccc_loss,

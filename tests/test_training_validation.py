@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from m2e.evaluation_data import Emotions
-from m2e.metrics import NO_QUADRANT
+from m2e.evaluation.data import Emotions
+from m2e.evaluation.metrics import NO_QUADRANT
+from m2e.training.packed import Features, Source
 from m2e.training.recipe import RecipeError
-from m2e.training.tracks import Features, Source
 from m2e.training.validation import emotions, evaluate, predict, selection_score
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 from modeling_m2e.output_m2e import compose

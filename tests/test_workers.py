@@ -11,7 +11,7 @@ SCRIPT = """
 import sys, time
 sys.path.insert(0, {root!r})
 from tqdm import tqdm
-from m2e.files import Source
+from m2e.inputs import Source
 from m2e.workers import predictions
 
 class Pipe:

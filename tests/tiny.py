@@ -19,8 +19,8 @@ from modeling_m2e import (
     MusicEmotionPipeline,
     TaggerEncoder,
 )
+from modeling_m2e.chord_labels_m2e import VOCABULARY
 from modeling_m2e.chords_m2e import ChordRecognizer
-from modeling_m2e.harmony_m2e import VOCABULARY
 from modeling_m2e.modeling_taggers import TaggersConfig, TaggersModel
 
 SAMPLING_RATE = 22050
@@ -121,7 +121,7 @@ def _branch(outputs: int) -> torch.nn.Sequential:
 
 def constant_chord(checkpoint: Path, chord: str) -> dict:
     """A published chord recogniser that hears `chord` and nothing else, made of another one."""
-    from m2e.convert_btc import _load
+    from m2e.checkpoints.convert_btc import _load
 
     content = _load(checkpoint)
     content["model"]["output_layer.output_projection.weight"].zero_()

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from benchmarks.training import Size, plant
 from m2e.training.loop import Fitted, fit, make_accelerator
 from m2e.training.network import new_network
+from m2e.training.packed import mood_frequencies
 from m2e.training.recipe import Objective, Training
 from m2e.training.teachers import TableTeacher
-from m2e.training.tracks import mood_frequencies
 from m2e.training.validation import evaluate
 
 WIDTH = 24

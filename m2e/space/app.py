@@ -9,10 +9,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from m2e.hub import EMBEDDED, ModelError
-from m2e.report import view
+from m2e.checkpoints.load import EMBEDDED, ModelError
 from m2e.space import charts
 from m2e.space.tracks import LinkError, Track, download, hear, pipeline, record_of
+from m2e.views.records import view
 from modeling_m2e import AudioError, MusicEmotion
 from modeling_m2e.plot_m2e import figure, save
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from m2e.report import clock, short_chord
 from m2e.space.tracks import Track
+from m2e.views.records import clock, short_chord
 from modeling_m2e import MusicEmotion
 from modeling_m2e.output_m2e import POLES, QUADRANT_WORDS, SCALE, quadrant
 

@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 from gradio.processing_utils import ssrf_protected_download
 
+from m2e.checkpoints.load import ModelError, load
 from m2e.errors import reason
-from m2e.files import Source
-from m2e.hub import ModelError, load
+from m2e.inputs import Source
 from m2e.workers import predict_one
 from modeling_m2e import AudioError, MusicEmotion, MusicEmotionPipeline
 from modeling_m2e.audio_m2e import stream

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from m2e.training.packed import Source, harmony_statistics, statistics
 from m2e.training.recipe import RecipeError, Training
-from m2e.training.tracks import Source, harmony_statistics, statistics
 from modeling_m2e.configuration_m2e import M2EConfig
 
 Moments = Mapping[str, tuple[torch.Tensor, torch.Tensor]]

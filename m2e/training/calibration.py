@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from m2e.metrics import MIN_POSITIVES
+from m2e.evaluation.metrics import MIN_POSITIVES
 from modeling_m2e.output_m2e import sigmoid
 
 

@@ -28,8 +28,8 @@ from m2e.training.augmentation import augmented, moments
 from m2e.training.log import Log
 from m2e.training.mixing import Mix
 from m2e.training.objectives import training_loss
+from m2e.training.packed import TASKS, Source, random_spans
 from m2e.training.recipe import Objective, Training
-from m2e.training.tracks import TASKS, Source, random_spans
 from m2e.training.validation import evaluate, selection_score
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 

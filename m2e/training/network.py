@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from m2e.training.packed import Source, harmony_statistics, statistics
 from m2e.training.recipe import RecipeError
 from m2e.training.teachers import weighting_offsets
-from m2e.training.tracks import Source, harmony_statistics, statistics
 from m2e.training.validation import predict
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 

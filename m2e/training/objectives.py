@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import torch
 from torch.nn import functional as F
 
+from m2e.training.packed import TASKS
 from m2e.training.recipe import Objective
-from m2e.training.tracks import TASKS
 from modeling_m2e.losses_m2e import mood_loss, quadrant_loss, va_loss
 from modeling_m2e.modeling_m2e import M2EOutput
 

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from m2e.card_facts import DATASETS, Facts
-from m2e.card_facts import FILE as CARD
-from m2e.card_scores import EVALUATION
-from m2e.evaluation_report import SLUGS
-from m2e.model_card import card
+from m2e.evaluation.report import SLUGS
+from m2e.publish.card import card
+from m2e.publish.facts import DATASETS, Facts
+from m2e.publish.facts import FILE as CARD
+from m2e.publish.scores import EVALUATION
 from m2e.training.checkpoint import write_text
 from m2e.training.log import FILE as LOG
 from m2e.training.recipe import OWN, START, Recipe

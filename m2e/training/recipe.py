@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from datasets_scripts.options import name_and_value
+from m2e.datasets.options import name_and_value
 from m2e.errors import reason
 
 SCHEDULES = ("constant", "cosine", "one_cycle")
@@ -140,7 +140,7 @@ class Recipe:
     moods: "data", those of the data sets; "start", those of the start model; or a list.
     model: {"preset": "default" or "paper", fields of M2EConfig}.
     calibrate: whether mood probabilities are fitted on the validation sets.
-    folds, targets: of the protocol in `m2e.training.panda4q`; the training splits of datasets are learnt beside 4Q.
+    folds, targets: of the protocol in `m2e.training.folds`; the training splits of datasets are learnt beside 4Q.
     """
 
     name: str

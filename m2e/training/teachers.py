@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from m2e.checkpoints.load import load, read_json
 from m2e.errors import reason
-from m2e.hub import load, read_json
+from m2e.training.packed import TASKS
 from m2e.training.recipe import RecipeError
-from m2e.training.tracks import TASKS
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.encoder_m2e import load_encoder
 

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from m2e.evaluation import Evaluation, score
-from m2e.evaluation_data import Emotions
-from m2e.metrics import DIMENSIONS
+from m2e.evaluation.data import Emotions
+from m2e.evaluation.metrics import DIMENSIONS
+from m2e.evaluation.score import Evaluation, score
 from m2e.training.objectives import OUTPUTS
+from m2e.training.packed import Source
 from m2e.training.recipe import RecipeError
-from m2e.training.tracks import Source
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 from modeling_m2e.output_m2e import QUADRANTS, calibrate, quadrant
 

@@ -1,0 +1,1 @@
+"""Training material of the chord recogniser."""

@@ -1,0 +1,106 @@
+"""Training material for the chord recogniser: POP909 renderings as CQT chunks with one chord label per frame.
+
+    python -m datasets_scripts.chords.cqt_chunks POP909_FOLDER OUT_FOLDER --fonts A.sf2 B.sf2 --split train
+
+One ``.npz`` per rendering, written under a temporary name and renamed: a run that is stopped goes on where it was.
+"""
+
+import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import librosa
+import numpy as np
+
+from m2e.datasets.chords.pop909 import AS_COMPOSED, RATE, Song, arrange, degrade, excerpt, read_songs, render
+from modeling_m2e.chord_labels_m2e import VOCABULARY, parse_chord
+from modeling_m2e.chords_m2e import BINS, BINS_PER_OCTAVE, CHUNK_FRAMES, CHUNK_SAMPLES, CHUNK_SECONDS, FLOOR, HOP
+
+MARGIN = 12  # bins more on either side than the network reads: half an octave of transposition each way
+ON_TOP = 2 * MARGIN  # computed above: a whole octave, as librosa filters octave by octave from the highest bin down
+FMIN = librosa.note_to_hz("C1") * 2 ** (-MARGIN / BINS_PER_OCTAVE)
+N = VOCABULARY.index("N")
+
+
+def class_index(label: str, semitones: int = 0) -> int:
+    """Index of a Harte label in the 170-class vocabulary after a transposition."""
+    chord = parse_chord(label)
+    if chord.kind == "chord":
+        chord = replace(chord, root=(chord.root + semitones) % 12)
+    return chord.index
+
+
+def chunk_features(waveform: np.ndarray) -> np.ndarray:
+    """(chunks, 108, 168) log-magnitude CQT of consecutive 10-s pieces, half an octave wider than the network reads."""
+    pieces = waveform[: len(waveform) // CHUNK_SAMPLES * CHUNK_SAMPLES].reshape(-1, CHUNK_SAMPLES)
+    bins = {"n_bins": MARGIN + BINS + ON_TOP, "bins_per_octave": BINS_PER_OCTAVE, "fmin": FMIN}
+    cqt = librosa.cqt(pieces, sr=RATE, hop_length=HOP, **bins)[:, : BINS + 2 * MARGIN]
+    return np.log(np.abs(cqt) + FLOOR).transpose(0, 2, 1)
+
+
+def segment_index(spans: list[tuple[float, float]], chunks: int, offset: float = 0.0) -> np.ndarray:
+    """(chunks, 108) which of the consecutive spans (start, end in seconds) holds the middle of each frame, -1 where
+    none does; ``offset`` seconds were cut from the beginning."""
+    times = offset + (np.arange(chunks)[:, None] + (np.arange(CHUNK_FRAMES) + 0.5) / CHUNK_FRAMES) * CHUNK_SECONDS
+    index = np.searchsorted([end for _, end in spans], times, side="right")
+    return np.where((times < spans[0][0]) | (index == len(spans)), -1, index)
+
+
+def frame_labels(
+    chords: list[tuple[float, float, str]], chunks: int, semitones: int, offset: float = 0.0
+) -> np.ndarray:
+    """(chunks, 108) class index of each frame, N before the first chord and after the last one."""
+    classes = np.array([class_index(label, semitones) for _, _, label in chords] + [N], dtype=np.uint8)
+    return classes[segment_index([(start, end) for start, end, _ in chords], chunks, offset)]
+
+
+def make_rendering(
+    song: Song, target: Path, fonts: list[str], take: int, seconds: float, as_composed: float = AS_COMPOSED
+) -> Path:
+    """Renders one take of a song and writes its chunks; the seed is the song number and the take."""
+    rng = np.random.default_rng([int(song.id), take])
+    arrangement = excerpt(arrange(song, rng, as_composed), seconds, rng)
+    waveform = degrade(render(arrangement.midi, fonts[rng.integers(len(fonts))], rng), rng)
+    offset = float(rng.uniform(0, 10))  # so that chunk borders fall anywhere
+    features = chunk_features(waveform[int(offset * RATE) :])
+    labels = frame_labels(arrangement.chords, len(features), arrangement.semitones, offset)
+    write_chunks(target, features=features.astype(np.float16), labels=labels)
+    return target
+
+
+def write_chunks(target: Path, **arrays: np.ndarray) -> None:
+    """One ``.npz``, complete or absent."""
+    partial = target.with_suffix(".partial")
+    with open(partial, "wb") as file:
+        np.savez(file, **arrays)
+    os.replace(partial, target)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pop909", help="unpacked POP909 folder")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--fonts", nargs="+", required=True, help="what to draw from: .sf2, .sf3, .cfg, additive")
+    parser.add_argument("--split", choices=["train", "validation", "test"], required=True)
+    parser.add_argument("--take", type=int, default=0, help="another take is another production of every song")
+    parser.add_argument("--seconds", type=float, default=600, help="at most, a random excerpt of each song")
+    parser.add_argument(
+        "--as-composed", type=float, default=AS_COMPOSED, help="share of productions with the instruments of the score"
+    )
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    songs = [song for song in read_songs(args.pop909) if song.split == args.split]
+    jobs = [(song, args.out / f"{args.split}-{song.id}-{args.take}.npz") for song in songs]
+    jobs = [job for job in jobs if not job[1].exists()]
+    with ProcessPoolExecutor(args.workers) as pool:
+        settings = args.fonts, args.take, args.seconds, args.as_composed
+        done = [pool.submit(make_rendering, song, path, *settings) for song, path in jobs]
+        for count, future in enumerate(done, 1):
+            print(f"{count}/{len(done)} {future.result().name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where models come from: a folder, the hub, the package, published checkpoints."""

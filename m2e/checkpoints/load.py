@@ -1,0 +1,313 @@
+"""One door to every model: the embedded one, a folder, a hub repo, or the published checkpoints.
+
+Whatever is asked for becomes a local folder first, and only its weights and configuration are read: the code that a
+model repo carries is neither fetched nor run.
+"""
+
+import errno
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from m2e.errors import reason
+
+if TYPE_CHECKING:
+    import torch
+
+    from modeling_m2e import MusicEmotionPipeline
+
+EMBEDDED = "m2e-small"
+GPU_BATCH = 8  # windows at once where there is a GPU; a CPU gains nothing from more than one
+WEIGHTS = "model.safetensors"
+MODEL_FILES = ("config.json", "processor_config.json", WEIGHTS)
+SHARDS = ("model-*.safetensors", f"{WEIGHTS}.index.json")  # in place of one file of weights
+PARTS = tuple(f"{part}/*.{suffix}" for part in ("chords", "encoder") for suffix in ("json", "safetensors"))
+
+
+_loading = threading.Lock()  # what torch may unpickle and whether bars are shown is set for the whole process
+
+
+class ModelError(ValueError):
+    """A model cannot be had; the sentence says why and what to do."""
+
+
+def embedded_model() -> Path:
+    """The folder of the model that ships inside the package."""
+    return Path(str(files("m2e") / "models" / EMBEDDED))
+
+
+def load(
+    model: str | PathLike | None = None,
+    variant: str | None = None,
+    *,
+    device: str = "auto",
+    window: float | None = None,
+    batch_size: int | None = None,
+    harmony: bool = True,
+    key_segments: bool = False,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | PathLike | None = None,
+    local_files_only: bool = False,
+) -> "MusicEmotionPipeline":
+    """A pipeline that turns audio into `MusicEmotion` records; none of a repo's own code is run.
+
+    model: None for the embedded "m2e-small"; a folder or hub id, either of a model that this project saved or in the
+    layout of "amaai-lab/music2emo", which is converted once and cached (see `m2e.checkpoints.music2emo`).
+    variant: which of the checkpoints of that layout ("J_all"); "amaai-lab/music2emo@D_all" says the same in one word.
+    device: "auto" (the first accelerator there is), "cpu", "cuda", "cuda:1", "mps".
+    window: seconds of a window.  batch_size: windows the encoder sees at once.  harmony: recognise chords and key.
+    key_segments: records also tell the keys over time, for music that modulates.
+    revision, token, cache_dir, local_files_only: as everywhere on the hub; the last three also hold for the encoder.
+
+    Raises: ModelError.
+    """
+    from modeling_m2e import MusicEmotionPipeline
+    from modeling_m2e.encoder_mert_m2e import EncoderError
+
+    if window is not None and not 0.5 <= window < float("inf"):
+        raise ModelError(f"A window of {window} s cannot be used: give at least 0.5 s.")
+    if batch_size is not None and batch_size < 1:
+        raise ModelError(f"A batch of {batch_size} windows cannot be used: give at least 1.")
+    chosen = _device(device)
+    hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    model = EMBEDDED if model is None else fspath(model)
+    try:
+        with _loading, no_bars():
+            folder, name = local_folder(model, variant, revision, hub)
+            with explained(_encoder_id(folder) or name):
+                pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
+    except ModelError:
+        raise
+    except EncoderError as error:
+        raise ModelError(f"{reason(error)}.") from error
+    except Exception as error:  # a damaged file fails in as many ways as there are readers
+        raise ModelError(f"{model} cannot be loaded ({reason(error)}): save or download it again.") from error
+    pipe.name = name
+    if window is not None:
+        pipe.processor.feature_extractor.window_seconds = float(window)
+    if batch_size is not None or chosen.type != "cpu":
+        pipe.processor.windows_per_batch = batch_size or GPU_BATCH
+    pipe._preprocess_params["harmony"] = harmony
+    pipe._postprocess_params["key_segments"] = key_segments
+    return pipe
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "auto":
+        name = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name).cpu()
+    except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: PyTorch was built without it
+        raise ModelError(f"This machine has no usable device {name!r}: choose another one, or auto.") from error
+    return torch.device(name)
+
+
+# --- where a model lies ---
+
+
+def local_folder(
+    model: str, variant: str | None = None, revision: str | None = None, hub: dict[str, Any] | None = None
+) -> tuple[Path, str]:
+    """(folder of a model saved by this project, downloaded and converted if need be, what records call it).
+
+    model, variant, revision: as in `load`.  hub: its arguments token, cache_dir and local_files_only.
+    Raises: ModelError, and whatever a damaged file makes its reader raise.
+    """
+    hub = {"token": None, "cache_dir": None, "local_files_only": False} | (hub or {})
+    if model == EMBEDDED:
+        return _complete(embedded_model(), EMBEDDED), EMBEDDED
+    local = Path(model).expanduser()
+    if variant is None and "@" in model and not local.exists():
+        model, _, variant = model.rpartition("@")
+        local = Path(model).expanduser()
+    if local.exists():
+        if not local.is_dir():
+            raise ModelError(f"{model} is a file: give the folder of a model, or a hub id.")
+        source, name, commit = local, local.resolve().name, None
+    else:
+        source, name = download(model, variant, revision, hub), model
+        commit = source.name
+    model_type = read_json(source / "config.json").get("model_type")
+    if model_type == "m2e":
+        if variant:
+            raise ModelError(f"{model} holds one model, without variants: leave out {variant}.")
+        return _complete(source, model), name
+
+    from m2e.checkpoints import music2emo
+
+    variant = variant or music2emo.DEFAULT_VARIANT
+    if music2emo.missing_files(source, variant):
+        raise ModelError(_no_model(model, model_type, source, variant, hub))
+    with explained(music2emo.ENCODER):
+        return music2emo.converted(source, variant, name, commit, hub), f"{name}@{variant}"
+
+
+def download(repo: str, variant: str | None, revision: str | None, hub: dict[str, Any]) -> Path:
+    """The folder of the cache with those files of a hub repo that make a model, in whichever of the two layouts."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    from m2e.checkpoints import music2emo
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        repo_id = False
+    else:
+        repo_id = "/" in repo
+    if not repo_id:
+        raise ModelError(f"{repo} is neither a folder nor a hub id such as amaai-lab/music2emo.")
+    patterns = [*MODEL_FILES, *SHARDS, *PARTS, *music2emo.files(variant or music2emo.DEFAULT_VARIANT)]
+    with explained(repo, revision), _no_hub_bars():  # of some megabytes; those of the encoder stay
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, **hub))
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """No progress bars but those of real downloads: the others come up, full at once, at every start."""
+    from transformers.utils import logging
+
+    hook = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **{**options, "disable": True}))
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(hook)
+
+
+@contextmanager
+def _no_hub_bars() -> Iterator[None]:
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    shown = not are_progress_bars_disabled()
+    if shown:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
+
+
+def missing_parts(folder: Path, processor: dict[str, Any]) -> list[str]:
+    """The files that a model folder lacks; `processor` is the content of its processor_config.json."""
+    parts = [
+        ("chords", processor.get("has_chords", True)),
+        ("encoder", (processor.get("encoder_reference") or {}).get("type") == "taggers"),
+    ]
+    needed = [*MODEL_FILES, *(f"{part}/{name}" for part, there in parts if there for name in (WEIGHTS, "config.json"))]
+    index = f"{WEIGHTS}.index.json"
+    if (folder / index).is_file():
+        needed.remove(WEIGHTS)
+        needed += sorted(set(read_json(folder / index).get("weight_map", {}).values()))
+    return [name for name in needed if not (folder / name).is_file()]
+
+
+def _complete(folder: Path, model: str) -> Path:
+    if missing := missing_parts(folder, read_json(folder / "processor_config.json")):
+        raise ModelError(f"{model} is incomplete: it lacks {', '.join(missing)}; save or download it again.")
+    return folder
+
+
+def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hub: dict[str, Any]) -> str:
+    """Why a folder without our config.json cannot be converted either."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    from m2e.checkpoints import music2emo
+
+    try:  # of a hub repo, only some files were fetched
+        names = [file.path for file in get_cached_repo_tree(model, revision=folder.name, cache_dir=hub["cache_dir"])]
+    except (CachedRepoTreeNotFoundError, ValueError):
+        names = [path.relative_to(folder).as_posix() for path in folder.glob("saved_models/*")]
+    variants = music2emo.variants(names)
+    if variants and variant not in variants:
+        return f"{model} has no variant {variant}: choose {', '.join(variants)}."
+    if variants:
+        return f"{model} is incomplete: it lacks {', '.join(music2emo.missing_files(folder, variant))}."
+    if model_type == "m2e-btc":
+        return f"{model} is a chord recogniser: give a model of emotions, or take m2e chords --model {model}."
+    if model_type is not None:
+        return f"{model} holds a {model_type} model: give one that was made by m2e, or Music2Emo checkpoints."
+    return f"{model} holds no model: neither config.json nor {music2emo.files(variant)[0]} is there."
+
+
+def _encoder_id(folder: Path) -> str | None:
+    """Hub id of the encoder whose weights do not travel with the model."""
+    return (read_json(folder / "processor_config.json").get("encoder_reference") or {}).get("id")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty where there is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged ({reason(error)}): save or download the model again.") from error
+    return content if isinstance(content, dict) else {}
+
+
+# --- why a model cannot be had ---
+
+
+@contextmanager
+def explained(repo: str, revision: str | None = None) -> Iterator[None]:
+    """Turns what the hub and the disk do to `repo` meanwhile into a ModelError; other errors pass."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        sentence = next(filter(None, (_explain(cause, repo, revision) for cause in causes(error))), None)
+        if sentence is None:
+            raise
+        raise ModelError(sentence) from error
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _explain(error: BaseException, repo: str, revision: str | None) -> str | None:
+    """One sentence on an error of the hub or the disk; None for any other."""
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return f"{repo} is gated: accept its terms at {constants.ENDPOINT}/{repo}, then log in with `hf auth login`."
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"{repo} is neither a folder nor a hub repo that you may read: check the name, or log in with "
+            "`hf auth login` if it is private."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{repo} has no revision {revision or 'of that name'}: give a branch, tag or commit of it."
+    status = getattr(getattr(error, "response", None) or getattr(error.__cause__, "response", None), "status_code", 0)
+    if status >= 500:
+        return f"The hub answers {status} for {repo}: try again later."
+    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+        return (
+            f"{repo} is no folder, not (or not completely) in the cache, and the hub is out of reach: connect once, "
+            "without HF_HUB_OFFLINE, or give a folder."
+        )
+    if status == 401:
+        return f"The hub refuses the access token for {repo}: log in with `hf auth login`, or unset HF_TOKEN."
+    if isinstance(error, errors.HfHubHTTPError) and not isinstance(error, errors.EntryNotFoundError):
+        return f"The hub answers {status} for {repo}: check the name, or try again later."
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+        return f"The disk is full: free some space where {constants.HF_HOME} lies, or set HF_HOME to another place."
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+        return f"{error.filename} cannot be used ({error.strerror}): set HF_HOME to a folder that is yours."
+    if type(error).__module__.startswith("httpx") or "Consistency check failed" in str(error):
+        return f"The download of {repo} broke off ({reason(error)}): try again."
+    return None

@@ -1,0 +1,41 @@
+"""The command line `m2e`. Results go to stdout, everything else to stderr.
+
+Exit status: 0 all fine, 1 some files failed, 2 wrong usage, 130 interrupted. Light to import: torch and transformers
+come with the model, once the arguments have been checked.
+"""
+
+from typing import Annotated
+
+import typer
+
+from m2e import __version__
+from m2e.cli import chords, demo, evaluate, features, predict
+
+app = typer.Typer(
+    help="Music emotion recognition: moods, valence and arousal, key and chords of audio files.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print("m2e", __version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+for command in (predict.predict, chords.chords, demo.demo, evaluate.evaluate, features.features):
+    app.command()(command)

@@ -1,0 +1,51 @@
+"""`m2e demo`: the page of the Space on this machine."""
+
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from m2e.cli.options import Model
+from m2e.terminal import fail, tell
+
+
+def demo(
+    model: Model = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="Where the page is served.")] = 7860,
+    browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser.")] = False,
+) -> None:
+    """Serve a page where music is uploaded, recorded or linked, and its emotion is seen. Ctrl-C ends it."""
+    try:
+        import gradio  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError:
+        fail('the demo needs gradio and matplotlib: install them with pip install "m2e[demo]".')
+    import m2e
+    from m2e.checkpoints.load import EMBEDDED, ModelError
+    from m2e.space.app import build, launch
+    from m2e.space.tracks import pipeline
+
+    models = list(dict.fromkeys([model or EMBEDDED, EMBEDDED]))
+    try:
+        pipeline(models[0])
+    except ModelError as error:
+        fail(str(error))
+    examples = sorted(Path(m2e.__file__).resolve().parent.parent.glob("examples/*.ogg"))  # of a checkout
+    page = build(models, examples)
+    try:
+        address = launch(page, server_name=host, server_port=port, inbrowser=browser)
+    except OSError:
+        fail(f"port {port} of {host} cannot be used: choose another --port, or another --host.", 1)
+    tell(f"the demo is at {address} until Ctrl-C.")
+    try:
+        wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        page.close(verbose=False)
+
+
+def wait() -> None:
+    threading.Event().wait()

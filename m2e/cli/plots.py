@@ -1,0 +1,78 @@
+"""`--plot DIR`: a drawing of every track that a command predicts, and one of all of them on one plane."""
+
+import os
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from m2e.inputs import Source, UsageError, identity
+
+if TYPE_CHECKING:
+    from modeling_m2e.output_m2e import MusicEmotion
+
+COMPARISON = "comparison"  # the name of the drawing of all tracks
+MAX_NAME = 60  # characters, of up to four bytes: file systems take 255
+
+
+class PlotError(Exception):
+    """A drawing cannot be written; the message is one sentence."""
+
+
+class Plots:
+    """The drawings of a run, in `folder`: `add` every record, then `end`.
+
+    sources: all tracks that were asked for. A track has the same name in every run over them.
+    Raises: UsageError where nothing can be drawn, PlotError when a file cannot be written.
+    """
+
+    def __init__(self, folder: str, form: str, sources: Iterable[Source]):
+        try:
+            import matplotlib.figure  # noqa: F401
+        except ImportError:
+            raise UsageError('--plot needs matplotlib: install it with pip install "m2e[demo]".') from None
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder} can hold no plots ({error.strerror}): give another --plot DIR.") from None
+        self.folder, self.form = folder, form
+        self._names = plot_names([source.path for source in sources])
+        self._drawn: list[MusicEmotion] = []
+
+    def add(self, record: "MusicEmotion") -> None:
+        """Draws a track; a failed one is left out."""
+        if record.error is not None:
+            return
+        self._save([record], self._names[identity(record.path)])
+        slim = type(record)(path=record.path, valence=record.valence, arousal=record.arousal, quadrant=record.quadrant)
+        self._drawn.append(slim)  # there may be very many
+
+    def end(self) -> None:
+        """Draws all tracks on one plane, if there are several."""
+        if len(self._drawn) > 1:
+            self._save(self._drawn, COMPARISON)
+
+    def _save(self, records: "list[MusicEmotion]", name: str) -> None:
+        from modeling_m2e.plot_m2e import figure, save
+
+        file = os.path.join(self.folder, f"{name}.{self.form}")
+        try:
+            save(figure(records), file)
+        except OSError as error:
+            raise PlotError(f"{file} cannot be written: {error.strerror or error}.") from error
+
+
+def plot_names(paths: Iterable[str]) -> dict[str, str]:
+    """{identity: file name without suffix}, no two alike; `song`, `song-2` where two tracks are called the same."""
+    names, taken = {}, {COMPARISON}
+    for path in paths:
+        is_url = re.match(r"https?://", path, re.IGNORECASE)
+        stem = os.path.splitext(os.path.basename(unquote(urlsplit(path).path) if is_url else path))[0]
+        stem = re.sub(r"[^\w .()&,'+-]+", "_", stem).strip(" .")[:MAX_NAME] or "track"
+        name, count = stem, 1
+        while name.lower() in taken:  # some file systems do not tell A from a
+            count += 1
+            name = f"{stem}-{count}"
+        taken.add(name.lower())
+        names[identity(path)] = name
+    return names

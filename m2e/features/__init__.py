@@ -1,0 +1,1 @@
+"""Features of data sets, computed once and cached."""

@@ -1,0 +1,136 @@
+"""From a recipe and folders to what training takes: encoder and chord recogniser, data sets, their features."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from datasets import Dataset
+
+from m2e.checkpoints.convert_taggers import convert_taggers, halve_weights
+from m2e.checkpoints.load import embedded_model, load
+from m2e.datasets import read_dataset
+from m2e.datasets.protocols import apply_protocol
+from m2e.evaluation.data import Emotions, labels_of
+from m2e.features.cache import audio_files, compute, feature_cache
+from m2e.terminal import pace
+from m2e.training.network import preset
+from m2e.training.packed import Features, Source, pack
+from m2e.training.recipe import START, Recipe, RecipeError
+from modeling_m2e import M2EForMusicEmotion, M2EProcessor, MertEncoder, TaggerEncoder
+from modeling_m2e.chords_m2e import ChordRecognizer
+
+
+@dataclass(frozen=True)
+class Material:
+    """A data set and its features; row i of both is one track."""
+
+    name: str
+    dataset: Dataset
+    features: Features
+
+    def rows(self, split: str) -> np.ndarray:
+        """The tracks of a split."""
+        return np.flatnonzero(np.array(self.dataset["split"][:]) == split)
+
+    def labels(self, moods: Sequence[str]) -> Emotions:
+        """Of all tracks, for a model with these moods."""
+        columns = ("moods", "valence", "arousal", "quadrant")
+        return labels_of({name: self.dataset[name][:] for name in columns}, moods)[0]
+
+    def source(self, split: str, moods: Sequence[str]) -> Source:
+        """The tracks of a split with their labels."""
+        return Source(self.name, self.features, self.labels(moods), self.rows(split))
+
+
+def load_parts(
+    recipe: Recipe, taggers: Path | None, chords: Path | None
+) -> tuple[M2EProcessor, M2EForMusicEmotion | None]:
+    """What listens, and the model that training starts from, if there is one.
+
+    taggers: folder of published tagger weights, for a recipe that names nets.  chords: folder of a chord recogniser;
+    None: that of the embedded model. Raises RecipeError, ModelError, and what the parts raise.
+    """
+    if recipe.start is not None:
+        pipe = load(recipe.start, device="cpu")
+        return pipe.processor, pipe.model
+    recognizer = ChordRecognizer.from_pretrained(chords or embedded_model(), decoding=recipe.chord_decoding)
+    config = preset(recipe.model.get("preset", "default"))()
+    vocabulary = recipe.model.get("chord_vocabulary", config.chord_vocabulary)
+    return M2EProcessor.build(_encoder(recipe, taggers), recognizer, vocabulary), None
+
+
+def _encoder(recipe: Recipe, taggers: Path | None) -> TaggerEncoder | MertEncoder:
+    settings = dict(recipe.encoder)
+    if nets := settings.pop("nets", None):
+        if taggers is None:
+            raise RecipeError(f"The encoder of {recipe.name} is made of published taggers: give their --taggers.")
+        # features are those of the weights that are shipped: stored in half precision, computed in single
+        return TaggerEncoder(halve_weights(convert_taggers(taggers, nets)).float())
+    if "id" not in settings:
+        raise RecipeError(f"The encoder of {recipe.name} has neither nets nor an id.")
+    return MertEncoder.from_pretrained(settings.pop("id"), **settings)
+
+
+def read_datasets(recipe: Recipe, folders: Mapping[str, str]) -> dict[str, Dataset]:
+    """The data sets of a recipe, split as its protocol says. Raises ValueError, OSError."""
+    readers = {name: each.reader for name, each in recipe.datasets.items()}
+    found = {name: read_dataset(each.reader, folders[name], **each.options) for name, each in recipe.datasets.items()}
+    if len(set(readers.values())) < len(readers):  # the protocol knows them by their readers
+        return apply_protocol(found, recipe.protocol)
+    split = apply_protocol({readers[name]: dataset for name, dataset in found.items()}, recipe.protocol)
+    return {name: split[reader] for name, reader in readers.items()}
+
+
+def with_features(
+    name: str,
+    dataset: Dataset,
+    processor: M2EProcessor,
+    cache: Path,
+    accelerator: Accelerator,
+    report: Callable[[str], Any] = print,
+) -> Material:
+    """The data set with its features, computed where the cache lacks them; tracks that cannot be read are left out.
+
+    Processes share the work. report: called with a sentence on every track that is left out. Raises RecipeError where
+    none is left.
+    """
+    ids = dataset["id"][:]
+    files = audio_files(ids, dataset["audio"], cache / "audio")
+    ranks = {"rank": accelerator.process_index, "world_size": accelerator.num_processes}
+    found = feature_cache(cache, zip(ids, files, strict=True), processor, **ranks)
+    jobs = found.jobs()
+    with pace(len(jobs), accelerator.is_main_process and bool(jobs)) as begin:
+        failures = compute(found, jobs, lambda: processor.to(accelerator.device), begin=begin)
+    processor.to("cpu")
+    for sentence in gather_object(failures):  # which waits for all
+        report(f"{name}: left out: {sentence}")
+    features = found.features()
+    rows = [row for row, track in enumerate(ids) if track in features]
+    if not rows:
+        raise RecipeError(f"None of the {len(ids)} tracks of {name} could be read.")
+    kept = dataset if len(rows) == len(ids) else dataset.select(rows)
+    return Material(name, kept, pack((features[ids[row]] for row in rows), processor.collate))
+
+
+def moods_of(recipe: Recipe, datasets: Sequence[Dataset], start: M2EForMusicEmotion | None) -> list[str]:
+    """The moods that the model will tell, in order. Raises RecipeError."""
+    if isinstance(recipe.moods, tuple):
+        return list(recipe.moods)
+    if recipe.moods == START:
+        return start.config.moods
+    if recipe.moods != "data":
+        raise RecipeError(f"moods is {recipe.moods!r}: give data, start, or a list.")
+    carried = {
+        mood
+        for dataset in datasets
+        for moods, split in zip(dataset["moods"][:], dataset["split"][:], strict=True)
+        if split == "train"
+        for mood in moods or ()
+    }
+    if not carried and start is not None:  # nothing is said of moods: those of the start are kept
+        return start.config.moods
+    return sorted(carried)

@@ -1,0 +1,1 @@
+"""Views of results: records and chords as text and files."""

@@ -1,0 +1,96 @@
+"""The 4Q data set: its words, its layout, its faults."""
+
+import miniatures
+import numpy as np
+import pytest
+
+from m2e.datasets import panda4q
+from m2e.datasets.archive import IncompleteCopyError, LayoutError
+from m2e.datasets.panda4q import ALLMUSIC_TO_JAMENDO, jamendo_labels, read_clips
+from m2e.datasets.schema import LabelError
+from modeling_m2e.configuration_m2e import JAMENDO_MOODS
+
+HEADER = "song_id,artist,title,quadrant,valence,arousal,tags,genres,split\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "audio").mkdir()
+    rows = ["A1,Ann,One,Q1,6.9,5.8,Happy; Fun,Pop,train", "B2,Ben,Two,Q3,3.6,4.1,Gloomy; Circular,Folk,test"]
+    (tmp_path / "metadata.csv").write_text(HEADER + "\n".join(rows) + "\n")
+    for name in ("A1", "B2"):
+        (tmp_path / "audio" / f"{name}.opus").write_bytes(b"")
+    return tmp_path
+
+
+def test_every_word_maps_onto_known_tags():
+    assert {tag for tags in ALLMUSIC_TO_JAMENDO.values() for tag in tags.split()} <= set(JAMENDO_MOODS)
+
+
+def test_labels_are_missing_where_no_word_means_the_tag():
+    labels = jamendo_labels([["Gloomy"], ["Unheard-Of"]])
+    assert labels[0, JAMENDO_MOODS.index("dark")] == labels[0, JAMENDO_MOODS.index("sad")] == 1
+    assert labels[1, JAMENDO_MOODS.index("dark")] == 0
+    assert np.isnan(labels[:, JAMENDO_MOODS.index("corporate")]).all()
+
+
+def test_reading(folder):
+    clips = read_clips(folder)
+    assert clips.ids.tolist() == ["A1", "B2"] and clips.splits.tolist() == ["train", "test"]
+    assert clips.quadrants.tolist() == [0, 2] and clips.va.tolist() == [[6.9, 5.8], [3.6, 4.1]]
+    assert clips.teacher_va is None and clips.paths[0].name == "A1.opus"
+
+
+def test_missing_files_are_named_at_once(folder):
+    for path in (folder / "audio").iterdir():
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="lacks 2 clips: A1.opus, B2.opus"):
+        read_clips(folder)
+    with pytest.raises(FileNotFoundError, match="no metadata.csv"):
+        read_clips(folder / "audio")
+
+
+def test_foreign_soft_labels_are_refused(folder):
+    empty = {"moods_logits": np.zeros((3, 56)), "va_emomusic": np.zeros((3, 2))}
+    np.savez(folder / "soft_labels.npz", moods=np.array(JAMENDO_MOODS), **empty)
+    with pytest.raises(ValueError, match="does not belong"):
+        read_clips(folder)
+
+
+def test_the_table_in_the_common_schema(folder):
+    first, second = panda4q.read(folder, check="off")
+    assert first["moods"] == ["Happy", "Fun"] and second["quadrant"] == "Q3" and second["split"] == "test"
+    assert (first["valence"], first["arousal"]) == pytest.approx((6.9, 5.8)) and first["artist"] == "Ann"
+    with pytest.raises(IncompleteCopyError, match="2 unreadable audio files .*A1.opus"):
+        panda4q.read(folder)
+
+
+def test_a_miniature_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr(panda4q, "CLIPS", 4)
+    dataset = panda4q.read(miniatures.panda4q(tmp_path))
+    assert dataset["quadrant"][:] == ["Q1", "Q2", "Q3", "Q4"] and dataset["moods"][3] == ["Calm/Peaceful"]
+    assert dataset["audio"][2] == str(tmp_path / "Q3" / "MT3.mp3") and dataset["valence"][0] is None
+    assert dataset["split"][1] == dataset["split"][2]  # one artist
+    annotations = tmp_path / "panda_dataset_taffc_annotations.csv"
+    annotations.write_text(annotations.read_text().replace("MT2,Q2", "MT2,Q1"))
+    with pytest.raises(LabelError, match="differ about the quadrants of MT2"):
+        panda4q.read(tmp_path)
+    with pytest.raises(LayoutError, match="neither panda_dataset_taffc_metadata.csv nor metadata.csv"):
+        panda4q.read(tmp_path / "Q1")
+
+
+def test_both_ways_of_reading_agree(shared):
+    clips, dataset = read_clips(shared / "data" / "4q"), panda4q.read(shared / "data" / "4q", check="off")
+    assert dataset["id"][:] == clips.ids.tolist() and dataset["split"][:] == clips.splits.tolist()
+    np.testing.assert_allclose(np.array([dataset["valence"], dataset["arousal"]]).T, clips.va, rtol=1e-6)
+    np.testing.assert_array_equal(jamendo_labels(dataset["moods"][:]), clips.moods)
+
+
+def test_the_real_data(shared):
+    clips = read_clips(shared / "data" / "4q")
+    assert len(clips.ids) == 748
+    assert [int((clips.splits == split).sum()) for split in ("train", "validation", "test")] == [540, 88, 120]
+    assert np.bincount(clips.quadrants).tolist() == [187] * 4
+    known = clips.splits != "test"
+    assert not set(clips.artists[known]) & set(clips.artists[~known])
+    assert clips.teacher_mood_logits.shape == (748, 56) and clips.teacher_va.shape == (748, 2)

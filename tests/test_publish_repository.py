@@ -1,0 +1,242 @@
+"""What goes up of a folder that was trained or converted, and what is refused."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from safetensors.numpy import save_file
+from transformers import AutoConfig, AutoModel
+
+from m2e.checkpoints.convert_btc import convert_btc_checkpoint
+from m2e.checkpoints.load import embedded_model
+from m2e.publish.facts import Facts
+from m2e.publish.repository import CODE, RepositoryError, repository, space
+from modeling_m2e import BTCConfig, BTCModel
+from modeling_m2e.chords_m2e import ChordRecognizer
+
+WEIGHTS = {"model.safetensors", "chords/model.safetensors", "encoder/model.safetensors"}
+CONFIGURATIONS = {"config.json", "processor_config.json", "chords/config.json", "encoder/config.json"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A model with its code, as training leaves it."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny.pipeline().save_pretrained(folder)
+    Facts("tiny", "cc-by-nc-4.0").save(folder)
+    (folder / "evaluation.json").write_text('{"results": []}')
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path) -> Path:
+    """A copy to damage."""
+    for path in saved.rglob("*"):
+        if path.is_file():
+            (tmp_path / path.relative_to(saved)).parent.mkdir(exist_ok=True)
+            (tmp_path / path.relative_to(saved)).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def content(files: dict, name: str) -> bytes:
+    return files[name] if isinstance(files[name], bytes) else files[name].read_bytes()
+
+
+def refusal(folder, **kwargs) -> str:
+    with pytest.raises(RepositoryError) as error:
+        repository(folder, "me/tiny", **kwargs)
+    assert "\n" not in str(error.value) and str(error.value).endswith(".")
+    return str(error.value)
+
+
+def test_holds_the_model_and_nothing_else(saved, folder):
+    for clutter in ("checkpoints/checkpoint_1/model.safetensors", "optimizer.bin", "log.jsonl", "x.pt", "runs/events"):
+        (folder / clutter).parent.mkdir(parents=True, exist_ok=True)
+        (folder / clutter).write_bytes(b"0")
+    files = repository(folder, "me/tiny")
+    code = {path.name for path in saved.glob("*.py")}  # what save_pretrained copies
+    more = {"README.md", "LICENSE", "LICENSE-musicnn.md", "evaluation.json", "card.json"}
+    assert set(files) == WEIGHTS | CONFIGURATIONS | code | more and "pipeline_m2e.py" in code
+    for name in WEIGHTS | code:
+        assert content(files, name) == (saved / name).read_bytes()
+    for name in CONFIGURATIONS:  # auto_map and custom_pipelines are those that transformers writes
+        assert json.loads(content(files, name)) == json.loads((saved / name).read_text())
+    assert b"Apache License" in content(files, "LICENSE") and b'model="me/tiny"' in content(files, "README.md")
+
+
+def test_clips_go_with_the_card(saved, tmp_path):
+    for name in ("night_song.ogg", "README.md", "make.py"):
+        (tmp_path / name).write_bytes(b"x")
+    files = repository(saved, "me/tiny", examples=tmp_path)
+    assert {name for name in files if "/" in name} - WEIGHTS - CONFIGURATIONS == {
+        "examples/night_song.ogg",
+        "examples/README.md",
+    }
+    assert b"me/tiny/resolve/main/examples/night_song.ogg" in content(files, "README.md")
+
+
+def test_what_a_model_needs_to_be_found_is_added(saved, folder):
+    config = json.loads((folder / "config.json").read_text())
+    del config["custom_pipelines"], config["auto_map"]
+    (folder / "config.json").write_text(json.dumps(config))
+    for path in folder.glob("*.py"):
+        path.write_text("an older version")
+    files = repository(folder, "me/tiny")
+    assert json.loads(files["config.json"]) == json.loads((saved / "config.json").read_text())
+    assert content(files, "modeling_m2e.py") == (saved / "modeling_m2e.py").read_bytes()
+
+
+def test_embedded_model():
+    files = repository(embedded_model(), "me/m2e-small")
+    assert WEIGHTS | CONFIGURATIONS | {"LICENSE-musicnn.md", "LICENSE-taggers.txt"} <= set(files)
+    assert b"license: cc-by-nc-sa-4.0" in files["README.md"] and b"--model me/m2e-small" in files["README.md"]
+    chords = repository(embedded_model() / "chords", "me/m2e-chords")
+    assert chords["model.safetensors"] == embedded_model() / "chords" / "model.safetensors"
+
+
+def test_shards(saved, folder):
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00001.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    files = repository(folder, "me/tiny")
+    assert {"model-00001-of-00001.safetensors", "model.safetensors.index.json"} <= set(files)
+    assert "model.safetensors" not in files
+    (folder / "model-00001-of-00001.safetensors").unlink()
+    assert "is incomplete: it lacks model-00001-of-00001.safetensors;" in refusal(folder)
+
+
+# --- chord recognisers ---
+
+
+def test_chord_recogniser_as_a_repository_of_its_own(saved, tmp_path):
+    for given in (saved / "chords", tmp_path):
+        if given == tmp_path:  # what train_chords.py leaves
+            ChordRecognizer.from_pretrained(saved).save_pretrained(tmp_path)
+        files = repository(given, "me/chords", license="mit")
+        assert {"chords_m2e.py", "modeling_btc.py", "chord_labels_m2e.py"} <= set(files)
+        assert not {"modeling_m2e.py", "processor_config.json"} & set(files)
+        config = json.loads(files["config.json"])
+        assert config.pop("auto_map") == CODE["m2e-btc"] and "converted_from" not in config
+        assert config == json.loads((saved / "chords" / "config.json").read_text())
+
+
+def test_chord_recogniser_loads_from_the_top_of_a_folder(saved):
+    before = set(sys.modules)
+    top, inside = ChordRecognizer.from_pretrained(saved / "chords"), ChordRecognizer.from_pretrained(saved)
+    assert top.decoding == inside.decoding == "smooth"
+    assert top(tiny.waveform(3.0)) == inside(tiny.waveform(3.0))
+    assert type(AutoConfig.from_pretrained(saved / "chords")) is BTCConfig
+    assert type(AutoModel.from_pretrained(saved / "chords")) is BTCModel
+    assert not [name for name in set(sys.modules) - before if name.startswith("transformers_modules")]
+
+
+def test_published_chord_recogniser(fixtures, tmp_path):
+    model = convert_btc_checkpoint(fixtures / "btc" / "tiny_checkpoint.pt")
+    ChordRecognizer(model).save_pretrained(tmp_path)
+    files = repository(tmp_path, "me/btc")
+    assert b"Copyright (c) 2019 Jonggwon Park" in files["LICENSE-btc.txt"]
+    assert b"license: mit" in files["README.md"] and b"# BTC-ISMIR19" in files["README.md"]
+    assert "leave out --license apache-2.0" in refusal(tmp_path, license="apache-2.0")
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize("name", ["processor_config.json", *sorted(WEIGHTS)])
+def test_incomplete_folder(folder, name):
+    (folder / name).unlink()
+    assert f"is incomplete: it lacks {name}; save or train it again." in refusal(folder)
+
+
+@pytest.mark.parametrize("name", sorted(WEIGHTS))
+@pytest.mark.parametrize("size", [0, 5, 1000])
+def test_damaged_weights(folder, name, size):
+    (folder / name).write_bytes((folder / name).read_bytes()[:size])
+    assert f"{folder / name} is damaged" in refusal(folder)
+
+
+def test_weights_without_any(folder):
+    save_file({}, folder / "model.safetensors")
+    assert f"{folder / 'model.safetensors'} holds no weights" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGURATIONS) + ["evaluation.json"])
+def test_damaged_configuration(folder, name):
+    (folder / name).write_text("{")
+    assert f"{folder / name} is damaged" in refusal(folder)
+
+
+def test_folder_of_something_else(folder, tmp_path):
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    assert "holds no model of this project" in refusal(folder)
+    assert "holds no model of this project" in refusal(tmp_path / "missing")
+
+
+def test_unknown_licence(folder):
+    (folder / "card.json").unlink()
+    assert "give --license." in refusal(folder)
+    assert b"license: mit" in repository(folder, "me/tiny", license="mit")["README.md"]
+
+
+# --- Spaces ---
+
+OWN = {"README.md", "app.py", "examples/song.ogg", "requirements.txt"}
+CLIPS = {f"examples/{path.name}" for path in (tiny.ROOT / "examples").iterdir()}
+FRONT = "---\ntitle: Emotions\nsdk: gradio\napp_file: app.py\n---\n\n# Emotions\n"
+
+
+@pytest.fixture
+def app(tmp_path) -> Path:
+    folder = tmp_path / "space"
+    shutil.copytree(tiny.ROOT / "examples", tmp_path / "examples")
+    (folder / "__pycache__").mkdir(parents=True)
+    (folder / "examples").mkdir()
+    for name in ("app.py", "examples/song.ogg", "__pycache__/app.pyc", ".secret"):
+        (folder / name).write_bytes(b"#")
+    (folder / "README.md").write_text(FRONT)
+    (folder / "requirements.txt").write_text("# what m2e needs\ngradio\ntorch  # m2e\n")
+    return folder
+
+
+def test_space_brings_the_packages(app):
+    files = space(app, "me/m2e-small")
+    own = {name for name in files if not name.startswith(("m2e/", "modeling_m2e/"))}
+    assert own == OWN | CLIPS | {"LICENSE", "NOTICE"} and "examples/moonlight_sonata.ogg" in CLIPS
+    assert {"m2e/checkpoints/load.py", "m2e/models/m2e-small/model.safetensors", "modeling_m2e/__init__.py"} <= set(
+        files
+    )
+    front = files["README.md"].decode()
+    assert "models:\n- me/m2e-small\n" in front and "tags:\n- m2e\n" in front and front.endswith("# Emotions\n")
+    assert not [name for name in files if "__pycache__" in name]
+
+
+@pytest.mark.parametrize(
+    "line", ["m2e", "m2e[demo]>=0.1", "m2e @ git+https://example.org/x", "git+https://a.org/b/m2e"]
+)
+def test_space_that_installs_the_package(app, line):
+    (app / "requirements.txt").write_text(f"# what m2e needs\ngradio\n{line}\n")
+    assert set(space(app)) == OWN | CLIPS
+
+
+def test_the_space_of_this_project():
+    files = space(tiny.ROOT / "space")
+    assert {"app.py", "m2e/space/app.py", "examples/README.md"} <= set(files) and b"sdk: gradio" in files["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("app.py", None, "is no Space: it lacks app.py."),
+        ("README.md", "# no front matter", "does not say sdk: gradio"),
+        ("README.md", "---\nsdk: [\n---\n", "has no readable front matter"),
+    ],
+)
+def test_folder_that_is_no_space(app, name, content, sentence):
+    (app / name).unlink()
+    if content is not None:
+        (app / name).write_text(content)
+    with pytest.raises(RepositoryError, match=sentence):
+        space(app)

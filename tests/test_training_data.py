@@ -1,0 +1,59 @@
+"""From recipes and folders to features with labels: what cannot be read, and which moods a model will tell."""
+
+import pytest
+import soundfile
+import tiny
+
+pytest.importorskip("accelerate")
+pytest.importorskip("datasets")
+
+from m2e.datasets.schema import Track, to_dataset  # noqa: E402
+from m2e.training import data as material  # noqa: E402
+from m2e.training.loop import make_accelerator  # noqa: E402
+from m2e.training.recipe import RecipeError, read_recipe  # noqa: E402
+
+RECIPE = "name: a\nlicense: mit\nstart: m2e-small\ndatasets: {mine: {reader: folder}}\n"
+RECIPE += "training: {epochs: 2, batch_size: 4, learning_rate: 1e-4}\n"
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny.pipeline()
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Three clips; the second is no audio."""
+    for seed, name in enumerate("ac"):
+        soundfile.write(tmp_path / f"{name}.wav", tiny.waveform(3.0, seed), tiny.SAMPLING_RATE)
+    (tmp_path / "b.wav").write_bytes(b"words")
+    moods = {"a": (["warm", "slow"], "train"), "b": (None, "train"), "c": (["odd"], "test")}
+    tracks = [Track(id=k, audio=tmp_path / f"{k}.wav", moods=words, split=split) for k, (words, split) in moods.items()]
+    return to_dataset("three clips", tracks)
+
+
+def test_tracks_that_cannot_be_read_are_told_whichever_process_met_them(dataset, pipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(material, "gather_object", lambda own: [*own, "of another process"])
+    said = []
+    found = material.with_features("mine", dataset, pipe.processor, tmp_path / "f", make_accelerator(), said.append)
+    assert len(said) == 2 and "b.wav" in said[0] and said[1] == "mine: left out: of another process"
+    assert found.dataset["id"][:] == ["a", "c"] and len(found.features) == 2
+    assert found.rows("train").tolist() == [0] and found.rows("test").tolist() == [1]
+    assert found.source("train", ["slow", "new"]).labels.moods[0].tolist()[0] == 1
+    with pytest.raises(RecipeError, match="None of the 1 tracks of mine"):
+        none = dataset.select([1])
+        material.with_features("mine", none, pipe.processor, tmp_path / "g", make_accelerator(), said.append)
+
+
+def test_moods_are_those_of_training_tracks_unless_the_recipe_says_others(dataset, pipe, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+
+    def moods(choice, tracks=dataset):
+        recipe = read_recipe(tmp_path / "recipe.yaml", settings={"moods": choice})
+        return material.moods_of(recipe, [tracks], pipe.model)
+
+    assert moods("data") == ["slow", "warm"]
+    assert moods("start") == pipe.model.config.moods == moods("data", dataset.select([1]))
+    assert moods(["z", "warm"]) == ["z", "warm"]
+    with pytest.raises(RecipeError, match="moods is 'mine'"):
+        moods("mine")
