@@ -15,9 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from m2e.checkpoints.load import ModelError, local_folder
-from m2e.publish.repository import Repository, RepositoryError, repository, space
-from m2e.publish.upload import PublishError, check_name, publish, sizes, write
+from m2e.checkpoints.load import local_folder
+from m2e.errors import ModelError, PublishError
+from m2e.publish.repository import Repository, repository, space
+from m2e.publish.upload import check_name, publish, sizes, write
 
 ROOT = Path(__file__).resolve().parent
 EXAMPLES = ROOT / "examples"
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             publish_all(args, Path(scratch))
-        except (ModelError, PublishError, RepositoryError) as error:
+        except (ModelError, PublishError) as error:
             sys.exit(f"push_to_hub: {error}")
         except KeyboardInterrupt:
             sys.exit("push_to_hub: interrupted; what was not yet published is as it was: run the same command again.")

@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from m2e.errors import TrainingError
+
 try:  # those of the extra come first
     import datasets  # noqa: F401
     from accelerate import Accelerator
@@ -37,11 +39,11 @@ from m2e.features.cache import ROOT, default_folder
 from m2e.training import folds
 from m2e.training.calibration import calibrate
 from m2e.training.data import Material, load_parts, moods_of, read_datasets, with_features
-from m2e.training.loop import Fitted, TrainingError, fit, make_accelerator
+from m2e.training.loop import Fitted, fit, make_accelerator
 from m2e.training.network import continued, fit_scale, new_network, silence
 from m2e.training.output import make_facts, save_model
 from m2e.training.packed import Source, learnt_tasks, mood_frequencies
-from m2e.training.recipe import OWN, START, Recipe, RecipeError, parse_setting, read_recipe
+from m2e.training.recipe import OWN, START, Recipe, parse_setting, read_recipe
 from m2e.training.teachers import TABLES, ModelTeacher, Teacher, model_teacher, table_teacher
 from m2e.training.validation import evaluate, predict
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
@@ -85,7 +87,7 @@ def train(
     """
     learnt, held_out = ([s for each in data.values() if len(s := each.source(split, moods))] for split in SPLITS[:2])
     if not learnt:
-        raise RecipeError(f"No track of {', '.join(data)} is in the split train.")
+        raise TrainingError(f"No track of {', '.join(data)} is in the split train.")
     frequencies = mood_frequencies(learnt) if recipe.objective.class_balanced and moods else None
     settings = {"num_quadrants": 4} if "quadrant" in learnt_tasks(learnt) else {}
     set_seed(seed)
@@ -97,7 +99,7 @@ def train(
     if recipe.objective.distillation:
         learnt = [with_teacher(source, recipe, data[source.name], model.config, out, run) for source in learnt]
     if mute := [source.name for source in learnt if not learnt_tasks([source])]:
-        raise RecipeError(f"No training track of {', '.join(mute)} has a label, and no teacher knows one.")
+        raise TrainingError(f"No training track of {', '.join(mute)} has a label, and no teacher knows one.")
     fitted = fit(
         model,
         learnt,
@@ -213,15 +215,15 @@ def train_recipe(args: argparse.Namespace) -> None:
 
 
 def data_folders(recipe: Recipe, given: Sequence[str]) -> dict[str, str]:
-    """Folder by data set, of NAME=FOLDER or, where the recipe has one data set, FOLDER. Raises RecipeError."""
+    """Folder by data set, of NAME=FOLDER or, where the recipe has one data set, FOLDER. Raises TrainingError."""
     wanted = [folds.NAME] * bool(recipe.folds) + list(recipe.datasets)
     if len(wanted) == 1 and len(given) == 1:
         return {wanted[0]: given[0].removeprefix(f"{wanted[0]}=")}
     if wrong := [each for each in given if "=" not in each]:
-        raise RecipeError(f"--data {wrong[0]} does not say which data set it is: give NAME=FOLDER.")
+        raise TrainingError(f"--data {wrong[0]} does not say which data set it is: give NAME=FOLDER.")
     folders = dict(each.split("=", 1) for each in given)
     if missing := set(wanted) - folders.keys():
-        raise RecipeError(f"{recipe.name} is trained on {', '.join(sorted(missing))} too: give --data NAME=FOLDER.")
+        raise TrainingError(f"{recipe.name} is trained on {', '.join(sorted(missing))} too: give --data NAME=FOLDER.")
     return folders
 
 

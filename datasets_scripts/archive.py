@@ -11,20 +11,12 @@ from pathlib import Path
 import soundfile
 
 from m2e.datasets.schema import Track, listed
+from m2e.errors import AudioError, DataError
 from modeling_m2e.audio_m2e import load
-from modeling_m2e.errors_m2e import AudioError
 
 DEPTH = 5  # folders between the folder that is given and a file: unpacked archives lie one in another
 CHECKS = ("strict", "partial", "off")
 log = logging.getLogger(__name__)
-
-
-class LayoutError(FileNotFoundError):
-    """A folder that does not look like the data set; the message is one sentence."""
-
-
-class IncompleteCopyError(ValueError):
-    """Tracks or files that are missing or unreadable; the message is one sentence that names the first 20 of each."""
 
 
 def find(folder: Path, *names: str) -> Path | None:
@@ -38,16 +30,16 @@ def find(folder: Path, *names: str) -> Path | None:
 
 
 def need(folder: Path, *names: str) -> Path:
-    """As ``find``. Raises LayoutError where there is none."""
+    """As ``find``. Raises DataError where there is none."""
     if path := find(folder, *names):
         return path
-    raise LayoutError(f"{folder} holds no {' or '.join(names)}: give the folder that docs/datasets.md describes.")
+    raise DataError(f"{folder} holds no {' or '.join(names)}: give the folder that docs/datasets.md describes.")
 
 
 def audio_folder(folder: Path, given: str | Path | None, check: str, *names: str) -> Path:
     """Where the audio lies: ``given``, or the first of these folders, which need not be there with check "off".
 
-    Raises LayoutError.
+    Raises DataError.
     """
     if given is not None:
         return Path(given)
@@ -65,7 +57,7 @@ def read_table(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
 def verify(name: str, folder: Path, tracks: Sequence[Track], expected: int | None, check: str) -> list[Track]:
     """The tracks whose audio is there and opens, with the duration of their header where the labels have none.
 
-    expected: tracks of the complete data set.  check: "strict" raises IncompleteCopyError where anything is missing;
+    expected: tracks of the complete data set.  check: "strict" raises DataError where anything is missing;
     "partial" goes on without it, with a warning; "off" opens no file.
     """
     if check not in CHECKS:
@@ -90,7 +82,7 @@ def verify(name: str, folder: Path, tracks: Sequence[Track], expected: int | Non
     if problems:
         sentence = f"{name} in {folder} has {'; '.join(problems)}"
         if check == "strict" or not usable:
-            raise IncompleteCopyError(f"{sentence}: complete the copy, or give check='partial' to go on without.")
+            raise DataError(f"{sentence}: complete the copy, or give check='partial' to go on without.")
         log.warning("%s; going on with %d tracks.", sentence, len(usable))
     return usable
 

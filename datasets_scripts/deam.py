@@ -20,8 +20,9 @@ import numpy as np
 from datasets import Dataset
 
 from m2e.datasets.archive import audio_folder, find, need, read_table, verify
-from m2e.datasets.schema import LabelError, Track, to_dataset
+from m2e.datasets.schema import Track, to_dataset
 from m2e.datasets.splits import paper_split
+from m2e.errors import DataError
 
 NAME = "DEAM"
 SONGS = 1802
@@ -43,7 +44,7 @@ def read(
 
     labels: "corrected" or "published", see above; which one is logged.  audio: where it is not in ``folder``.
     check: see archive.verify.  verify_labels: False exchanges even what the dynamic annotations contradict.
-    Raises LayoutError, IncompleteCopyError, LabelError.
+    Raises DataError, DataError, DataError.
     """
     if labels not in LABELS:
         raise ValueError(f"labels is {' or '.join(LABELS)}, not {labels!r}.")
@@ -98,7 +99,7 @@ def agreement(ratings: Ratings, others: Ratings) -> float | None:
 
 
 def _report(folder: Path, published: Ratings, labels: str, verify_labels: bool) -> None:
-    """Logs which labels are used and what speaks for them. Raises LabelError where the exchange is contradicted."""
+    """Logs which labels are used and what speaks for them. Raises DataError where the exchange is contradicted."""
     songs = sum(int(song) <= EXCHANGED_UP_TO for song in published)
     dynamic = dynamic_ratings(folder)
     as_is, exchanged = agreement(published, dynamic), agreement(exchange(published), dynamic)
@@ -106,7 +107,7 @@ def _report(folder: Path, published: Ratings, labels: str, verify_labels: bool) 
     if as_is is not None:
         evidence = f"agreement with the dynamic annotations r = {exchanged:.3f} exchanged, {as_is:.3f} as published"
         if labels == "corrected" and as_is > exchanged and verify_labels:
-            raise LabelError(
+            raise DataError(
                 f"DEAM in {folder} seems to be corrected already ({evidence}): give labels='published' to take its"
                 " columns as they are, or verify_labels=False to exchange them all the same."
             )

@@ -13,8 +13,9 @@ from pathlib import Path
 from datasets import Dataset
 
 from m2e.datasets.archive import audio_folder, need, read_table, verify
-from m2e.datasets.schema import LabelError, Track, listed, to_dataset
+from m2e.datasets.schema import Track, listed, to_dataset
 from m2e.datasets.splits import paper_split
+from m2e.errors import DataError
 
 NAME = "EmoMusic"
 SONGS = 744
@@ -24,7 +25,7 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     """All excerpts in the common schema; test is the official evaluation set, validation the paper's.
 
     audio: where it is not in ``folder``.  check: see archive.verify.
-    Raises LayoutError, IncompleteCopyError, LabelError.
+    Raises DataError, DataError, DataError.
     """
     folder = Path(folder)
     info = {row["song_id"]: row for row in read_table(need(folder, "songs_info.csv"))}
@@ -32,7 +33,7 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     splits = paper_split("emomusic", rows)
     evaluation = {song for song, row in info.items() if row["Mediaeval 2013 set"] == "evaluation"}
     if wrong := [song for song in rows if song not in info or (song in evaluation) != (splits[song] == "test")]:
-        raise LabelError(f"{folder} has other songs in MediaEval 2013's evaluation set: {listed(wrong)}.")
+        raise DataError(f"{folder} has other songs in MediaEval 2013's evaluation set: {listed(wrong)}.")
     root = audio_folder(folder, audio, check, "clips_45seconds")
     tracks = [
         Track(

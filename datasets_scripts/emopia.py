@@ -17,9 +17,10 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from m2e.datasets.archive import IncompleteCopyError, LayoutError, find, need, read_table, verify
-from m2e.datasets.schema import LabelError, Track, listed, to_dataset
+from m2e.datasets.archive import find, need, read_table, verify
+from m2e.datasets.schema import Track, listed, to_dataset
 from m2e.datasets.splits import grouped_split
+from m2e.errors import DataError
 
 NAME = "EMOPIA"
 CLIPS = 1078
@@ -40,15 +41,15 @@ def read(
 
     sound: a sound font, see pop909.render.  rendered: the folder of FLAC files, by default ``rendered-FONT`` in
     ``folder``.  workers: clips rendered at once, by default one per core.  check: see archive.verify; "off" renders
-    nothing.  per_quadrant: only so many clips of each quadrant in each split, the first by name.  Raises LayoutError,
-    IncompleteCopyError, LabelError.
+    nothing.  per_quadrant: only so many clips of each quadrant in each split, the first by name.  Raises DataError,
+    DataError, DataError.
     """
     folder = Path(folder)
     midis = sorted(need(folder, "midis").glob("Q[1-4]_*.mid"))
     rendered = Path(rendered or folder / f"rendered-{Path(sound).stem}")
     quadrants = annotated(folder)
     if wrong := [path.stem for path in midis if quadrants.get(path.stem, path.stem[:2]) != path.stem[:2]]:
-        raise LabelError(f"The names of files in {folder} and its label.csv differ about {listed(wrong)}.")
+        raise DataError(f"The names of files in {folder} and its label.csv differ about {listed(wrong)}.")
     splits = dict(zip(midis, split_of([path.stem for path in midis], folder), strict=True))
     expected = CLIPS
     if per_quadrant is not None:
@@ -96,15 +97,15 @@ def split_of(clips: list[str], folder: Path) -> list[str]:
 
 
 def render_all(midis: list[Path], target: Path, sound: str | Path, workers: int) -> None:
-    """One FLAC for every MIDI file that has none yet. Raises IncompleteCopyError with all that cannot be rendered."""
+    """One FLAC for every MIDI file that has none yet. Raises DataError with all that cannot be rendered."""
     missing = [path for path in midis if not (target / f"{path.stem}.flac").exists()]
     if missing and not Path(sound).is_file():
-        raise LayoutError(f"There is no sound font {sound}: install fluid-soundfont-gm, or name another by sound=.")
+        raise DataError(f"There is no sound font {sound}: install fluid-soundfont-gm, or name another by sound=.")
     target.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(workers) as pool:  # each runs a program
         faults = list(pool.map(lambda path: _render(path, target / f"{path.stem}.flac", sound), missing))
     if bad := [f"{path.name} ({fault})" for path, fault in zip(missing, faults, strict=True) if fault]:
-        raise IncompleteCopyError(f"{NAME} has {len(bad)} files that cannot be rendered: {listed(bad)}.")
+        raise DataError(f"{NAME} has {len(bad)} files that cannot be rendered: {listed(bad)}.")
 
 
 def _render(midi: Path, target: Path, sound: str | Path) -> str | None:

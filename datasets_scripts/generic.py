@@ -18,9 +18,10 @@ from typing import Any
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, List, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
 
-from m2e.datasets.archive import LayoutError, verify
-from m2e.datasets.schema import FEATURES, SCALE, LabelError, Track, listed, rescale, to_dataset
+from m2e.datasets.archive import verify
+from m2e.datasets.schema import FEATURES, SCALE, Track, listed, rescale, to_dataset
 from m2e.datasets.splits import grouped_split
+from m2e.errors import DataError
 
 TABLES = ("labels.csv", "metadata.csv", "labels.jsonl", "metadata.jsonl")
 AUDIO = ("audio", "path", "file", "file_name", "filename")
@@ -42,12 +43,12 @@ def read_folder(
 
     table: its name in ``folder``; by default labels or metadata, .csv or .jsonl.  va_range: lowest and highest rating
     there can be.  check: see archive.verify.  columns: schema's name="name in the table".
-    Raises LayoutError, LabelError, IncompleteCopyError.
+    Raises DataError, DataError, DataError.
     """
     folder = Path(folder)
     path = folder / table if table else next((folder / t for t in TABLES if (folder / t).is_file()), None)
     if path is None or not path.is_file():
-        raise LayoutError(f"{folder} holds no {table or ' or '.join(TABLES)}: name the table by table=.")
+        raise DataError(f"{folder} holds no {table or ' or '.join(TABLES)}: name the table by table=.")
     rows = _read_rows(path)
     names = _column_names(path.name, rows[0].keys() if rows else (), columns)
     tracks = _tracks(path.name, rows, names, va_range, mood_separator, folder)
@@ -66,7 +67,7 @@ def read_hub(
     """A data set of the hub (its id, or a local folder of Parquet files, or one that is loaded) in the common schema.
 
     Audio that is embedded stays so: {"bytes", "path"}. No code of the repository is run.  config, revision, cache_dir:
-    see datasets.load_dataset.  Others: see read_folder.  Raises LabelError.
+    see datasets.load_dataset.  Others: see read_folder.  Raises DataError.
     """
     loaded = source
     if isinstance(source, str | Path):
@@ -94,7 +95,7 @@ def read_hub(
 
 
 def _load(source: str, config: str | None, **settings) -> Dataset | DatasetDict:
-    """Raises LabelError where it cannot be read; OSError where there is no such data set."""
+    """Raises DataError where it cannot be read; OSError where there is no such data set."""
     if os.path.exists(source):  # a folder called "csv" is not the loader of that name
         source = os.path.abspath(source)
     try:
@@ -103,34 +104,34 @@ def _load(source: str, config: str | None, **settings) -> Dataset | DatasetDict:
         raise
     except (DatasetsError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
-        raise LabelError(f"{source} cannot be read as a data set ({reason}).") from error
+        raise DataError(f"{source} cannot be read as a data set ({reason}).") from error
 
 
 def _read_rows(path: Path) -> list[dict]:
-    """Raises LabelError where the file is not what its suffix says."""
+    """Raises DataError where the file is not what its suffix says."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             if path.suffix in (".jsonl", ".json"):
                 return [dict(json.loads(line)) for line in file if line.strip()]
             return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
     except (TypeError, ValueError, csv.Error) as error:
-        raise LabelError(f"{path} is no table of its kind: {error}.") from None
+        raise DataError(f"{path} is no table of its kind: {error}.") from None
 
 
 def _column_names(name: str, there: Iterable[str], given: dict[str, str]) -> dict[str, str]:
-    """{schema's column: the table's column} of those that are there. Raises LabelError."""
+    """{schema's column: the table's column} of those that are there. Raises DataError."""
     there = list(there)
     if unknown := given.keys() - FEATURES.keys():
-        raise LabelError(f"There are no columns {listed(sorted(unknown))} in the schema: {', '.join(FEATURES)}.")
+        raise DataError(f"There are no columns {listed(sorted(unknown))} in the schema: {', '.join(FEATURES)}.")
     if absent := [column for column in given.values() if column not in there]:
-        raise LabelError(f"{name} has no column {listed(absent)}, but {', '.join(there)}.")
+        raise DataError(f"{name} has no column {listed(absent)}, but {', '.join(there)}.")
     names = {column: column for column in FEATURES if column in there} | given
     if audio := next((column for column in AUDIO if column in there), None):
         names.setdefault("audio", audio)
     if "audio" not in names:
-        raise LabelError(f"{name} has no column {' or '.join(AUDIO)}: name the one of its audio by audio=.")
+        raise DataError(f"{name} has no column {' or '.join(AUDIO)}: name the one of its audio by audio=.")
     if not names.keys() & set(LABELS):
-        raise LabelError(f"{name} has no column {', '.join(LABELS)}: name those of its labels, moods= and the like.")
+        raise DataError(f"{name} has no column {', '.join(LABELS)}: name those of its labels, moods= and the like.")
     return names
 
 
@@ -142,7 +143,7 @@ def _tracks(
     separator: str,
     folder: Path = Path(),
 ) -> list[Track]:
-    """The rows as tracks, in their order. Raises LabelError that names all rows that cannot be read."""
+    """The rows as tracks, in their order. Raises DataError that names all rows that cannot be read."""
     tracks, faults = [], []
     for number, row in enumerate(rows, 1):
         cells = {column: _filled(row.get(theirs)) for column, theirs in names.items()}
@@ -166,7 +167,7 @@ def _tracks(
         except (TypeError, ValueError) as error:
             faults.append(f"row {number}: {error}")
     if faults:
-        raise LabelError(f"{name} has {len(faults)} rows that cannot be read ({listed(faults)}).")
+        raise DataError(f"{name} has {len(faults)} rows that cannot be read ({listed(faults)}).")
     if "split" in names:
         return tracks
     splits = grouped_split([track.artist or f"track {track.id}" for track in tracks])

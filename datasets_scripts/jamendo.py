@@ -14,8 +14,9 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from m2e.datasets.archive import IncompleteCopyError, find, need, read_table, verify
+from m2e.datasets.archive import find, need, read_table, verify
 from m2e.datasets.schema import SPLITS, Track, to_dataset
+from m2e.errors import DataError
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
 NAME = "MTG-Jamendo mood/theme"
@@ -32,7 +33,7 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     """All tracks in the common schema.
 
     audio: the folder that holds 00 to 99, where it is not in ``folder``.  check: see archive.verify.
-    Raises LayoutError, IncompleteCopyError.
+    Raises DataError, DataError.
     """
     folder = Path(folder)
     names = artist_names(folder)
@@ -51,7 +52,7 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
         for row in rows[split]
     ]
     if check == "strict" and mood_labels(tracks) != list(JAMENDO_MOODS):
-        raise IncompleteCopyError(
+        raise DataError(
             f"{NAME} in {folder} has {len(mood_labels(tracks))} tags, not the {len(JAMENDO_MOODS)} of split 0."
         )
     return to_dataset(NAME, verify(NAME, folder, tracks, TRACKS, check))

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from m2e.datasets.archive import LayoutError, find, need, read_table, verify
-from m2e.datasets.schema import LabelError, Track, listed, to_dataset
+from m2e.datasets.archive import find, need, read_table, verify
+from m2e.datasets.schema import Track, listed, to_dataset
 from m2e.datasets.splits import grouped_split
+from m2e.errors import DataError
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 from modeling_m2e.output_m2e import QUADRANTS
 
@@ -54,13 +55,13 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     """All clips in the common schema, of either layout; moods are AllMusic's words (see jamendo_labels).
 
     audio: what holds Q1 to Q4, or the clips, where it is not in ``folder``.  check: see archive.verify.
-    Raises LayoutError, IncompleteCopyError, LabelError.
+    Raises DataError, DataError, DataError.
     """
     folder = Path(folder)
     if (folder / "metadata.csv").is_file():
         return to_dataset(NAME, verify(NAME, folder, _of_table(folder, audio), None, check))
     if not find(folder, "panda_dataset_taffc_metadata.csv"):
-        raise LayoutError(
+        raise DataError(
             f"{folder} holds neither panda_dataset_taffc_metadata.csv nor metadata.csv: give the 4Q folder."
         )
     return to_dataset(NAME, verify(NAME, folder, _of_archive(folder, audio), CLIPS, check))
@@ -73,7 +74,7 @@ def _of_archive(folder: Path, audio: str | Path | None) -> list[Track]:
         row["Song"]: row["Quadrant"] for row in read_table(need(folder, "panda_dataset_taffc_annotations.csv"))
     }
     if wrong := [song for song in rows.keys() | annotated if annotated.get(song) != rows.get(song, {}).get("Quadrant")]:
-        raise LabelError(f"The two tables in {metadata.parent} differ about the quadrants of {listed(sorted(wrong))}.")
+        raise DataError(f"The two tables in {metadata.parent} differ about the quadrants of {listed(sorted(wrong))}.")
     root = Path(audio or metadata.parent)
     splits = grouped_split([row["Artist"] or song for song, row in rows.items()])
     return [

@@ -13,8 +13,9 @@ from pathlib import Path
 from datasets import Dataset
 
 from m2e.datasets.archive import audio_folder, need, read_table, verify
-from m2e.datasets.schema import LabelError, Track, listed, rescale, to_dataset
+from m2e.datasets.schema import Track, listed, rescale, to_dataset
 from m2e.datasets.splits import paper_split
+from m2e.errors import DataError
 
 NAME = "PMEmo"
 SONGS = 767
@@ -24,14 +25,14 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     """All rated choruses in the common schema, split as by the paper.
 
     audio: where it is not in ``folder``.  check: see archive.verify.
-    Raises LayoutError, IncompleteCopyError, LabelError.
+    Raises DataError, DataError, DataError.
     """
     folder = Path(folder)
     metadata = {row["musicId"]: row for row in read_table(need(folder, "metadata.csv"))}
     ratings = static_ratings(folder)
     splits = paper_split("pmemo", ratings)
     if unknown := [song for song in ratings if song not in metadata]:
-        raise LabelError(f"{folder} has ratings of songs that are not in its metadata.csv: {listed(unknown)}.")
+        raise DataError(f"{folder} has ratings of songs that are not in its metadata.csv: {listed(unknown)}.")
     root = audio_folder(folder, audio, check, "chorus")
     tracks = [
         Track(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from datasets import Dataset, Features, List, Value
 
+from m2e.errors import DataError
 from modeling_m2e.output_m2e import QUADRANTS
 
 SPLITS = ("train", "validation", "test")
@@ -34,10 +35,6 @@ FEATURES = Features(
     split=Value("string"),
     duration=Value("float32"),
 )
-
-
-class LabelError(ValueError):
-    """Labels that cannot be meant so; the message is one sentence that names the data set and the tracks."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Track:
 
 
 def to_dataset(name: str, tracks: Sequence[Track]) -> Dataset:
-    """The tracks as a Dataset with FEATURES. Raises LabelError where rows break the schema, all of them at once."""
+    """The tracks as a Dataset with FEATURES. Raises DataError where rows break the schema, all of them at once."""
     faults = {
         "ids that occur more than once": [key for key, count in Counter(t.id for t in tracks).items() if count > 1],
         f"splits other than {', '.join(SPLITS)}": [t.id for t in tracks if t.split not in SPLITS],
@@ -64,7 +61,7 @@ def to_dataset(name: str, tracks: Sequence[Track]) -> Dataset:
         "quadrants other than Q1 to Q4": [t.id for t in tracks if t.quadrant not in (None, *QUADRANTS)],
     }
     if found := [f"{what} ({listed(ids)})" for what, ids in faults.items() if ids]:
-        raise LabelError(f"{name} has {'; '.join(found)}.")
+        raise DataError(f"{name} has {'; '.join(found)}.")
     columns = {field.name: [getattr(track, field.name) for track in tracks] for field in fields(Track)}
     columns["audio"] = [str(path) for path in columns["audio"]]
     return Dataset.from_dict({column: columns[column] for column in FEATURES}, features=FEATURES)

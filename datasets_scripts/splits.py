@@ -10,17 +10,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from m2e.datasets.schema import SPLITS, LabelError, listed
+from m2e.datasets.schema import SPLITS, listed
+from m2e.errors import DataError
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 
 def paper_split(name: str, songs: Iterable[str]) -> dict[str, str]:
-    """{id: split} of songs of "deam", "emomusic" or "pmemo". Raises LabelError where there are others."""
+    """{id: split} of songs of "deam", "emomusic" or "pmemo". Raises DataError where there are others."""
     lists = json.loads((Path(__file__).parent / "paper_splits.json").read_text())[name]
     known = {str(number): split for split in SPLITS for number in lists[split]}
     if others := [song for song in songs if song not in known]:
-        raise LabelError(f"There are ratings of songs that are not in the lists of {name}: {listed(others)}.")
+        raise DataError(f"There are ratings of songs that are not in the lists of {name}: {listed(others)}.")
     return {song: known[song] for song in songs}
 
 

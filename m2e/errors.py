@@ -1,11 +1,51 @@
-"""What an error says, in one line."""
+"""The errors that a user can mend, all of them an `M2EError`: each message is one sentence that says what to do.
+
+Commands catch `M2EError` and nothing wider: every other exception is a bug and shows its traceback.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modeling_m2e.errors_m2e import AudioError, DataError, M2EError, ModelError, first_line, reason
+else:
+    # Load the module without its package, which would bring torch: commands check their arguments first.
+    _NAME, _FILE = "modeling_m2e.errors_m2e", Path(__file__).parent.parent / "modeling_m2e" / "errors_m2e.py"
+    if _NAME not in sys.modules:
+        _spec = importlib.util.spec_from_file_location(_NAME, _FILE)
+        sys.modules[_NAME] = importlib.util.module_from_spec(_spec)
+        _spec.loader.exec_module(sys.modules[_NAME])
+    _errors = sys.modules[_NAME]
+    AudioError, DataError, M2EError = _errors.AudioError, _errors.DataError, _errors.M2EError
+    ModelError, first_line, reason = _errors.ModelError, _errors.first_line, _errors.reason
+
+__all__ = [
+    "AudioError",
+    "DataError",
+    "M2EError",
+    "ModelError",
+    "PublishError",
+    "TrainingError",
+    "UsageError",
+    "WorkerError",
+    "first_line",
+    "reason",
+]
 
 
-def first_line(error: BaseException) -> str:
-    """Of its message; its type where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+class UsageError(M2EError):
+    """An argument, an option or an output file cannot be used."""
 
 
-def reason(error: BaseException) -> str:
-    """The same within another sentence: without full stop."""
-    return first_line(error).rstrip(".")
+class WorkerError(M2EError):
+    """A worker process died."""
+
+
+class TrainingError(M2EError):
+    """A recipe, a setting or the state of a training cannot be used."""
+
+
+class PublishError(M2EError):
+    """A model folder cannot be published."""

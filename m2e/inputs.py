@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TextIO
 
+from m2e.errors import UsageError
+
 # What a folder is searched for; a file that is named itself is read whatever it is called.
 AUDIO_SUFFIXES = frozenset(
     ".aac .ac3 .aif .aifc .aiff .amr .ape .au .caf .flac .m4a .m4b .mka .mp2 .mp3 .mpc .oga .ogg .opus .rf64 .snd .tta"
@@ -18,10 +20,6 @@ AUDIO_SUFFIXES = frozenset(
 )
 PARTIAL = ".partial"  # ends the name of an output file until it is complete
 TEXT = {"encoding": "utf-8", "errors": "backslashreplace"}  # the bytes of a bad file name: \udcff, as in JSON
-
-
-class UsageError(Exception):
-    """Wrong usage; the message is one sentence."""
 
 
 class Source(NamedTuple):

@@ -9,21 +9,13 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from m2e.errors import first_line
+from m2e.errors import ModelError, WorkerError, first_line
 from m2e.inputs import Source
 
 if TYPE_CHECKING:
     from modeling_m2e.output_m2e import MusicEmotion
 
 Pipe = Callable[[str], "MusicEmotion"]
-
-
-class NoModelError(Exception):
-    """There is no model to predict with; the message is one sentence."""
-
-
-class WorkerError(Exception):
-    """A worker process died; the message is one sentence."""
 
 
 def predict_one(pipe: Pipe | None, source: Source) -> "MusicEmotion":
@@ -52,7 +44,7 @@ def predictions(
     load: makes the model; called once in every process that predicts, not at all where there is nothing to read.
     Several workers need it to be picklable.
 
-    Raises: NoModelError before the first record, WorkerError instead of the next.
+    Raises: ModelError before the first record, WorkerError instead of the next.
     """
     workers = min(workers, sum(source.error is None for source in sources))
     if workers > 1:
@@ -61,7 +53,7 @@ def predictions(
         return
     pipe = _load_or_explain(load) if workers else None
     if isinstance(pipe, str):
-        raise NoModelError(pipe)
+        raise ModelError(pipe)
     yield (predict_one(pipe, source) for source in sources)
 
 
@@ -86,7 +78,7 @@ def _pool(load: Callable[[], Pipe], workers: int) -> Iterator[ProcessPoolExecuto
         except (BrokenExecutor, OSError):
             raise WorkerError("the worker processes could not start: use fewer --workers.") from None
         if fault is not None:
-            raise NoModelError(fault)
+            raise ModelError(fault)
         yield pool
     except BaseException:
         for worker in multiprocessing.active_children():  # they would work on for nobody

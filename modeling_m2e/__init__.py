@@ -8,7 +8,6 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from .chord_labels_m2e import ChordSegment
 from .configuration_m2e import M2EConfig
 from .encoder_m2e import MertEncoder, TaggerEncoder
-from .errors_m2e import AudioError
 from .feature_extraction_m2e import M2EFeatureExtractor
 from .key_m2e import Key
 from .modeling_btc import BTCConfig, BTCModel

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
-from .errors_m2e import EmptyAudioError, MissingDecoderError, TruncatedAudioError, UnreadableAudioError
+from .errors_m2e import AudioError
 
 RATE_RANGE = (1_000, 1_000_000)  # Hz; outside, a header is damaged
 MAX_BLOCK_SAMPLES = 1 << 22  # over all channels: 16 MiB of float32, whatever the file's rate and channels
@@ -46,9 +46,9 @@ _FFMPEG_MAGIC = re.compile(
 
 
 def check_rate(rate: Any, name: str) -> int:
-    """The rate as an integer. Raises UnreadableAudioError for what is none."""
+    """The rate as an integer. Raises AudioError for what is none."""
     if not isinstance(rate, int | float | np.number) or not RATE_RANGE[0] <= rate <= RATE_RANGE[1]:
-        raise UnreadableAudioError(f"{name}: {rate} is no sampling rate in Hz.")
+        raise AudioError(f"{name}: {rate} is no sampling rate in Hz.")
     return round(float(rate))
 
 
@@ -57,21 +57,21 @@ def block_frames(rate: int, channels: int, seconds: float) -> int:
     return max(1, min(int(seconds * rate), MAX_BLOCK_SAMPLES // channels))
 
 
-def first_line(text: str) -> str:
+# --- files ---
+
+
+def complaint(text: str) -> str:
     """A decoder's first complaint without its address or path prefix."""
     text = text.replace(f" '{_DEMUXERS}'", "")
     line = next((line for line in text.splitlines() if line.strip()), "no reason given")
     return re.sub(r"^(\[[^]]*\]|file:.*:) ", "", line.strip()).rstrip(".")[:100]
 
 
-# --- files ---
-
-
 def open_file(source: Any, name: str, seconds: float, stack: ExitStack) -> tuple[int, Blocks]:
     """Encoded audio: libsndfile first, ffmpeg for what it refuses."""
     file, path = _binary_file(source, name, stack)
     if not file.seek(0, os.SEEK_END):
-        raise EmptyAudioError(f"{name}: is empty (0 bytes).")
+        raise AudioError(f"{name}: is empty (0 bytes).")
     file.seek(0)
     head = file.read(256)
     file.seek(0)
@@ -96,25 +96,25 @@ def _binary_file(source: Any, name: str, stack: ExitStack) -> tuple[BinaryIO, st
         return io.BytesIO(source), None
     if hasattr(source, "read"):
         if isinstance(source, io.TextIOBase):
-            raise UnreadableAudioError(f"{name}: is open as text; open it with mode 'rb'.")
+            raise AudioError(f"{name}: is open as text; open it with mode 'rb'.")
         if hasattr(source, "seekable") and source.seekable():
             return source, None
         path = _spool(source, stack)
     elif isinstance(source, str) and (scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)):
         if scheme[1].lower() not in ("http", "https"):
-            raise UnreadableAudioError(f"{name}: only http and https URLs are read; download it first.")
+            raise AudioError(f"{name}: only http and https URLs are read; download it first.")
         path = _download(source, name, stack)
     else:
         path = os.fsdecode(source)
     try:
         return stack.enter_context(open(path, "rb")), path
     except IsADirectoryError:
-        raise UnreadableAudioError(f"{name}: is a folder; give the audio files in it.") from None
+        raise AudioError(f"{name}: is a folder; give the audio files in it.") from None
     except FileNotFoundError:
-        raise UnreadableAudioError(f"{name}: no such file.") from None
+        raise AudioError(f"{name}: no such file.") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or error
-        raise UnreadableAudioError(f"{name}: cannot be opened ({reason}).") from error
+        raise AudioError(f"{name}: cannot be opened ({reason}).") from error
 
 
 def _spool(file: Any, stack: ExitStack, limit: int | None = None) -> str:
@@ -145,14 +145,14 @@ def _download(url: str, name: str, stack: ExitStack) -> str:
     except http.client.IncompleteRead:
         complete = False
     except OverflowError:
-        raise UnreadableAudioError(
+        raise AudioError(
             f"{name}: is larger than {MAX_DOWNLOAD_BYTES / 2**20:g} MiB; download it and give its path."
         ) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = first_line(str(getattr(error, "reason", None) or error) or type(error).__name__)
-        raise UnreadableAudioError(f"{name}: cannot be downloaded ({reason}).") from error
+        reason = complaint(str(getattr(error, "reason", None) or error) or type(error).__name__)
+        raise AudioError(f"{name}: cannot be downloaded ({reason}).") from error
     if not complete:
-        raise TruncatedAudioError(f"{name}: the download broke off before its end; try again.")
+        raise AudioError(f"{name}: the download broke off before its end; try again.")
     return path
 
 
@@ -205,12 +205,12 @@ def _soundfile_blocks(sound: soundfile.SoundFile, declared: int | None, name: st
         read += len(block)
         yield block
     if declared is not None and declared - read > max(MISSING_SECONDS * sound.samplerate, MISSING_SHARE * declared):
-        raise TruncatedAudioError(
+        raise AudioError(
             f"{name}: is truncated or damaged, {read / sound.samplerate:.1f} of {declared / sound.samplerate:.1f} s "
             "can be read; get a complete copy."
         )
     if damage and declared is None:
-        raise UnreadableAudioError(f"{name}: is damaged after {read / sound.samplerate:.1f} s; get another copy.")
+        raise AudioError(f"{name}: is damaged after {read / sound.samplerate:.1f} s; get another copy.")
 
 
 def _declared_frames(sound: soundfile.SoundFile) -> int | None:
@@ -248,10 +248,8 @@ def _open_container(path: str, name: str, head: bytes, seconds: float, stack: Ex
     if program := shutil.which("ffmpeg"):
         return _open_ffmpeg(program, path, name, seconds, stack)
     if _FFMPEG_MAGIC.match(head):
-        raise MissingDecoderError(
-            f"{name}: needs the program ffmpeg; install it (apt install ffmpeg, brew install ffmpeg)."
-        )
-    raise UnreadableAudioError(f"{name}: is not an audio file in a known format.")
+        raise AudioError(f"{name}: needs the program ffmpeg; install it (apt install ffmpeg, brew install ffmpeg).")
+    raise AudioError(f"{name}: is not an audio file in a known format.")
 
 
 def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: ExitStack) -> tuple[int, Blocks]:
@@ -277,8 +275,8 @@ def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: Exit
 
     header = process.stdout.read(24)
     if len(header) < 24:
-        reason = first_line(complaints())
-        raise UnreadableAudioError(f"{name}: holds no audio that ffmpeg can decode ({reason}).")
+        reason = complaint(complaints())
+        raise AudioError(f"{name}: holds no audio that ffmpeg can decode ({reason}).")
     offset, _, _, rate, channels = struct.unpack(">4x5I", header)
     process.stdout.read(offset - len(header))
     frames = block_frames(rate, channels, seconds)
@@ -289,8 +287,8 @@ def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: Exit
             yield np.frombuffer(data, ">f4", whole).astype(np.float32).reshape(-1, channels)
         said = complaints()
         if "partial file" in said or "ended prematurely" in said:
-            raise TruncatedAudioError(f"{name}: ends before the length that its header declares; get a complete copy.")
+            raise AudioError(f"{name}: ends before the length that its header declares; get a complete copy.")
         if process.returncode:
-            raise UnreadableAudioError(f"{name}: is damaged, ffmpeg stopped ({first_line(said)}).")
+            raise AudioError(f"{name}: is damaged, ffmpeg stopped ({complaint(said)}).")
 
     return check_rate(rate, name), blocks()

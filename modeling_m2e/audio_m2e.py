@@ -11,15 +11,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import soxr
 
-from .audio_files_m2e import Blocks, block_frames, check_rate, first_line, open_file
-from .errors_m2e import (
-    MIN_SECONDS,
-    EmptyAudioError,
-    InvalidSamplesError,
-    SilentAudioError,
-    TooShortAudioError,
-    UnreadableAudioError,
-)
+from .audio_files_m2e import Blocks, block_frames, check_rate, complaint, open_file
+from .errors_m2e import AudioError
+from .windows_m2e import MIN_SECONDS
 
 SILENCE_PEAK = 1e-4  # -80 dBFS
 
@@ -97,15 +91,15 @@ def _mono_blocks(source: AudioInput, block_seconds: float) -> Iterator[tuple[int
                 mono = block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else np.ascontiguousarray(block[:, 0])
             loudest = float(np.abs(mono).max(initial=0.0))
             if not np.isfinite(loudest):
-                raise InvalidSamplesError(f"{name}: holds NaN or infinite samples; export it again from its original.")
+                raise AudioError(f"{name}: holds NaN or infinite samples; export it again from its original.")
             samples, peak = samples + len(mono), max(peak, loudest)
             yield rate, mono
     if not samples:
-        raise EmptyAudioError(f"{name}: holds no audio samples.")
+        raise AudioError(f"{name}: holds no audio samples.")
     if samples < MIN_SECONDS * rate:
-        raise TooShortAudioError(f"{name}: lasts {samples / rate:.3f} s; at least {MIN_SECONDS} s are needed.")
+        raise AudioError(f"{name}: lasts {samples / rate:.3f} s; at least {MIN_SECONDS} s are needed.")
     if peak < SILENCE_PEAK:
-        raise SilentAudioError(f"{name}: is silent from beginning to end (never above -80 dBFS in mono).")
+        raise AudioError(f"{name}: is silent from beginning to end (never above -80 dBFS in mono).")
 
 
 # --- sources ---
@@ -126,14 +120,14 @@ def _open(source: AudioInput, name: str, seconds: float, stack: ExitStack) -> tu
         try:
             audio = source.get_all_samples()
         except Exception as error:  # of whichever decoder stands behind it
-            raise UnreadableAudioError(f"{name}: cannot be decoded ({first_line(str(error))}).") from error
+            raise AudioError(f"{name}: cannot be decoded ({complaint(str(error))}).") from error
         return _open_array(audio.data, audio.sample_rate, name, seconds)
     if isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read"):
         return open_file(source, name, seconds, stack)
     try:
         array, rate = source["array"], source["sampling_rate"]
     except (TypeError, KeyError, IndexError):
-        raise UnreadableAudioError(
+        raise AudioError(
             f"{name}: {type(source).__name__} is no audio source; give a path, URL, bytes, file, (array, rate) or dict."
         ) from None
     return _open_array(array, rate, name, seconds)
@@ -141,7 +135,7 @@ def _open(source: AudioInput, name: str, seconds: float, stack: ExitStack) -> tu
 
 def _open_array(array: Any, rate: Any, name: str, seconds: float) -> tuple[int, Blocks]:
     if rate is None:
-        raise UnreadableAudioError(f"{name}: an array needs its sampling rate; give (array, sampling_rate).")
+        raise AudioError(f"{name}: an array needs its sampling rate; give (array, sampling_rate).")
     if hasattr(array, "is_floating_point"):  # a torch tensor, in half precision perhaps, on a device perhaps
         array = array.detach().cpu()
         array = (array.float() if array.is_floating_point() else array).numpy()
@@ -149,12 +143,12 @@ def _open_array(array: Any, rate: Any, name: str, seconds: float) -> tuple[int, 
     if array.ndim == 2 and array.shape[0] <= array.shape[1]:
         array = array.T  # the short axis is the channels
     if array.ndim not in (1, 2) or array.dtype.kind not in "fiu" or (array.dtype.kind in "iu" and array.itemsize > 4):
-        raise UnreadableAudioError(
+        raise AudioError(
             f"{name}: an array of shape {array.shape} and type {array.dtype} is no audio; "
             "give floats in [-1, 1] or 8-, 16- or 32-bit integers of shape (n,) or (channels, n)."
         )
     if not array.size:
-        raise EmptyAudioError(f"{name}: holds no audio samples.")
+        raise AudioError(f"{name}: holds no audio samples.")
     array = array.reshape(len(array), -1)
     scale = 1.0 if array.dtype.kind == "f" else 2.0 ** (8 * array.itemsize - 1)
     offset = scale if array.dtype.kind == "u" else 0.0

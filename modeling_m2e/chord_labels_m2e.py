@@ -14,6 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from .errors_m2e import DataError
+
 ROOTS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)  # degrees 1 to 7, semitones above the root
 _NATURALS = dict(zip("CDEFGAB", _MAJOR_SCALE, strict=True))
@@ -61,10 +63,6 @@ _LABEL = re.compile(
     rf"(?P<rest>(?::(?=[^/])(?P<shorthand>{'|'.join(_SHORTHANDS)})?(?:\((?P<degrees>\*?{_DEGREE}(?:,\*?{_DEGREE})*)\))?)?"
     rf"(?:/{_DEGREE})?)"
 )
-
-
-class ChordLabelError(ValueError):
-    """A chord label, pitch name or line of a chord file that does not follow the notation."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,9 @@ class ChordTokens:
 
 
 def pitch_class(name: str) -> int:
-    """Pitch class 0..11 (C = 0) of a name with any number of flats or sharps; raises ChordLabelError otherwise."""
+    """Pitch class 0..11 (C = 0) of a name with any number of flats or sharps; raises DataError otherwise."""
     if not re.fullmatch(r"[A-G](?:b*|#*)", name):
-        raise ChordLabelError(f"{name!r} is not a pitch name: write A to G followed by flats (b) or sharps (#).")
+        raise DataError(f"{name!r} is not a pitch name: write A to G followed by flats (b) or sharps (#).")
     return (_NATURALS[name[0]] + name.count("#") - name.count("b")) % 12
 
 
@@ -140,7 +138,7 @@ _INTERVALS = {quality: _intervals(("1", *_SHORTHANDS[quality].split()), highest=
 
 @lru_cache(maxsize=4096)
 def parse_chord(label: str) -> Chord:
-    """The chord that `label` means, reduced to the 14 qualities; raises ChordLabelError where it is not Harte notation.
+    """The chord that `label` means, reduced to the 14 qualities; raises DataError where it is not Harte notation.
 
     The nearest quality is the one whose pitch classes differ least from those of the label up to the seventh; tensions
     (degrees above 7) decide where several are as near, then the shorthand as written, then major. The bass is dropped.
@@ -149,7 +147,7 @@ def parse_chord(label: str) -> Chord:
         return Chord(None, None, label)
     match = _LABEL.fullmatch(label)
     if match is None:
-        raise ChordLabelError(f"{label!r} is not a chord label: write it like C:maj, Bb:min7, F#:sus4(b7)/5, N or X.")
+        raise DataError(f"{label!r} is not a chord label: write it like C:maj, Bb:min7, F#:sus4(b7)/5, N or X.")
     root = pitch_class(match["root"])
     shorthand = match["shorthand"] or ("" if match["degrees"] else "maj")
     if shorthand in QUALITIES and not match["degrees"]:
@@ -169,7 +167,7 @@ def parse_chord(label: str) -> Chord:
 def read_lab(text: str) -> list[ChordSegment]:
     """The segments of a chord file: one `start end label` per line (seconds), `#` starts a comment line.
 
-    Labels keep their extensions and bass; a bare root gets its `:maj`. Raises ChordLabelError naming the line.
+    Labels keep their extensions and bass; a bare root gets its `:maj`. Raises DataError naming the line.
     """
     segments = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -179,12 +177,12 @@ def read_lab(text: str) -> list[ChordSegment]:
         try:
             start, end, label = fields
             segment = ChordSegment(float(start), float(end), _with_quality(label))
-        except ChordLabelError as error:
-            raise ChordLabelError(f"Line {number}: {error}") from None
+        except DataError as error:
+            raise DataError(f"Line {number}: {error}") from None
         except ValueError:
-            raise ChordLabelError(f"Line {number} is not 'start end label' with times in seconds: {line!r}.") from None
+            raise DataError(f"Line {number} is not 'start end label' with times in seconds: {line!r}.") from None
         if not 0 <= segment.start <= segment.end < float("inf"):
-            raise ChordLabelError(f"Line {number} needs times with 0 <= start <= end: {line!r}.")
+            raise DataError(f"Line {number} needs times with 0 <= start <= end: {line!r}.")
         segments.append(segment)
     return segments
 

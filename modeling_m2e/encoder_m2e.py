@@ -14,17 +14,8 @@ from torch import Tensor
 from transformers import HubertModel
 from transformers.utils.hub import extract_commit_hash
 
-from .encoder_mert_m2e import (
-    MERT_LAYERS,
-    EncoderError,
-    build,
-    check_layers,
-    find_file,
-    first_line,
-    mert_config,
-    read_json,
-    read_weights,
-)
+from .encoder_mert_m2e import MERT_LAYERS, build, check_layers, find_file, mert_config, read_json, read_weights
+from .errors_m2e import ModelError, reason
 from .modeling_taggers import TaggersModel
 
 WINDOW_SECONDS = 30.0  # length of the paper's segments
@@ -130,7 +121,7 @@ class MertEncoder:
             hub_arguments: cache_dir, force_download, token, local_files_only, subfolder.
 
         Raises:
-            EncoderError: files missing or unreadable, a network that HubertModel cannot express, a layer out of range.
+            ModelError: files missing or unreadable, a network that HubertModel cannot express, a layer out of range.
         """
         unknown = set(hub_arguments) - set(HUB_ARGUMENTS)
         if unknown:
@@ -145,7 +136,7 @@ class MertEncoder:
 
         config_file = find_file(name, "config.json", hub)
         if config_file is None:
-            raise EncoderError(
+            raise ModelError(
                 f"{name} has no config.json within reach: check the name, or connect once so that it is cached."
             )
         published = read_json(config_file)
@@ -154,7 +145,7 @@ class MertEncoder:
         preprocessor = {} if preprocessor_file is None else read_json(preprocessor_file)
         weights_file = find_file(name, "model.safetensors", hub) or find_file(name, "pytorch_model.bin", hub)
         if weights_file is None:
-            raise EncoderError(
+            raise ModelError(
                 f"{name} has neither model.safetensors nor pytorch_model.bin within reach: check the name, "
                 "or connect once so that the weights are cached."
             )
@@ -188,11 +179,11 @@ class MertEncoder:
         padding would change the result, even under an attention mask.
 
         Raises:
-            EncoderError: windows not (n, samples), shorter than one frame of the network, or not finite.
+            ModelError: windows not (n, samples), shorter than one frame of the network, or not finite.
         """
         windows = _check_windows(windows)
         if windows.shape[1] < self._min_samples:
-            raise EncoderError(
+            raise ModelError(
                 f"A window of {windows.shape[1]} samples is too short for MERT, which needs {self._min_samples}."
             )
         windows = windows.to(self.device)
@@ -207,7 +198,7 @@ class MertEncoder:
         Means over time per layer, concatenated in the order of `layers` (as the paper does).
 
         Raises:
-            EncoderError: see `hidden_states`.
+            ModelError: see `hidden_states`.
         """
         windows = _check_windows(windows)
         if len(windows) == 0:
@@ -218,10 +209,10 @@ class MertEncoder:
         """Hub id, commit and layers: the weights stay where they were published.
 
         Raises:
-            EncoderError: the encoder was built from a bare model, so that there is nothing to refer to.
+            ModelError: the encoder was built from a bare model, so that there is nothing to refer to.
         """
         if self.name is None:
-            raise EncoderError("This MERT encoder was built from a bare model: give it the name of published weights.")
+            raise ModelError("This MERT encoder was built from a bare model: give it the name of published weights.")
         return {"type": "mert", "id": self.name, "revision": self.revision, "layers": list(self.layers)}
 
     def save_pretrained(self, save_directory: str | os.PathLike) -> None:
@@ -251,7 +242,7 @@ class TaggerEncoder:
                 repo itself lies; the encoder is looked for below).
 
         Raises:
-            EncoderError: there is no readable encoder.
+            ModelError: there is no readable encoder.
         """
         name = os.fspath(name)
         hub = {key: value for key, value in hub_arguments.items() if value is not None}
@@ -262,11 +253,13 @@ class TaggerEncoder:
                 name, subfolder=subfolder, dtype=torch.float32, output_loading_info=True, **hub
             )
         except (OSError, SafetensorError, RuntimeError) as error:
-            reason = first_line(error)
-            raise EncoderError(f"{name} has no readable encoder in its folder {subfolder}: {reason}") from error
+            raise ModelError(
+                f"{name} has no readable encoder in its folder {subfolder} ({reason(error)}): save or download it "
+                "again."
+            ) from error
         missing = sorted(report["missing_keys"])
         if missing:  # transformers only warns, and leaves such weights random
-            raise EncoderError(
+            raise ModelError(
                 f"{name} lacks weights of the encoder in its folder {subfolder}, the first is {missing[0]}."
             )
         return cls(model)
@@ -285,7 +278,7 @@ class TaggerEncoder:
         """Embeddings (n, hidden_size), float32 on the CPU, of windows (n, samples) at `sampling_rate`.
 
         Raises:
-            EncoderError: windows not (n, samples), empty or not finite.
+            ModelError: windows not (n, samples), empty or not finite.
         """
         windows = _check_windows(windows)
         if len(windows) == 0:
@@ -317,27 +310,27 @@ def load_encoder(
             `subfolder` are the model repo's and therefore never applied to MERT's own repository.
 
     Raises:
-        EncoderError: unknown or incomplete reference, or see the encoders' `from_pretrained`.
+        ModelError: unknown or incomplete reference, or see the encoders' `from_pretrained`.
     """
     hub = {key: hub_arguments[key] for key in HUB_ARGUMENTS if hub_arguments.get(key) is not None}
     kind = reference.get("type")
     if kind == "taggers":
         if repo is None:
-            raise EncoderError("The weights of a tagger encoder travel with the model: name the model repo or folder.")
+            raise ModelError("The weights of a tagger encoder travel with the model: name the model repo or folder.")
         return TaggerEncoder.from_pretrained(repo, **hub)
     if kind == "mert":
         if not reference.get("id"):
-            raise EncoderError("A reference to a MERT encoder needs an id: a hub id or a folder.")
+            raise ModelError("A reference to a MERT encoder needs an id: a hub id or a folder.")
         hub = {key: value for key, value in hub.items() if key not in ("revision", "subfolder")}
         layers = reference.get("layers", MERT_LAYERS)
         return MertEncoder.from_pretrained(reference["id"], reference.get("revision"), layers, dtype, **hub)
-    raise EncoderError(f"There is no encoder of type {kind!r}: known types are mert and taggers.")
+    raise ModelError(f"There is no encoder of type {kind!r}: known types are mert and taggers.")
 
 
 def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:
     resolved = _DTYPES.get(dtype, None) if isinstance(dtype, str) else dtype
     if resolved not in _DTYPES.values():
-        raise EncoderError(f"An encoder cannot run in {dtype}: choose {', '.join(_DTYPES)}.")
+        raise ModelError(f"An encoder cannot run in {dtype}: choose {', '.join(_DTYPES)}.")
     return resolved
 
 
@@ -345,9 +338,9 @@ def _check_windows(windows: Tensor) -> Tensor:
     windows = torch.as_tensor(windows)
     if windows.ndim != 2 or windows.shape[1] == 0 or not windows.is_floating_point():
         kind = f"{tuple(windows.shape)} {windows.dtype}".replace("torch.", "")
-        raise EncoderError(f"An encoder takes floating-point windows of shape (n, samples), not {kind}.")
+        raise ModelError(f"An encoder takes floating-point windows of shape (n, samples), not {kind}.")
     if not torch.isfinite(windows).all():
-        raise EncoderError("The windows hold NaN or infinite samples: check the audio they were cut from.")
+        raise ModelError("The windows hold NaN or infinite samples: check the audio they were cut from.")
     return windows.float()
 
 

@@ -11,12 +11,10 @@ from torch import Tensor
 from transformers import HubertConfig, HubertModel
 from transformers.utils import cached_file
 
+from .errors_m2e import ModelError, first_line
+
 MERT_LAYERS = (6, 7)  # indices into Hugging Face hidden_states that the published checkpoints were trained on
 _MODEL_TYPES = ("mert_model", "hubert")
-
-
-class EncoderError(ValueError):
-    """An encoder cannot be loaded, or cannot take these windows; the message is one sentence."""
 
 
 def mert_config(
@@ -25,15 +23,15 @@ def mert_config(
     """HubertConfig of a published MERT (or HuBERT) configuration, with only as many layers as are read.
 
     Raises:
-        EncoderError: what HubertModel cannot express (a CQT front end, deepnorm), or a layer out of range.
+        ModelError: what HubertModel cannot express (a CQT front end, deepnorm), or a layer out of range.
     """
     model_type = published.get("model_type", "hubert")
     if model_type not in _MODEL_TYPES:
-        raise EncoderError(f"{name} is a {model_type!r} model: name a MERT or HuBERT model.")
+        raise ModelError(f"{name} is a {model_type!r} model: name a MERT or HuBERT model.")
     if published.get("feature_extractor_cqt"):
-        raise EncoderError(f"{name} adds a CQT to its input, which HubertModel cannot express: use a MERT without it.")
+        raise ModelError(f"{name} adds a CQT to its input, which HubertModel cannot express: use a MERT without it.")
     if published.get("deepnorm"):
-        raise EncoderError(f"{name} uses deepnorm, which HubertModel cannot express: use a MERT without it.")
+        raise ModelError(f"{name} uses deepnorm, which HubertModel cannot express: use a MERT without it.")
     # attention_relax needs no refusal: it subtracts a constant before the softmax, which changes nothing.
     default = HubertConfig()
     described = ("model_type", "architectures", "transformers_version", "dtype", "num_feat_extract_layers")
@@ -61,7 +59,7 @@ def build(config: HubertConfig, weights: dict[str, Tensor], dtype: torch.dtype, 
         model.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise EncoderError(f"{source} does not hold the weights that its config.json describes: {reason}") from error
+        raise ModelError(f"{source} does not hold the weights that its config.json describes: {reason}") from error
     return model
 
 
@@ -80,7 +78,7 @@ def read_weights(path: str, depth: int) -> dict[str, Tensor]:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         return {key: tensor for key, tensor in tensors.items() if is_read(key)}
     except Exception as error:  # both readers raise many types for a damaged or unsafe file
-        raise EncoderError(f"{path} is not a readable checkpoint: {first_line(error)}") from error
+        raise ModelError(f"{path} is not a readable checkpoint: {first_line(error)}") from error
 
 
 def find_file(name: str, filename: str, hub: dict[str, Any]) -> str | None:
@@ -88,31 +86,25 @@ def find_file(name: str, filename: str, hub: dict[str, Any]) -> str | None:
     try:
         return cached_file(name, filename, _raise_exceptions_for_missing_entries=False, **hub)
     except OSError as error:
-        raise EncoderError(f"{name} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"{name} cannot be loaded: {first_line(error)}") from error
 
 
 def read_json(path: str) -> dict[str, Any]:
-    """The JSON object in a file. Raises EncoderError."""
+    """The JSON object in a file. Raises ModelError."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise EncoderError(f"{path} is not valid JSON: {first_line(error)}") from error
+        raise ModelError(f"{path} is not valid JSON: {first_line(error)}") from error
     if not isinstance(content, dict):
-        raise EncoderError(f"{path} does not hold a JSON object.")
+        raise ModelError(f"{path} does not hold a JSON object.")
     return content
 
 
 def check_layers(layers: Sequence[int], depth: int, name: str) -> tuple[int, ...]:
-    """The layers, distinct and each from 0 to ``depth``. Raises EncoderError."""
+    """The layers, distinct and each from 0 to ``depth``. Raises ModelError."""
     layers = tuple(layers)
     if not layers or len(set(layers)) < len(layers):
-        raise EncoderError(f"The layers to read must be distinct and at least one, not {list(layers)}.")
+        raise ModelError(f"The layers to read must be distinct and at least one, not {list(layers)}.")
     if any(not isinstance(layer, int) or isinstance(layer, bool) or not 0 <= layer <= depth for layer in layers):
-        raise EncoderError(f"{name} has hidden states 0 to {depth}: layers {list(layers)} are out of range.")
+        raise ModelError(f"{name} has hidden states 0 to {depth}: layers {list(layers)} are out of range.")
     return layers
-
-
-def first_line(error: BaseException) -> str:
-    """Of an error's message; its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -1,35 +1,27 @@
-"""What can be wrong with audio."""
-
-MIN_SECONDS = 0.5  # shorter audio has no emotion to speak of, and the encoders cannot frame it
+"""The errors that a user can mend: each message is one sentence, which names the source and says what to do."""
 
 
-class AudioError(ValueError):
-    """Audio that cannot be used; the message is one sentence that names the source."""
+class M2EError(ValueError):
+    """Base of all errors of this project that are no bugs."""
 
 
-class UnreadableAudioError(AudioError):
-    """No such source, or nothing that a decoder knows."""
+class AudioError(M2EError):
+    """Audio cannot be used: missing, unreadable, cut off, empty, too short, silent or not finite."""
 
 
-class MissingDecoderError(AudioError):
-    """A known container whose decoder is not installed."""
+class ModelError(M2EError):
+    """A model, an encoder, a chord recogniser or a checkpoint of one cannot be loaded or used."""
 
 
-class EmptyAudioError(AudioError):
-    """No byte, or no sample."""
+class DataError(M2EError):
+    """A data set, its labels or its cached features cannot be used."""
 
 
-class TooShortAudioError(AudioError):
-    """Less than `MIN_SECONDS`."""
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the name of its type where the message is empty."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-class InvalidSamplesError(AudioError):
-    """NaN or infinite samples."""
-
-
-class SilentAudioError(AudioError):
-    """Never louder than -80 dBFS once mixed to mono."""
-
-
-class TruncatedAudioError(AudioError):
-    """The audio ends clearly before the length that its header declares."""
+def reason(error: BaseException) -> str:
+    """`first_line` without its full stop, for use inside another sentence."""
+    return first_line(error).rstrip(".")

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .errors_m2e import MIN_SECONDS
+MIN_SECONDS = 0.5  # shorter audio says nothing about emotion, and the encoders cannot frame it
+
 
 MIN_TAIL_SHARE = 0.05  # of a window; a shorter rest belongs to the window before it
 

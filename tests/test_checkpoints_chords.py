@@ -10,8 +10,9 @@ import torch
 from fakehub import FakeHub
 
 import m2e
-from m2e.checkpoints.load import ModelError, embedded_model
-from modeling_m2e import AudioError, BTCConfig, BTCModel, audio_m2e
+from m2e.checkpoints.load import embedded_model
+from m2e.errors import AudioError, ModelError
+from modeling_m2e import BTCConfig, BTCModel, audio_m2e
 from modeling_m2e.chords_m2e import ChordRecognizer
 from modeling_m2e.key_m2e import estimate_key, key_segments
 

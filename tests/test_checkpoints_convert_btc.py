@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from m2e.checkpoints.convert_btc import BTCCheckpointError, _load, convert_btc_checkpoint, convert_btc_state_dict
+from m2e.checkpoints.convert_btc import _load, convert_btc_checkpoint, convert_btc_state_dict
+from m2e.errors import ModelError
 
 MEAN, STD = -5.123456789, 2.987654321
 
@@ -51,7 +52,7 @@ def test_old_serialisation_and_half_precision(tiny, weights, tmp_path):
 def test_layout_of_its_training(fixtures, tiny, weights, tmp_path):
     path = tmp_path / "training.pth.tar"
     torch.save({"model": weights, "optimizer": {"state": {}}, "epoch": 7}, path)
-    with pytest.raises(BTCCheckpointError, match="'mean' and 'std'.*normalization"):
+    with pytest.raises(ModelError, match="'mean' and 'std'.*normalization"):
         convert_btc_checkpoint(path)
     model = convert_btc_checkpoint(path, fixtures / "btc/tiny_normalization.pt")
     assert (model.config.feature_mean, model.config.feature_std) == (MEAN, STD)
@@ -87,31 +88,31 @@ def test_major_minor_vocabulary(weights):
 def test_unknown_vocabulary(weights):
     for name in ("weight", "bias"):
         weights[f"output_layer.output_projection.{name}"] = weights[f"output_layer.output_projection.{name}"][:60]
-    with pytest.raises(BTCCheckpointError, match="60 chords"):
+    with pytest.raises(ModelError, match="60 chords"):
         convert_btc_state_dict(weights, MEAN, STD)
 
 
 @pytest.mark.parametrize("missing", ["key_linear", "layer_norm_ffn.beta", "layers.1.conv.bias"])
 def test_missing_weights(weights, missing):
     partial = {key: value for key, value in weights.items() if missing not in key}
-    with pytest.raises(BTCCheckpointError, match="do not fit a BTC network: Missing key"):
+    with pytest.raises(ModelError, match="do not fit a BTC network: Missing key"):
         convert_btc_state_dict(partial, MEAN, STD)
 
 
 def test_files_that_are_something_else(tmp_path, fixtures):
     other = tmp_path / "other.pt"
     torch.save({"model": {"linear.weight": torch.zeros(2, 2)}, "mean": 0.0, "std": 1.0}, other)
-    with pytest.raises(BTCCheckpointError, match=r"other\.pt: The weights are not those of a BTC"):
+    with pytest.raises(ModelError, match=r"other\.pt: The weights are not those of a BTC"):
         convert_btc_checkpoint(other)
-    with pytest.raises(BTCCheckpointError, match="no entry 'model'"):
+    with pytest.raises(ModelError, match="no entry 'model'"):
         convert_btc_checkpoint(fixtures / "btc/tiny_normalization.pt")
     torch.save([1, 2], other)
-    with pytest.raises(BTCCheckpointError, match="no dictionary"):
+    with pytest.raises(ModelError, match="no dictionary"):
         convert_btc_checkpoint(other)
     other.write_text("not a checkpoint")
-    with pytest.raises(BTCCheckpointError, match="cannot|can be read safely"):
+    with pytest.raises(ModelError, match="cannot|can be read safely"):
         convert_btc_checkpoint(other)
-    with pytest.raises(BTCCheckpointError, match="is not a file"):
+    with pytest.raises(ModelError, match="is not a file"):
         convert_btc_checkpoint(tmp_path / "absent.pt")
 
 
@@ -133,6 +134,6 @@ def test_code_in_a_file_is_not_run(tmp_path, through_torch):
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content, protocol=2))
-    with pytest.raises(BTCCheckpointError, match=r"evil\.pt"):
+    with pytest.raises(ModelError, match=r"evil\.pt"):
         convert_btc_checkpoint(path)
     assert not folder.exists()

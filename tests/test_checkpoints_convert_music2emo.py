@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from m2e.checkpoints.convert_music2emo import CheckpointError, convert_music2emo_checkpoint
+from m2e.checkpoints.convert_music2emo import convert_music2emo_checkpoint
+from m2e.errors import ModelError
 from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 from modeling_m2e.output_m2e import calibrate
@@ -175,7 +176,7 @@ def test_foreign_objects_beside_the_weights_are_skipped_not_run(published, tmp_p
 
 def test_calls_of_the_operating_system_are_refused(published, tmp_path):
     torch.save(lightning(published, callbacks=Trap(os.system)), tmp_path / "student.ckpt")
-    with pytest.raises(CheckpointError, match="can be read safely"):
+    with pytest.raises(ModelError, match="can be read safely"):
         convert_music2emo_checkpoint(tmp_path / "student.ckpt")
 
 
@@ -199,24 +200,24 @@ def test_other_tensors_are_refused_by_name(published, tmp_path, change, message)
     content = lightning(published)
     change(content["state_dict"])
     torch.save(content, tmp_path / "student.ckpt")
-    with pytest.raises(CheckpointError, match=message) as error:
+    with pytest.raises(ModelError, match=message) as error:
         convert_music2emo_checkpoint(tmp_path / "student.ckpt")
     assert "student.ckpt" in str(error.value)
 
 
 def test_other_tag_counts_are_refused(tmp_path):
     torch.save(lightning(Published(moods=50)), tmp_path / "student.ckpt")
-    with pytest.raises(CheckpointError, match="50 mood outputs"):
+    with pytest.raises(ModelError, match="50 mood outputs"):
         convert_music2emo_checkpoint(tmp_path / "student.ckpt")
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(ModelError, match="no such file"):
         convert_music2emo_checkpoint(tmp_path / "absent.ckpt")
     for name, content in (("empty.ckpt", b""), ("text.ckpt", b"hello\n"), ("broken.safetensors", b"\x08")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(CheckpointError, match=name):
+        with pytest.raises(ModelError, match=name):
             convert_music2emo_checkpoint(tmp_path / name)
     torch.save([1, 2], tmp_path / "list.ckpt")
-    with pytest.raises(CheckpointError, match="no state dict"):
+    with pytest.raises(ModelError, match="no state dict"):
         convert_music2emo_checkpoint(str(tmp_path / "list.ckpt"))

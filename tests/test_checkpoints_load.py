@@ -14,9 +14,8 @@ from fakehub import FakeHub
 
 import m2e
 from m2e.checkpoints import load as hub
-from m2e.checkpoints.load import ModelError
+from m2e.errors import ModelError
 from modeling_m2e import MusicEmotionPipeline
-from modeling_m2e.encoder_mert_m2e import EncoderError
 from modeling_m2e.key_m2e import key_segments
 
 TRACK = (tiny.waveform(4.0), tiny.SAMPLING_RATE)
@@ -235,7 +234,7 @@ def test_what_the_disk_does(monkeypatch, error, sentence):
 
 def test_encoder_errors_are_model_errors(folder, monkeypatch):
     def fails(*args, **kwargs):
-        raise EncoderError("m-a-p/MERT has no weights.")
+        raise ModelError("m-a-p/MERT has no weights.")
 
     monkeypatch.setattr(MusicEmotionPipeline, "from_pretrained", fails)
     assert refusal(folder) == "m-a-p/MERT has no weights."

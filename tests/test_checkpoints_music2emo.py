@@ -15,7 +15,7 @@ from fakehub import FakeHub
 
 import m2e
 from m2e.checkpoints import music2emo as published
-from m2e.checkpoints.load import ModelError
+from m2e.errors import ModelError
 from modeling_m2e.encoder_m2e import PINNED_REVISIONS
 
 REPO = "amaai-lab/music2emo"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import m2e
-from modeling_m2e import AudioError, ChordSegment, Key
+from m2e.errors import AudioError
+from modeling_m2e import ChordSegment, Key
 from modeling_m2e.chord_labels_m2e import VOCABULARY, parse_chord
 from modeling_m2e.chords_m2e import SAMPLING_RATE, cqt_features, frame_logits
 from modeling_m2e.key_m2e import estimate_key, key_segments

@@ -11,8 +11,8 @@ import tiny
 from typer.testing import CliRunner
 
 from m2e import cli, terminal
-from m2e.checkpoints.load import ModelError
 from m2e.cli import features as cli_features
+from m2e.errors import ModelError
 from m2e.features.store import read_features
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from m2e.cli.options import data_options
-from m2e.inputs import UsageError
+from m2e.errors import UsageError
 
 
 def test_values_are_json_where_they_can_be():

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import m2e
 from m2e import cli
-from modeling_m2e import AudioError, audio_m2e
+from m2e.errors import AudioError
+from modeling_m2e import audio_m2e
 from modeling_m2e.chord_labels_m2e import ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
 from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion

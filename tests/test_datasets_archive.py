@@ -5,8 +5,9 @@ import logging
 import pytest
 from miniatures import sound
 
-from m2e.datasets.archive import IncompleteCopyError, LayoutError, find, need, read_table, verify
+from m2e.datasets.archive import find, need, read_table, verify
 from m2e.datasets.schema import Track
+from m2e.errors import DataError
 
 
 def tracks(folder, *names):
@@ -20,7 +21,7 @@ def test_the_nearest_file_is_found(tmp_path):
     assert find(tmp_path, "absent.csv", "labels.csv") == tmp_path / "c" / "labels.csv"
     assert find(tmp_path, "b/labels.csv") == tmp_path / "a" / "b" / "labels.csv"
     assert find(tmp_path, "absent") is None
-    with pytest.raises(LayoutError, match="holds no x.csv or y.csv"):
+    with pytest.raises(DataError, match="holds no x.csv or y.csv"):
         need(tmp_path, "x.csv", "y.csv")
 
 
@@ -42,7 +43,7 @@ def test_everything_bad_is_told_at_once(tmp_path, caplog):
     (tmp_path / "page.wav").write_text("<html>404</html>")
     missing = [f"gone{i:02d}" for i in range(25)]
     wanted = tracks(tmp_path, "good", "empty", "page", *missing)
-    with pytest.raises(IncompleteCopyError) as told:
+    with pytest.raises(DataError) as told:
         verify("Set", tmp_path, wanted, 30, "strict")
     message = str(told.value)
     assert "labels of 28 tracks, not 30" in message
@@ -55,7 +56,7 @@ def test_everything_bad_is_told_at_once(tmp_path, caplog):
 
 
 def test_a_partial_copy_must_hold_something(tmp_path):
-    with pytest.raises(IncompleteCopyError, match="1 missing"):
+    with pytest.raises(DataError, match="1 missing"):
         verify("Set", tmp_path, tracks(tmp_path, "gone"), None, "partial")
     with pytest.raises(ValueError, match="check is one of"):
         verify("Set", tmp_path, [], None, "perhaps")

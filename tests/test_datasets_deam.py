@@ -6,8 +6,8 @@ import miniatures
 import pytest
 
 from m2e.datasets import deam
-from m2e.datasets.archive import IncompleteCopyError, LayoutError, read_table
-from m2e.datasets.schema import LabelError
+from m2e.datasets.archive import read_table
+from m2e.errors import DataError
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_the_archives_columns_on_request(tmp_path, caplog):
 
 def test_a_copy_that_is_corrected_already_is_not_exchanged_unasked(tmp_path):
     miniatures.deam(tmp_path, dynamic="as published")
-    with pytest.raises(LabelError, match="seems to be corrected already .* give labels='published'"):
+    with pytest.raises(DataError, match="seems to be corrected already .* give labels='published'"):
         deam.read(tmp_path)
     assert ratings(deam.read(tmp_path, verify_labels=False))["12"] == pytest.approx((3.0, 5.5))
 
@@ -55,15 +55,15 @@ def test_without_dynamic_annotations_that_is_told(tmp_path, caplog):
 
 def test_incomplete_copies(tmp_path, monkeypatch):
     miniatures.deam(tmp_path, audio=False)
-    with pytest.raises(LayoutError, match="MEMD_audio"):
+    with pytest.raises(DataError, match="MEMD_audio"):
         deam.read(tmp_path)
     (tmp_path / "MEMD_audio").mkdir()
-    with pytest.raises(IncompleteCopyError, match="13 missing audio files"):
+    with pytest.raises(DataError, match="13 missing audio files"):
         deam.read(tmp_path)
     monkeypatch.setattr(deam, "SONGS", 1802)
-    with pytest.raises(IncompleteCopyError, match="labels of 13 tracks, not 1802"):
+    with pytest.raises(DataError, match="labels of 13 tracks, not 1802"):
         deam.read(tmp_path)
-    with pytest.raises(LayoutError, match="static_annotations_averaged_songs_1_2000.csv"):
+    with pytest.raises(DataError, match="static_annotations_averaged_songs_1_2000.csv"):
         deam.read(tmp_path / "MEMD_audio")
 
 

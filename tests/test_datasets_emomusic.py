@@ -4,8 +4,8 @@ import miniatures
 import pytest
 
 from m2e.datasets import emomusic
-from m2e.datasets.archive import IncompleteCopyError, LayoutError, read_table
-from m2e.datasets.schema import LabelError
+from m2e.datasets.archive import read_table
+from m2e.errors import DataError
 
 
 @pytest.fixture
@@ -27,16 +27,16 @@ def test_a_miniature_archive(folder):
 def test_another_evaluation_set_is_refused(folder):
     path = folder / "annotations" / "songs_info.csv"
     path.write_text(path.read_text().replace("evaluation", "development"))
-    with pytest.raises(LabelError, match="other songs in MediaEval 2013's evaluation set: 3"):
+    with pytest.raises(DataError, match="other songs in MediaEval 2013's evaluation set: 3"):
         emomusic.read(folder)
 
 
 def test_incomplete_copies(folder):
     (folder / "clips_45seconds" / "2.mp3").unlink()
-    with pytest.raises(IncompleteCopyError, match="1 missing audio files .*2.mp3"):
+    with pytest.raises(DataError, match="1 missing audio files .*2.mp3"):
         emomusic.read(folder)
     (folder / "annotations" / "songs_info.csv").unlink()
-    with pytest.raises(LayoutError, match="songs_info.csv"):
+    with pytest.raises(DataError, match="songs_info.csv"):
         emomusic.read(folder)
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from m2e.errors import DataError
+
 pytest.importorskip("pretty_midi")
 
 import miniatures
 
 from m2e.datasets import emopia
-from m2e.datasets.archive import IncompleteCopyError, LayoutError  # noqa: E402
 from m2e.datasets.chords import pop909  # noqa: E402
-from m2e.datasets.schema import LabelError  # noqa: E402
 
 
 @pytest.fixture
@@ -66,18 +66,16 @@ def test_a_few_clips_of_each_quadrant(folder, font):
 def test_broken_files_are_named_at_once(folder, font):
     for name in ("Q1_0vLPYiPN7qY_0", "Q4_new_1"):
         (folder / "midis" / f"{name}.mid").write_bytes(b"MThd nonsense")
-    with pytest.raises(
-        IncompleteCopyError, match=r"2 files that cannot be rendered: Q1_0vLPYiPN7qY_0.mid \(.*Q4_new_1"
-    ):
+    with pytest.raises(DataError, match=r"2 files that cannot be rendered: Q1_0vLPYiPN7qY_0.mid \(.*Q4_new_1"):
         emopia.read(folder, sound=font[0])
-    with pytest.raises(LayoutError, match="no sound font absent.sf2"):
+    with pytest.raises(DataError, match="no sound font absent.sf2"):
         emopia.read(folder, sound="absent.sf2")
 
 
 def test_labels_that_contradict_the_names(folder):
     path = folder / "label.csv"
     path.write_text(path.read_text().replace("Q4_new_1,4", "Q4_new_1,2"))
-    with pytest.raises(LabelError, match="differ about Q4_new_1"):
+    with pytest.raises(DataError, match="differ about Q4_new_1"):
         emopia.read(folder, check="off")
 
 

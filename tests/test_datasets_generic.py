@@ -8,9 +8,9 @@ from datasets import Audio, ClassLabel, Dataset, DatasetDict, Features, List, Va
 from datasets.table import embed_table_storage
 from miniatures import sound, table
 
-from m2e.datasets.archive import IncompleteCopyError, LayoutError
 from m2e.datasets.generic import read_folder, read_hub
-from m2e.datasets.schema import FEATURES, LabelError
+from m2e.datasets.schema import FEATURES
+from m2e.errors import DataError
 from m2e.features.cache import audio_files
 
 
@@ -58,47 +58,47 @@ def test_without_splits_no_artist_is_in_two(folder):
 def test_all_bad_rows_are_told_at_once(folder):
     rows = [("audio/three.wav", 5, 11, "train"), ("audio/a/one.wav", "loud", 5, "train"), ("x.wav", 5, 5, "later")]
     table(folder / "labels.csv", "audio,valence,arousal,split", rows)
-    with pytest.raises(LabelError) as told:
+    with pytest.raises(DataError) as told:
         read_folder(folder)
     assert "3 rows that cannot be read (row 1: 11 is not between 1.0 and 9.0, see va_range, row 2: " in str(told.value)
     assert "row 3: 'later' is no split" in str(told.value)
 
 
 def test_tables_that_cannot_be_meant(folder):
-    with pytest.raises(LayoutError, match="holds no labels.csv or metadata.csv"):
+    with pytest.raises(DataError, match="holds no labels.csv or metadata.csv"):
         read_folder(folder)
     table(folder / "labels.csv", "audio,genre", [("audio/three.wav", "pop")])
-    with pytest.raises(LabelError, match="no column moods, valence, arousal, quadrant"):
+    with pytest.raises(DataError, match="no column moods, valence, arousal, quadrant"):
         read_folder(folder)
-    with pytest.raises(LabelError, match="no column tags, but audio, genre"):
+    with pytest.raises(DataError, match="no column tags, but audio, genre"):
         read_folder(folder, moods="tags")
-    with pytest.raises(LabelError, match="no columns mood in the schema"):
+    with pytest.raises(DataError, match="no columns mood in the schema"):
         read_folder(folder, mood="genre")
     table(folder / "labels.csv", "song,moods", [("audio/three.wav", "pop")])
-    with pytest.raises(LabelError, match="no column audio or path"):
+    with pytest.raises(DataError, match="no column audio or path"):
         read_folder(folder)
     table(folder / "labels.csv", "audio,moods", [("audio/gone.wav", "pop"), ("", "pop")])
-    with pytest.raises(LabelError, match="row 2: no audio"):
+    with pytest.raises(DataError, match="row 2: no audio"):
         read_folder(folder)
     table(folder / "labels.csv", "audio,moods", [("audio/gone.wav", "pop"), ("audio/lost.wav", "pop")])
-    with pytest.raises(IncompleteCopyError, match="2 missing audio files .audio/gone.wav, audio/lost.wav"):
+    with pytest.raises(DataError, match="2 missing audio files .audio/gone.wav, audio/lost.wav"):
         read_folder(folder)
 
 
 def test_broken_tables(folder):
     for content in (b'{"audio": "a.wav", ', b"[1, 2]", b"\xff\xfe"):
         (folder / "labels.jsonl").write_bytes(content)
-        with pytest.raises(LabelError, match="labels.jsonl is no table of its kind"):
+        with pytest.raises(DataError, match="labels.jsonl is no table of its kind"):
             read_folder(folder)
     table(folder / "labels.csv", "audio,moods", [])
-    with pytest.raises(LabelError, match="labels.csv has no column audio"):
+    with pytest.raises(DataError, match="labels.csv has no column audio"):
         (folder / "labels.csv").write_bytes(b"")
         read_folder(folder)
 
 
 def test_one_of_two_dimensions_is_not_enough(folder):
     table(folder / "labels.csv", "audio,valence", [("audio/three.wav", 5)])
-    with pytest.raises(LabelError, match="one without the other"):
+    with pytest.raises(DataError, match="one without the other"):
         read_folder(folder)
 
 
@@ -139,7 +139,7 @@ def test_a_folder_of_embedded_audio_may_have_any_name(folder, monkeypatch, name)
 def test_a_folder_that_is_no_data_set_is_named(folder):
     (folder / "data").mkdir()
     (folder / "data" / "train.parquet").write_bytes(b"words")
-    with pytest.raises(LabelError, match="data cannot be read as a data set .*Parquet"):
+    with pytest.raises(DataError, match="data cannot be read as a data set .*Parquet"):
         read_hub(folder / "data", cache_dir=str(folder / "cache"))
 
 

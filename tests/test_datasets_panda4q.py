@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from m2e.datasets import panda4q
-from m2e.datasets.archive import IncompleteCopyError, LayoutError
 from m2e.datasets.panda4q import ALLMUSIC_TO_JAMENDO, jamendo_labels, read_clips
-from m2e.datasets.schema import LabelError
+from m2e.errors import DataError
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
 HEADER = "song_id,artist,title,quadrant,valence,arousal,tags,genres,split\n"
@@ -61,7 +60,7 @@ def test_the_table_in_the_common_schema(folder):
     first, second = panda4q.read(folder, check="off")
     assert first["moods"] == ["Happy", "Fun"] and second["quadrant"] == "Q3" and second["split"] == "test"
     assert (first["valence"], first["arousal"]) == pytest.approx((6.9, 5.8)) and first["artist"] == "Ann"
-    with pytest.raises(IncompleteCopyError, match="2 unreadable audio files .*A1.opus"):
+    with pytest.raises(DataError, match="2 unreadable audio files .*A1.opus"):
         panda4q.read(folder)
 
 
@@ -73,9 +72,9 @@ def test_a_miniature_archive(tmp_path, monkeypatch):
     assert dataset["split"][1] == dataset["split"][2]  # one artist
     annotations = tmp_path / "panda_dataset_taffc_annotations.csv"
     annotations.write_text(annotations.read_text().replace("MT2,Q2", "MT2,Q1"))
-    with pytest.raises(LabelError, match="differ about the quadrants of MT2"):
+    with pytest.raises(DataError, match="differ about the quadrants of MT2"):
         panda4q.read(tmp_path)
-    with pytest.raises(LayoutError, match="neither panda_dataset_taffc_metadata.csv nor metadata.csv"):
+    with pytest.raises(DataError, match="neither panda_dataset_taffc_metadata.csv nor metadata.csv"):
         panda4q.read(tmp_path / "Q1")
 
 

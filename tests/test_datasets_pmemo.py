@@ -4,8 +4,8 @@ import miniatures
 import pytest
 
 from m2e.datasets import pmemo
-from m2e.datasets.archive import IncompleteCopyError, read_table
-from m2e.datasets.schema import LabelError
+from m2e.datasets.archive import read_table
+from m2e.errors import DataError
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def test_a_miniature_archive(folder):
 
 def test_faulty_copies(folder):
     (folder / "PMEmo2019" / "chorus" / "4.mp3").write_bytes(b"not audio")
-    with pytest.raises(IncompleteCopyError, match="1 unreadable audio files .*4.mp3"):
+    with pytest.raises(DataError, match="1 unreadable audio files .*4.mp3"):
         pmemo.read(folder)
     path = folder / "PMEmo2019" / "metadata.csv"
     path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("4")))
-    with pytest.raises(LabelError, match="not in its metadata.csv: 4"):
+    with pytest.raises(DataError, match="not in its metadata.csv: 4"):
         pmemo.read(folder)
 
 

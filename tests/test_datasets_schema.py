@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from m2e.datasets.schema import FEATURES, LabelError, Track, listed, rescale, to_dataset
+from m2e.datasets.schema import FEATURES, Track, listed, rescale, to_dataset
+from m2e.errors import DataError
 
 
 def test_what_is_unknown_is_null():
@@ -25,7 +26,7 @@ def test_all_faults_are_told_in_one_error():
         Track("e", "", "test", valence=math.nan, arousal=5),
         Track("f", "", "test", quadrant="Q5"),
     ]
-    with pytest.raises(LabelError) as told:
+    with pytest.raises(DataError) as told:
         to_dataset("Some set", tracks)
     message = str(told.value)
     assert message.startswith("Some set has ids that occur more than once (a); splits other than")

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from m2e.datasets.schema import LabelError
 from m2e.datasets.splits import grouped_split, paper_split
+from m2e.errors import DataError
 
 
 @pytest.mark.parametrize("name", ["deam", "emomusic", "pmemo"])
@@ -20,7 +20,7 @@ def test_the_papers_lists_are_those_that_were_published(name, shared):
 
 
 def test_unknown_songs_are_named():
-    with pytest.raises(LabelError, match="not in the lists of deam: 1, 9999"):
+    with pytest.raises(DataError, match="not in the lists of deam: 1, 9999"):
         paper_split("deam", ["2", "1", "9999"])
 
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from m2e.evaluation.data import EvaluationError, labels_of, match, predictions_of, read_records
+from m2e.errors import DataError
+from m2e.evaluation.data import labels_of, match, predictions_of, read_records
 from modeling_m2e.output_m2e import Mood, MusicEmotion
 
 TAGS = ["dark", "happy", "sad", "upbeat"]
@@ -63,7 +64,7 @@ def test_records_become_columns():
     found = predictions_of([record("a.wav"), record("b.wav", quadrant="Q1", valence=2.0)], TAGS[::-1])
     np.testing.assert_allclose(found.moods, [[0.3, 0.2, 0.1, 0.0]] * 2)
     assert found.va.tolist() == [[6, 4], [2, 4]] and found.quadrants.tolist() == [3, 0]
-    with pytest.raises(EvaluationError, match="a.wav has no score of epic"):
+    with pytest.raises(DataError, match="a.wav has no score of epic"):
         predictions_of([record("a.wav")], ["epic"])
 
 
@@ -80,7 +81,7 @@ def test_a_file_of_records_is_read_back(tmp_path):
 def test_other_files_are_refused(tmp_path, line):
     file = tmp_path / "records.jsonl"
     file.write_text(record("a.wav").to_json() + "\n" + line + "\n")
-    with pytest.raises(EvaluationError, match="line 2, is no record"):
+    with pytest.raises(DataError, match="line 2, is no record"):
         read_records(file)
 
 

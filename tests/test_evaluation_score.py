@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from m2e.evaluation.data import Emotions, EvaluationError
+from m2e.errors import DataError
+from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import emotion_scores
 from m2e.evaluation.score import SCORE_NAMES, score
 
@@ -56,7 +57,7 @@ def test_only_what_is_labelled_is_scored(tracks):
     assert plane.tags == {} and plane.reliability is None
     moods = score(Emotions(labels.moods, nothing[:, :2], np.full(60, -100)), predictions, TAGS, resamples=10)
     assert all(name.startswith("mood") for name in moods.scores)
-    with pytest.raises(EvaluationError, match="No track has a label"):
+    with pytest.raises(DataError, match="No track has a label"):
         score(Emotions(nothing, nothing[:, :2], np.full(60, -100)), predictions, TAGS)
 
 

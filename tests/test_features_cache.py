@@ -14,9 +14,9 @@ import soundfile as sf
 import tiny
 import torch
 
+from m2e.errors import DataError, ModelError
 from m2e.features import store as feature_store
 from m2e.features.cache import (
-    FeatureError,
     cached_features,
     compute,
     default_folder,
@@ -25,8 +25,6 @@ from m2e.features.cache import (
     harmony_fingerprint,
     plan,
 )
-from m2e.features.store import FeatureStoreError
-from m2e.workers import NoModelError
 from modeling_m2e import M2EProcessor
 
 
@@ -115,7 +113,7 @@ def test_features_outlive_their_audio(processor, tracks, tmp_path):
 def test_other_audio_by_the_same_id_is_refused(processor, tracks, tmp_path):
     cached_features(*tracks, processor, tmp_path / "cache", silent)
     sf.write(tracks[1][0], tiny.waveform(6.0), tiny.SAMPLING_RATE)
-    with pytest.raises(FeatureError, match="other audio than .*a.wav by the id a: choose another folder"):
+    with pytest.raises(DataError, match="other audio than .*a.wav by the id a: choose another folder"):
         cached_features(*tracks, processor, tmp_path / "cache", silent)
 
 
@@ -129,7 +127,7 @@ def test_everyone_looks_for_features_in_the_same_place(tmp_path, monkeypatch):
 
 
 def test_an_id_that_occurs_twice_is_refused(processor, tmp_path):
-    with pytest.raises(FeatureError, match="2 tracks have the id a"):
+    with pytest.raises(DataError, match="2 tracks have the id a"):
         cached_features(["a", "a"], ["x.wav", "y.wav"], processor, tmp_path, silent)
 
 
@@ -202,7 +200,7 @@ def test_a_changed_setting_reuses_nothing_stale(processor, tracks, tmp_path, cou
     assert encoded == ["a.wav", "b.wav", "c.wav"] * 2 and heard == []
     assert short.chords == long.chords
     assert same(cached_features(*tracks, processor, folder, silent)[0], long)
-    with pytest.raises(FeatureStoreError, match="several embeddings"):
+    with pytest.raises(DataError, match="several embeddings"):
         feature_store.read_features(folder)
 
 
@@ -320,7 +318,7 @@ def test_nothing_is_loaded_where_nothing_is_left(processor, tracks, tmp_path):
     ids, paths = tracks
     cache = feature_cache(tmp_path / "cache", list(zip(ids[:2], paths[:2], strict=True)), processor)
     jobs = cache.jobs()
-    with pytest.raises(NoModelError, match="none here"):
+    with pytest.raises(ModelError, match="none here"):
         compute(cache, jobs, partial(no_model))
     compute(cache, jobs, lambda: processor)
     assert compute(cache, cache.jobs(), partial(no_model)) == []
@@ -351,5 +349,5 @@ def test_a_plan_of_what_cannot_be_read(processor, tmp_path):
     (tmp_path / "c.wav").write_bytes(b"no music")
     for name in ("c.wav", "gone.wav"):
         cache = feature_cache(tmp_path / "cache", [("c", tmp_path / name)], processor)
-        with pytest.raises(FeatureError, match=f"None of 1 .*{name}"):
+        with pytest.raises(DataError, match=f"None of 1 .*{name}"):
             plan(cache, cache.jobs(), lambda: processor)

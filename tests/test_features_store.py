@@ -7,16 +7,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from m2e.errors import DataError
 from m2e.features import store as feature_store
-from m2e.features.store import (
-    FeatureStoreError,
-    Shards,
-    ShardWriter,
-    embeddings_row,
-    harmony_row,
-    read_features,
-    write_track,
-)
+from m2e.features.store import Shards, ShardWriter, embeddings_row, harmony_row, read_features, write_track
 from modeling_m2e import ChordSegment, Key
 from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.windows_m2e import Window
@@ -76,7 +69,7 @@ def test_no_key_and_numbers_beyond_half_precision():
     assert harmony_row([], None).to_pylist() == [{"chords": [], "key": None, "statistics": None}]
     loud = track(0)
     loud.embeddings[1, 2] = 1e6
-    with pytest.raises(FeatureStoreError, match="0.wav: .* half precision"):
+    with pytest.raises(DataError, match="0.wav: .* half precision"):
         embeddings_row(loud)
 
 
@@ -153,7 +146,7 @@ def test_a_damaged_shard_is_named(tmp_path, small_shards):
     fill(folder)
     shard = next(folder.glob("shard-*"))
     shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(FeatureStoreError, match=shard.name):
+    with pytest.raises(DataError, match=shard.name):
         read_features(tmp_path)
 
 
@@ -189,15 +182,15 @@ def test_ids_that_no_file_name_can_hold(tmp_path):
 
 
 def test_several_kinds_to_choose_from(tmp_path):
-    with pytest.raises(FeatureStoreError, match="holds no such features"):
+    with pytest.raises(DataError, match="holds no such features"):
         read_features(tmp_path)
     fill(tmp_path / "embeddings-aa")
     assert read_features(tmp_path)["t0"].chords is None
     fill(tmp_path / "embeddings-bb", TRACKS[:2])
-    with pytest.raises(FeatureStoreError, match="several embeddings: choose one of aa, bb"):
+    with pytest.raises(DataError, match="several embeddings: choose one of aa, bb"):
         read_features(tmp_path)
     assert len(read_features(tmp_path, embeddings="bb")) == 2
-    with pytest.raises(FeatureStoreError, match="no harmony cc"):
+    with pytest.raises(DataError, match="no harmony cc"):
         read_features(tmp_path, embeddings="bb", harmony="cc")
 
 
@@ -214,7 +207,7 @@ def test_as_a_dataset(tmp_path, small_shards):
     assert [ChordSegment(**chord) for chord in row["chords"]] == CHORDS and Key(**row["key"]) == KEY
     assert view.with_format("torch")[0]["embeddings"].shape == (2, 4)
     fill(tmp_path / "none" / "embeddings-0", [])
-    with pytest.raises(FeatureStoreError, match="no track with all"):
+    with pytest.raises(DataError, match="no track with all"):
         read_features(tmp_path / "none").dataset()
 
 

@@ -8,13 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from m2e.checkpoints.convert_taggers import (
-    TaggerWeightsError,
-    convert_taggers,
-    halve_weights,
-    mel_conv_state_dict,
-    musicnn_state_dict,
-)
+from m2e.checkpoints.convert_taggers import convert_taggers, halve_weights, mel_conv_state_dict, musicnn_state_dict
+from m2e.errors import ModelError
 from modeling_m2e.modeling_taggers import (
     ARCHITECTURES,
     DEFAULT_FEATURES,
@@ -372,7 +367,7 @@ def test_conversion_places_every_tensor(weights_folder):
 
 def test_conversion_names_a_missing_file(weights_folder):
     folder, _ = weights_folder
-    with pytest.raises(TaggerWeightsError, match="MSD_musicnn.npz is missing"):
+    with pytest.raises(ModelError, match="MSD_musicnn.npz is missing"):
         convert_taggers(folder, ["musicnn_msd"])
 
 
@@ -382,14 +377,14 @@ def test_conversion_refuses_another_net_and_another_spectrogram(weights_folder):
     with np.load(path) as weights:
         tensors = dict(weights)
     np.savez(path, **{**tensors, "spec.mel_scale.fb": tensors["spec.mel_scale.fb"] * 2})
-    with pytest.raises(TaggerWeightsError, match="another spectrogram"):
+    with pytest.raises(ModelError, match="another spectrogram"):
         convert_taggers(folder, ["fcn_jamendo"])
     np.savez(path, **{key: value for key, value in tensors.items() if not key.startswith("layer5")})
-    with pytest.raises(TaggerWeightsError, match="does not hold a FCN"):
+    with pytest.raises(ModelError, match="does not hold a FCN"):
         convert_taggers(folder, ["fcn_jamendo"])
     path = folder / "musicnn" / "MTT_musicnn.npz"
     np.savez(path, **tensors)
-    with pytest.raises(TaggerWeightsError, match="MTT_musicnn.npz lacks"):
+    with pytest.raises(ModelError, match="MTT_musicnn.npz lacks"):
         convert_taggers(folder, ["musicnn_mtt"])
 
 

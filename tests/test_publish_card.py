@@ -8,8 +8,9 @@ import tiny
 import yaml
 
 from m2e.checkpoints.load import embedded_model
+from m2e.errors import PublishError
 from m2e.publish.card import PACKAGES, card, write_card
-from m2e.publish.facts import DATASETS, PUBLISHED, CardError, Facts, is_noncommercial
+from m2e.publish.facts import DATASETS, PUBLISHED, Facts, is_noncommercial
 from m2e.publish.scores import scores_section
 
 RECIPE = {
@@ -186,11 +187,11 @@ def test_music_to_listen_to(folder):
 
 
 def test_licence_has_to_be_known(folder):
-    with pytest.raises(CardError, match=r"has no card.json that says under which licence .*: give --license."):
+    with pytest.raises(PublishError, match=r"has no card.json that says under which licence .*: give --license."):
         card(folder)
     assert metadata(card(folder, license="mit"))["license"] == "mit"
     Facts("tiny", "cc-by-nc-4.0").save(folder)
-    with pytest.raises(CardError, match="is under cc-by-nc-4.0: leave out --license mit."):
+    with pytest.raises(PublishError, match="is under cc-by-nc-4.0: leave out --license mit."):
         card(folder, license="mit")
 
 
@@ -200,7 +201,7 @@ def test_licence_has_to_be_known(folder):
 )
 def test_damaged_facts(folder, content):
     (folder / "card.json").write_text(content)
-    with pytest.raises(CardError, match="card.json does not hold the facts for a card"):
+    with pytest.raises(PublishError, match="card.json does not hold the facts for a card"):
         card(folder)
 
 

@@ -12,8 +12,9 @@ from transformers import AutoConfig, AutoModel
 
 from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from m2e.checkpoints.load import embedded_model
+from m2e.errors import PublishError
 from m2e.publish.facts import Facts
-from m2e.publish.repository import CODE, RepositoryError, repository, space
+from m2e.publish.repository import CODE, repository, space
 from modeling_m2e import BTCConfig, BTCModel
 from modeling_m2e.chords_m2e import ChordRecognizer
 
@@ -46,7 +47,7 @@ def content(files: dict, name: str) -> bytes:
 
 
 def refusal(folder, **kwargs) -> str:
-    with pytest.raises(RepositoryError) as error:
+    with pytest.raises(PublishError) as error:
         repository(folder, "me/tiny", **kwargs)
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
     return str(error.value)
@@ -238,5 +239,5 @@ def test_folder_that_is_no_space(app, name, content, sentence):
     (app / name).unlink()
     if content is not None:
         (app / name).write_text(content)
-    with pytest.raises(RepositoryError, match=sentence):
+    with pytest.raises(PublishError, match=sentence):
         space(app)

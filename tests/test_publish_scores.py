@@ -2,7 +2,7 @@
 
 import pytest
 
-from m2e.publish.facts import CardError
+from m2e.errors import PublishError
 from m2e.publish.scores import model_index, results, score_table, scores_section
 
 SCORES = ("quadrant_f1", "quadrant_accuracy", "r2_valence", "r2_arousal", "mood_roc_auc", "mood_pr_auc")
@@ -62,5 +62,5 @@ def test_tables_show_the_same_scores():
 @pytest.mark.parametrize("damage", ["dataset", "split", "scores"])
 def test_incomplete_evaluation(damage):
     broken = {name: value for name, value in (DEAM | {"scores": {"r2_valence": 0.5}}).items() if name != damage}
-    with pytest.raises(CardError, match="evaluation.json has a result without dataset, split or scores"):
+    with pytest.raises(PublishError, match="evaluation.json has a result without dataset, split or scores"):
         results({"results": [broken]})

@@ -10,7 +10,8 @@ from fakehub import INITIAL, TOKEN, FakeHub
 from huggingface_hub import HfApi
 from safetensors.numpy import save
 
-from m2e.publish.upload import PublishError, check_name, explained, publish, sizes, write
+from m2e.errors import PublishError
+from m2e.publish.upload import check_name, explained, publish, sizes, write
 
 REPO = "me/tiny"
 WEIGHTS = {f"{part}model.safetensors": save({part or "w": np.ones(9)}) for part in ("", "chords/")}

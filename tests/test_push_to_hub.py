@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 import m2e
 import push_to_hub
 from m2e.checkpoints import music2emo as published
-from m2e.checkpoints.load import ModelError
+from m2e.errors import ModelError
 from m2e.publish.facts import Facts
 from modeling_m2e import MusicEmotionPipeline
 from modeling_m2e.encoder_m2e import PINNED_REVISIONS

@@ -22,12 +22,12 @@ import soundfile
 from typer.testing import CliRunner
 
 from m2e import cli
+from m2e.errors import ModelError
 from modeling_m2e import ChordSegment, Key
 from modeling_m2e.key_m2e import KeySegment
 from modeling_m2e.output_m2e import QUADRANT_WORDS, CurvePoint, Mood, MusicEmotion
 
 pytest.importorskip("gradio", reason='gradio is in the extra "demo"')
-from m2e.checkpoints.load import ModelError  # noqa: E402
 from m2e.space import app, charts, tracks  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,15 +188,15 @@ def test_links_are_fetched_but_not_from_the_own_network(web, tmp_path, monkeypat
     from gradio import processing_utils
 
     for link in (f"{web}/song.wav", "http://localhost:1/x.mp3", "http://169.254.169.254/x.mp3"):
-        with pytest.raises(tracks.LinkError, match=f"^{re.escape(link)}: cannot be downloaded .*[)]\\.$"):
+        with pytest.raises(tracks.UsageError, match=f"^{re.escape(link)}: cannot be downloaded .*[)]\\.$"):
             tracks.download(link, str(tmp_path))
     for link in ("song.mp3", "file:///etc/passwd", "ftp://example.org/x.mp3", ""):
-        with pytest.raises(tracks.LinkError, match="is no link"):
+        with pytest.raises(tracks.UsageError, match="is no link"):
             tracks.download(link, str(tmp_path))
     monkeypatch.setattr(processing_utils, "PUBLIC_HOSTNAME_WHITELIST", ["127.0.0.1"])  # as if it were public
     file = tracks.download(f"{web}/song.wav", str(tmp_path))
     assert Path(file).read_bytes() == b"music" and Path(file).name == "song.wav"
-    with pytest.raises(tracks.LinkError, match="404"):
+    with pytest.raises(tracks.UsageError, match="404"):
         tracks.download(f"{web}/none.wav", str(tmp_path))
 
 

@@ -12,6 +12,8 @@ import tiny
 import torch
 import yaml
 
+from m2e.errors import TrainingError
+
 pytest.importorskip("accelerate")
 pytest.importorskip("datasets")
 
@@ -194,16 +196,16 @@ def test_faults_end_in_one_sentence(tmp_path, arguments, told):
 
 
 def test_data_folders_are_matched_by_name(fixtures):
-    from m2e.training.recipe import RecipeError, read_recipe
+    from m2e.training.recipe import read_recipe
 
     one = read_recipe(FINE_TUNE)
     assert train.data_folders(one, ["a/b"]) == {"mine": "a/b"} == train.data_folders(one, ["mine=a/b"])
     four = read_recipe(ROOT / "configuration" / "mert-95m.yaml")
     given = {"deam": "x", "pmemo": "y=z", "emomusic": "e", "mtg-jamendo": "j"}
     assert train.data_folders(four, [f"{name}={folder}" for name, folder in given.items()]) == given
-    with pytest.raises(RecipeError, match="does not say which"):
+    with pytest.raises(TrainingError, match="does not say which"):
         train.data_folders(four, ["x", "deam=y"])
-    with pytest.raises(RecipeError, match="trained on emomusic, mtg-jamendo too"):
+    with pytest.raises(TrainingError, match="trained on emomusic, mtg-jamendo too"):
         train.data_folders(four, ["deam=x", "pmemo=y"])
     small = read_recipe(ROOT / "configuration" / "m2e-small.yaml")
     assert train.data_folders(small, ["4q=a", "emopia=b"]) == {"4q": "a", "emopia": "b"}

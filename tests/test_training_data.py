@@ -4,13 +4,15 @@ import pytest
 import soundfile
 import tiny
 
+from m2e.errors import TrainingError
+
 pytest.importorskip("accelerate")
 pytest.importorskip("datasets")
 
 from m2e.datasets.schema import Track, to_dataset  # noqa: E402
 from m2e.training import data as material  # noqa: E402
 from m2e.training.loop import make_accelerator  # noqa: E402
-from m2e.training.recipe import RecipeError, read_recipe  # noqa: E402
+from m2e.training.recipe import read_recipe
 
 RECIPE = "name: a\nlicense: mit\nstart: m2e-small\ndatasets: {mine: {reader: folder}}\n"
 RECIPE += "training: {epochs: 2, batch_size: 4, learning_rate: 1e-4}\n"
@@ -40,7 +42,7 @@ def test_tracks_that_cannot_be_read_are_told_whichever_process_met_them(dataset,
     assert found.dataset["id"][:] == ["a", "c"] and len(found.features) == 2
     assert found.rows("train").tolist() == [0] and found.rows("test").tolist() == [1]
     assert found.source("train", ["slow", "new"]).labels.moods[0].tolist()[0] == 1
-    with pytest.raises(RecipeError, match="None of the 1 tracks of mine"):
+    with pytest.raises(TrainingError, match="None of the 1 tracks of mine"):
         none = dataset.select([1])
         material.with_features("mine", none, pipe.processor, tmp_path / "g", make_accelerator(), said.append)
 
@@ -55,5 +57,5 @@ def test_moods_are_those_of_training_tracks_unless_the_recipe_says_others(datase
     assert moods("data") == ["slow", "warm"]
     assert moods("start") == pipe.model.config.moods == moods("data", dataset.select([1]))
     assert moods(["z", "warm"]) == ["z", "warm"]
-    with pytest.raises(RecipeError, match="moods is 'mine'"):
+    with pytest.raises(TrainingError, match="moods is 'mine'"):
         moods("mine")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from m2e.errors import TrainingError
+
 pytest.importorskip("accelerate")
 
 import training_child  # noqa: E402
@@ -21,8 +23,6 @@ from training_child import TRAINING, differences, train  # noqa: E402
 from benchmarks.training import Size, plant  # noqa: E402
 from m2e.training import checkpoint  # noqa: E402
 from m2e.training.log import scalars  # noqa: E402
-from m2e.training.loop import TrainingError  # noqa: E402
-from m2e.training.recipe import RecipeError  # noqa: E402
 
 SHORT = replace(TRAINING, epochs=2)
 KILLS = 8  # benchmarks/kill.py does more
@@ -106,12 +106,12 @@ def test_done_is_done_and_another_training_is_refused(tmp_path, data):
     assert differences(weights(first), weights(again)) == 0 and same == scores
     assert (tmp_path / checkpoint.FILE).stat().st_mtime_ns == began
     for changed in ({"training": replace(SHORT, learning_rate=0.1)}, {"seed": 4}, {"fusion_size": 20}):
-        with pytest.raises(checkpoint.CheckpointError, match="another training"):
+        with pytest.raises(checkpoint.TrainingError, match="another training"):
             train(tmp_path, data, **{"training": SHORT, **changed})
     fewer = {name: each for name, each in data.items() if name == "tags"}
-    with pytest.raises(checkpoint.CheckpointError, match="another training"):
+    with pytest.raises(checkpoint.TrainingError, match="another training"):
         train(tmp_path, fewer, SHORT)
-    with pytest.raises(checkpoint.CheckpointError, match="another training"):
+    with pytest.raises(checkpoint.TrainingError, match="another training"):
         train(tmp_path, data, SHORT, doubt=0.2)  # of the teachers
 
 
@@ -121,7 +121,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, data, content):
         torch.save([1], tmp_path / checkpoint.FILE)
     else:
         (tmp_path / checkpoint.FILE).write_bytes(content)
-    with pytest.raises(checkpoint.CheckpointError, match="checkpoint.pt is damaged"):
+    with pytest.raises(checkpoint.TrainingError, match="checkpoint.pt is damaged"):
         train(tmp_path, data, SHORT)
 
 
@@ -145,7 +145,7 @@ def test_the_last_epoch_or_a_named_score_may_be_chosen(data):
     scores = [row["validation"]["ratings"]["r2_arousal"] for row in fitted.log]
     assert [row["score"] for row in fitted.log] == scores
     assert fitted.epoch == 1 + int(np.argmax(scores))
-    with pytest.raises(RecipeError, match="ratings.r3"):
+    with pytest.raises(TrainingError, match="ratings.r3"):
         train(None, data, replace(wild, select=("ratings.r3",)))
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from m2e.errors import TrainingError
 from m2e.evaluation.data import Emotions
 from m2e.training.network import continued, ensemble, fit_scale, new_network, silence
 from m2e.training.packed import Features, Source
-from m2e.training.recipe import RecipeError
 from m2e.training.validation import predict
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 from modeling_m2e.output_m2e import calibrate
@@ -61,7 +61,7 @@ def test_a_new_network_knows_statistics_labels_and_weighting(source):
 
 def test_settings_that_there_are_not(source):
     for settings, told in (({"preset": "big"}, "'big'"), ({"fusion": 3}, "fusion"), ({"num_quadrants": 3}, "3")):
-        with pytest.raises(RecipeError, match=told):
+        with pytest.raises(TrainingError, match=told):
             new_network(settings, ["a"], None, [source])
 
 
@@ -82,9 +82,9 @@ def test_a_continued_network_may_get_a_branch_but_no_other_shape(start):
     torch.manual_seed(0)
     plain = M2EForMusicEmotion(M2EConfig.default(["a"], embedding_size=6, **SMALL))
     assert continued(plain, {"num_quadrants": 4}, ["z"], None).config.num_quadrants == 4
-    with pytest.raises(RecipeError, match="fusion"):
+    with pytest.raises(TrainingError, match="fusion"):
         continued(start, {"fusion_size": 16}, ["a"], None)
-    with pytest.raises(RecipeError, match="leave its sizes"):
+    with pytest.raises(TrainingError, match="leave its sizes"):
         continued(start, {"num_quadrants": 0}, ["a"], None)
 
 

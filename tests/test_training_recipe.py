@@ -2,9 +2,11 @@
 
 import pytest
 
+from m2e.errors import TrainingError
+
 pytest.importorskip("yaml")
 
-from m2e.training.recipe import Objective, PartDropout, RecipeError, parse_setting, read_recipe  # noqa: E402
+from m2e.training.recipe import Objective, PartDropout, parse_setting, read_recipe
 
 SHIPPED = ("m2e-small", "mert-95m", "mert-95m-paper", "fine-tune")
 LEAST = "name: a\nlicense: mit\nstart: m2e-small\ndatasets: {x: , y: {reader: folder}}\n"
@@ -96,7 +98,7 @@ def test_parts_that_are_dropped(file):
     ],
 )
 def test_faults_are_named_in_a_sentence(file, text, told):
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(TrainingError) as error:
         read_recipe(file(text))
     assert told in str(error.value) and str(error.value).endswith(".")
 
@@ -104,11 +106,11 @@ def test_faults_are_named_in_a_sentence(file, text, told):
 def test_unknown_names_are_refused(file, tmp_path):
     path = file(LEAST + "ablations: {other: {datasets: [z]}}")
     for ablations, told in ((["none"], "'none': other"), (["other"], "no data set z: x, y")):
-        with pytest.raises(RecipeError, match=told):
+        with pytest.raises(TrainingError, match=told):
             read_recipe(path, ablations)
-    with pytest.raises(RecipeError, match="NAME=VALUE"):
+    with pytest.raises(TrainingError, match="NAME=VALUE"):
         parse_setting("training.epochs")
-    with pytest.raises(RecipeError, match="name is a value"):
+    with pytest.raises(TrainingError, match="name is a value"):
         read_recipe(path, settings={"name.x": 1})
-    with pytest.raises(RecipeError, match="cannot be read"):
+    with pytest.raises(TrainingError, match="cannot be read"):
         read_recipe(tmp_path / "none.yaml")

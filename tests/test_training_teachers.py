@@ -5,8 +5,8 @@ import pytest
 import tiny
 import torch
 
+from m2e.errors import TrainingError
 from m2e.training import teachers
-from m2e.training.recipe import RecipeError
 from m2e.training.teachers import ModelTeacher, TableTeacher, model_teacher, table_teacher, weighting_offsets
 from modeling_m2e import M2EConfig, M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.feature_extraction_m2e import M2EFeatureExtractor
@@ -94,7 +94,7 @@ def test_a_table_is_matched_by_ids(tmp_path):
 )
 def test_tables_that_cannot_be_meant(tmp_path, content, told):
     (tmp_path / "soft.csv").write_text(content)
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(TrainingError, match=told):
         table_teacher(tmp_path / "soft.csv", ["1"], ["a"], M2EConfig.default(["a"], **SMALL))
 
 
@@ -104,7 +104,7 @@ def test_a_teacher_that_hears_other_features_is_refused(tmp_path):
     student = M2EConfig.default(["a"], **SMALL)
     for reference, width in (({"type": "taggers"}, 6), ({"type": "mert", "id": "x"}, 7)):
         processor = M2EProcessor(M2EFeatureExtractor(16000, 3.0), reference)
-        with pytest.raises(RecipeError, match="hears other features"):
+        with pytest.raises(TrainingError, match="hears other features"):
             model_teacher(tmp_path, processor, M2EConfig.default(["a"], **SMALL | {"embedding_size": width}))
     same = M2EProcessor(M2EFeatureExtractor(16000, 3.0), {"type": "mert", "id": "x"})
     assert model_teacher(tmp_path, same, student).tasks == ("mood", "va")
@@ -116,7 +116,7 @@ def test_taggers_of_other_weights_hear_other_features(tmp_path):
     assert "mood" in model_teacher(tmp_path, pipe.processor, pipe.model.config).tasks
     with torch.no_grad():
         next(pipe.processor.encoder.model.parameters()).add_(0.1)
-    with pytest.raises(RecipeError, match="hears other features"):
+    with pytest.raises(TrainingError, match="hears other features"):
         model_teacher(tmp_path, pipe.processor, pipe.model.config)
 
 

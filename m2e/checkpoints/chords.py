@@ -3,10 +3,10 @@
 from os import PathLike, fspath
 from pathlib import Path
 
-from m2e.checkpoints.convert_btc import BTCCheckpointError, convert_btc_checkpoint
-from m2e.checkpoints.load import EMBEDDED, WEIGHTS, ModelError, download, embedded_model, no_bars, read_json
+from m2e.checkpoints.convert_btc import convert_btc_checkpoint
+from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, no_bars, read_json
 from m2e.checkpoints.music2emo import CHORDS
-from m2e.errors import reason
+from m2e.errors import ModelError, reason
 from modeling_m2e import BTCConfig, MusicEmotion
 from modeling_m2e.audio_m2e import AudioInput, describe, stream
 from modeling_m2e.chords_m2e import ChordRecognizer
@@ -60,8 +60,6 @@ def load_chords(model: str | PathLike | None = None, decoding: str | None = None
             return ChordPipeline(_recognizer(path, model, decoding), name)
     except ModelError:
         raise
-    except BTCCheckpointError as error:
-        raise ModelError(str(error)) from error
     except Exception as error:  # a damaged file fails in as many ways as there are readers
         raise ModelError(f"{model} cannot be loaded ({reason(error)}): get it again.") from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from m2e.errors import reason
+from m2e.errors import ModelError, reason
 from modeling_m2e.chord_labels_m2e import ROOTS, VOCABULARY
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
 
@@ -36,10 +36,6 @@ _NAMES = (
 _UNUSED = "output_layer.lstm."  # in every published file, never run
 
 
-class BTCCheckpointError(ValueError):
-    """A file that should hold a published chord recogniser does not."""
-
-
 def convert_btc_checkpoint(
     path: str | Path, normalization: str | Path | None = None, num_attention_heads: int = 4
 ) -> BTCModel:
@@ -47,23 +43,23 @@ def convert_btc_checkpoint(
 
     path: `{'model', 'mean', 'std'}`, or what its training writes, `{'model', 'optimizer', 'epoch'}`, with mean and std
     in the file `normalization`. The number of heads is nowhere in these files; 4 is the published one.
-    Files are read without running code from them. Raises BTCCheckpointError for anything else.
+    Files are read without running code from them. Raises ModelError for anything else.
     """
     checkpoint = _load(path)
     if not isinstance(checkpoint.get("model"), Mapping):
-        raise BTCCheckpointError(f"{path} has no entry 'model': use a checkpoint of BTC-ISMIR19 (.pt).")
+        raise ModelError(f"{path} has no entry 'model': use a checkpoint of BTC-ISMIR19 (.pt).")
     scale = checkpoint if normalization is None else _load(normalization)
     if not {"mean", "std"} <= scale.keys():
         source = path if normalization is None else normalization
-        raise BTCCheckpointError(
+        raise ModelError(
             f"{source} has no 'mean' and 'std' of the features: name the file that holds them as normalization."
         )
     try:
         return convert_btc_state_dict(
             checkpoint["model"], float(scale["mean"]), float(scale["std"]), num_attention_heads
         )
-    except BTCCheckpointError as error:
-        raise BTCCheckpointError(f"{path}: {error}") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 def convert_btc_state_dict(
@@ -76,11 +72,9 @@ def convert_btc_state_dict(
         inner, hidden, kernel = tensors["layers.0.forward_block.feed_forward.conv_in.weight"].shape
         bins = tensors["embedding.weight"].shape[1]
     except (KeyError, ValueError) as error:
-        raise BTCCheckpointError(
-            "The weights are not those of a BTC network; use a checkpoint of BTC-ISMIR19."
-        ) from error
+        raise ModelError("The weights are not those of a BTC network; use a checkpoint of BTC-ISMIR19.") from error
     if classes not in _VOCABULARIES:
-        raise BTCCheckpointError(f"The network has {classes} chords; only those with 170 and 25 are known.")
+        raise ModelError(f"The network has {classes} chords; only those with 170 and 25 are known.")
     labels = _VOCABULARIES[classes]
     config = BTCConfig(
         num_bins=bins,
@@ -100,7 +94,7 @@ def convert_btc_state_dict(
         model.load_state_dict(tensors)
     except RuntimeError as error:
         fault = " ".join(str(error).split("\n\t")[1].split())
-        raise BTCCheckpointError(f"The weights do not fit a BTC network: {fault}") from error
+        raise ModelError(f"The weights do not fit a BTC network: {fault}") from error
     return model.eval()
 
 
@@ -133,12 +127,12 @@ def _load(path: str | Path) -> dict:
         _codecs.encode,
     ]
     if not Path(path).is_file():
-        raise BTCCheckpointError(f"{path} is not a file: give the path of a BTC-ISMIR19 checkpoint (.pt).")
+        raise ModelError(f"{path} is not a file: give the path of a BTC-ISMIR19 checkpoint (.pt).")
     try:
         with torch.serialization.safe_globals(allowed):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a file that is not one of its own
-        raise BTCCheckpointError(f"{path} is not a checkpoint that can be read safely ({reason(error)}).") from error
+        raise ModelError(f"{path} is not a checkpoint that can be read safely ({reason(error)}).") from error
     if not isinstance(checkpoint, dict):
-        raise BTCCheckpointError(f"{path} holds no dictionary: use a checkpoint of BTC-ISMIR19 (.pt).")
+        raise ModelError(f"{path} holds no dictionary: use a checkpoint of BTC-ISMIR19 (.pt).")
     return checkpoint

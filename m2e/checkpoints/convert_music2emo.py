@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from m2e.errors import reason
+from m2e.errors import ModelError, reason
 from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES, JAMENDO_MOODS, M2EConfig
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 
@@ -30,10 +30,6 @@ _LOSS_BUFFER = re.compile(r"loss_fn_\w+\.(weight|pos_weight)")
 _TRAINED_POSITIVE_WEIGHT = "loss_fn_classification.pos_weight"
 
 
-class CheckpointError(ValueError):
-    """A file is no published checkpoint; the message names it and says what is wrong."""
-
-
 def convert_music2emo_checkpoint(
     path: str | os.PathLike | Sequence[str | os.PathLike],
 ) -> M2EForMusicEmotion | list[M2EForMusicEmotion]:
@@ -42,7 +38,7 @@ def convert_music2emo_checkpoint(
     path: Lightning checkpoint, plain PyTorch state dict, or safetensors. Sizes are read from the tensors.
     The mood calibration undoes the class weighting that the checkpoint was trained with: that of its loss buffers where
     it carries them, of the official MTG-Jamendo split-0 training set else.
-    Raises CheckpointError.
+    Raises ModelError.
     """
     if isinstance(path, Sequence) and not isinstance(path, str):
         return [convert_music2emo_checkpoint(one) for one in path]
@@ -58,14 +54,14 @@ def convert_music2emo_checkpoint(
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; give the path of a Music2Emo checkpoint.")
+        raise ModelError(f"{path}: no such file; give the path of a Music2Emo checkpoint.")
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
     except Exception as error:  # a malformed file fails in as many ways as there are opcodes
-        raise CheckpointError(f"{path}: not a checkpoint that can be read safely ({reason(error)}).") from error
+        raise ModelError(f"{path}: not a checkpoint that can be read safely ({reason(error)}).") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise CheckpointError(f"{path}: holds no state dict of tensors; give a Music2Emo checkpoint.")
+        raise ModelError(f"{path}: holds no state dict of tensors; give a Music2Emo checkpoint.")
     return state
 
 
@@ -105,11 +101,11 @@ def _config(path: Path, state: dict[str, torch.Tensor], positive_weight: torch.T
         moods, branch_size = state["classification_branch.2.weight"].shape
         ffn_size = state["chord_transformer.layers.0.linear1.weight"].shape[0]
     except (KeyError, IndexError, ValueError) as error:
-        raise CheckpointError(
+        raise ModelError(
             f"{path}: not a Music2Emo student: chord embeddings, input projection or a branch are missing ({error})."
         ) from error
     if moods != len(JAMENDO_MOODS):
-        raise CheckpointError(f"{path}: has {moods} mood outputs, not the {len(JAMENDO_MOODS)} published tags.")
+        raise ModelError(f"{path}: has {moods} mood outputs, not the {len(JAMENDO_MOODS)} published tags.")
     layers = {name.split(".")[2] for name in state if name.startswith("chord_transformer.layers.")}
     frequencies = JAMENDO_MOOD_FREQUENCIES
     if positive_weight is not None and positive_weight.shape == (moods,):
@@ -129,7 +125,7 @@ def _config(path: Path, state: dict[str, torch.Tensor], positive_weight: torch.T
             converted_from="Music2Emo",  # whose card and licence go with it, see m2e.publish.facts
         )
     except ValueError as error:
-        raise CheckpointError(f"{path}: sizes that no Music2Emo network has ({error}).") from error
+        raise ModelError(f"{path}: sizes that no Music2Emo network has ({error}).") from error
 
 
 def _renamed(path: Path, state: dict[str, torch.Tensor], model: M2EForMusicEmotion) -> dict[str, torch.Tensor]:
@@ -147,7 +143,5 @@ def _renamed(path: Path, state: dict[str, torch.Tensor], model: M2EForMusicEmoti
     ]
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise CheckpointError(
-            f"{path}: the tensors are not those of a Music2Emo network: {'; '.join(faults[:5])}{more}."
-        )
+        raise ModelError(f"{path}: the tensors are not those of a Music2Emo network: {'; '.join(faults[:5])}{more}.")
     return renamed

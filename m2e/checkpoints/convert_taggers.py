@@ -6,11 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from m2e.errors import ModelError
 from modeling_m2e.modeling_taggers import TaggersConfig, TaggersModel
-
-
-class TaggerWeightsError(ValueError):
-    """A published weight file is missing or does not hold the net that its name promises."""
 
 
 def published_file(folder: str | Path, name: str) -> Path:
@@ -65,7 +62,7 @@ def mel_conv_state_dict(weights) -> dict[str, np.ndarray]:
 
 
 def _load(net: nn.Module, state: dict[str, np.ndarray], path: Path) -> None:
-    """Fills the net, or raises TaggerWeightsError when a tensor is missing, left over or of another shape."""
+    """Fills the net, or raises ModelError when a tensor is missing, left over or of another shape."""
     # np.array: a copy that can be written to, and a scalar keeps its shape ()
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in state.items()}
     expected = net.state_dict()
@@ -73,7 +70,7 @@ def _load(net: nn.Module, state: dict[str, np.ndarray], path: Path) -> None:
         if key.endswith("num_batches_tracked"):
             tensors.setdefault(key, torch.zeros_like(value))
     if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
-        raise TaggerWeightsError(f"{path} does not hold a {type(net).__name__}; use the published .npz file.")
+        raise ModelError(f"{path} does not hold a {type(net).__name__}; use the published .npz file.")
     net.load_state_dict(tensors)
 
 
@@ -86,12 +83,12 @@ def convert_taggers(folder: str | Path, nets: list[str] | None = None, **config)
     for name, net in model.nets.items():
         path = published_file(folder, name)
         if not path.is_file():
-            raise TaggerWeightsError(f"{path} is missing: it holds the weights of {name}.")
+            raise ModelError(f"{path} is missing: it holds the weights of {name}.")
         with np.load(path, allow_pickle=False) as weights:
             try:
                 state = musicnn_state_dict(weights) if name.startswith("musicnn") else mel_conv_state_dict(weights)
             except KeyError as error:
-                raise TaggerWeightsError(f"{path} lacks {error}; use the published .npz file.") from error
+                raise ModelError(f"{path} lacks {error}; use the published .npz file.") from error
             _load(net, state, path)
             if net.mel_scale == "htk":
                 _take_mel_matrix(model, weights, path)
@@ -104,7 +101,7 @@ def _take_mel_matrix(model: TaggersModel, weights, path: Path) -> None:
     if not np.allclose(window, torch.hann_window(len(window)).numpy(), atol=1e-6) or not torch.allclose(
         mel, model.mel_htk, atol=1e-4
     ):
-        raise TaggerWeightsError(f"{path} was trained on another spectrogram than the published FCN and CRNN.")
+        raise ModelError(f"{path} was trained on another spectrogram than the published FCN and CRNN.")
     model.mel_htk.copy_(mel)
 
 

@@ -14,7 +14,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from m2e.errors import reason
+from m2e.errors import ModelError, reason
 
 if TYPE_CHECKING:
     import torch
@@ -30,10 +30,6 @@ PARTS = tuple(f"{part}/*.{suffix}" for part in ("chords", "encoder") for suffix 
 
 
 _loading = threading.Lock()  # what torch may unpickle and whether bars are shown is set for the whole process
-
-
-class ModelError(ValueError):
-    """A model cannot be had; the sentence says why and what to do."""
 
 
 def embedded_model() -> Path:
@@ -67,8 +63,8 @@ def load(
 
     Raises: ModelError.
     """
+    from m2e.errors import ModelError
     from modeling_m2e import MusicEmotionPipeline
-    from modeling_m2e.encoder_mert_m2e import EncoderError
 
     if window is not None and not 0.5 <= window < float("inf"):
         raise ModelError(f"A window of {window} s cannot be used: give at least 0.5 s.")
@@ -84,8 +80,6 @@ def load(
                 pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
     except ModelError:
         raise
-    except EncoderError as error:
-        raise ModelError(f"{reason(error)}.") from error
     except Exception as error:  # a damaged file fails in as many ways as there are readers
         raise ModelError(f"{model} cannot be loaded ({reason(error)}): save or download it again.") from error
     pipe.name = name

@@ -18,9 +18,9 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from m2e.checkpoints.convert_btc import BTCCheckpointError, convert_btc_checkpoint
-from m2e.checkpoints.convert_music2emo import CheckpointError, convert_music2emo_checkpoint
-from m2e.checkpoints.load import ModelError
+from m2e.checkpoints.convert_btc import convert_btc_checkpoint
+from m2e.checkpoints.convert_music2emo import convert_music2emo_checkpoint
+from m2e.errors import ModelError
 from modeling_m2e import M2EProcessor, MertEncoder, MusicEmotionPipeline
 from modeling_m2e.chords_m2e import ChordRecognizer
 
@@ -82,7 +82,7 @@ def convert(checkpoint: Path, chords: Path, folder: Path, hub: dict[str, Any]) -
 def _read(converter: Callable[[Path], PreTrainedModel], path: Path) -> PreTrainedModel:
     try:
         return converter(path)
-    except (CheckpointError, BTCCheckpointError) as error:
+    except ModelError as error:
         if error.__cause__ is None:
             raise ModelError(str(error)) from error
         # Not in the words of torch, which advises to read the file without protection.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from m2e.cli.options import Paths
-from m2e.inputs import Source, UsageError, collect, open_output
+from m2e.errors import ModelError, UsageError
+from m2e.inputs import Source, collect, open_output
 from m2e.terminal import fail, progress, tell, terminal_width
 
 if TYPE_CHECKING:
@@ -75,14 +76,14 @@ def chords(
         fail(str(error))
 
     from m2e.views.chords import midi_library
-    from m2e.workers import NoModelError, predictions
+    from m2e.workers import predictions
 
     try:
         if midi is not None:
             midi_library()
         with predictions(partial(load, model, decoding), sources) as records:
             failures = write(records, sources, texts, midis, form, style)
-    except (NoModelError, ImportError) as error:
+    except (ModelError, ImportError) as error:
         fail(str(error))
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from m2e.cli.options import Model
+from m2e.errors import ModelError
 from m2e.terminal import fail, tell
 
 
@@ -23,7 +24,7 @@ def demo(
     except ImportError:
         fail('the demo needs gradio and matplotlib: install them with pip install "m2e[demo]".')
     import m2e
-    from m2e.checkpoints.load import EMBEDDED, ModelError
+    from m2e.checkpoints.load import EMBEDDED
     from m2e.space.app import build, launch
     from m2e.space.tracks import pipeline
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from m2e.cli.options import DataFolder, DataName, DataOptions, Device, Model, data_options
-from m2e.inputs import UsageError, check_output, open_output
+from m2e.errors import ModelError, UsageError
+from m2e.inputs import check_output, open_output
 from m2e.terminal import fail, tell
 
 if TYPE_CHECKING:
@@ -63,13 +64,13 @@ def evaluate(
         fail(str(error))
     try:
         from m2e.datasets import read_dataset
+        from m2e.errors import DataError
         from m2e.evaluation import report as evaluation_report
-        from m2e.evaluation.data import EvaluationError, labels_of, predictions_of
+        from m2e.evaluation.data import labels_of, predictions_of
         from m2e.evaluation.score import score
         from m2e.features.cache import default_folder
     except ModuleNotFoundError as error:
         fail(f'evaluation needs {error.name}: install it with pip install "m2e[train]".')
-    from m2e.checkpoints.load import ModelError
     from m2e.evaluation.paper_results import PUBLISHED
 
     logging.basicConfig(format="m2e: %(message)s")
@@ -85,7 +86,7 @@ def evaluate(
         labels, ignored = labels_of(dataset, tags)
         good = [index for index, record in enumerate(records) if record is not None]
         if not good:
-            raise EvaluationError(f"None of the {len(rows)} tracks has a record without error: nothing can be scored.")
+            raise DataError(f"None of the {len(rows)} tracks has a record without error: nothing can be scored.")
         evaluation = score(
             labels[[rows[index] for index in good]],
             predictions_of([records[index] for index in good], tags),
@@ -93,7 +94,7 @@ def evaluate(
             resamples=resamples,
             seed=seed,
         )
-    except (EvaluationError, ModelError, ValueError, OSError) as error:
+    except (DataError, ModelError, ValueError, OSError) as error:
         fail(str(error))
     except KeyboardInterrupt:
         tell(f"interrupted: the features that were computed are in {features}.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from m2e.cli.options import BatchSize, DataFolder, DataName, DataOptions, Device, Window, data_options
-from m2e.inputs import UsageError
+from m2e.errors import ModelError, UsageError, WorkerError
 from m2e.terminal import fail, pace, span, tell
 
 if TYPE_CHECKING:
@@ -58,13 +58,11 @@ def features(
         fail(str(error))
     try:
         from m2e.datasets import read_dataset
-        from m2e.features.cache import FeatureError, audio_files, compute, default_folder, feature_cache
+        from m2e.errors import DataError
+        from m2e.features.cache import audio_files, compute, default_folder, feature_cache
         from m2e.features.cache import plan as make_plan
-        from m2e.features.store import FeatureStoreError
     except ImportError as error:
         fail(f'features need {error.name}: install it with pip install "m2e[train]".')
-    from m2e.checkpoints.load import ModelError
-    from m2e.workers import NoModelError, WorkerError
 
     logging.basicConfig(format="m2e: %(message)s")
     out = out or str(default_folder(data, folder))
@@ -97,7 +95,7 @@ def features(
             tell(f"{len(cache.share) - len(jobs)} of {len(cache.share)} tracks are already in {out}.")
         with pace(len(jobs), rank == 0) as begin:
             failures = compute(cache, jobs, load, workers, begin)
-    except (FeatureError, FeatureStoreError, ModelError, NoModelError) as error:
+    except (DataError, ModelError) as error:
         fail(str(error))
     except WorkerError as error:
         fail(f"{error} {GO_ON}", 1)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from m2e.inputs import UsageError
+from m2e.errors import UsageError
 
 Paths = Annotated[
     list[str],

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from m2e.inputs import Source, UsageError, identity
+from m2e.errors import UsageError
+from m2e.inputs import Source, identity
 
 if TYPE_CHECKING:
     from modeling_m2e.output_m2e import MusicEmotion
@@ -15,15 +16,11 @@ COMPARISON = "comparison"  # the name of the drawing of all tracks
 MAX_NAME = 60  # characters, of up to four bytes: file systems take 255
 
 
-class PlotError(Exception):
-    """A drawing cannot be written; the message is one sentence."""
-
-
 class Plots:
     """The drawings of a run, in `folder`: `add` every record, then `end`.
 
     sources: all tracks that were asked for. A track has the same name in every run over them.
-    Raises: UsageError where nothing can be drawn, PlotError when a file cannot be written.
+    Raises: UsageError where nothing can be drawn, UsageError when a file cannot be written.
     """
 
     def __init__(self, folder: str, form: str, sources: Iterable[Source]):
@@ -59,7 +56,7 @@ class Plots:
         try:
             save(figure(records), file)
         except OSError as error:
-            raise PlotError(f"{file} cannot be written: {error.strerror or error}.") from error
+            raise UsageError(f"{file} cannot be written: {error.strerror or error}.") from error
 
 
 def plot_names(paths: Iterable[str]) -> dict[str, str]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from m2e.cli.options import BatchSize, Device, Model, Paths, Window
-from m2e.cli.plots import PlotError, Plots
+from m2e.cli.plots import Plots
+from m2e.errors import ModelError, UsageError, WorkerError
 from m2e.inputs import (
     Source,
-    UsageError,
     check_output,
     collect,
     earlier_records,
@@ -88,7 +88,7 @@ def predict(
     if len(todo) < len(sources):
         tell(f"{len(sources) - len(todo)} of {len(sources)} files are already in {output}.")
 
-    from m2e.workers import NoModelError, WorkerError, predictions
+    from m2e.workers import predictions
 
     load = partial(load_model, model, device, window, batch_size, harmony, key_segments)
     try:
@@ -97,10 +97,10 @@ def predict(
             open_output(output, earlier.values(), to_be_read=form == "table") as file,
         ):
             failures = write(records, todo, form, file, top_k, plots)
-    except NoModelError as error:
+    except ModelError as error:
         named = model is None or model in str(error)
         fail(str(error) if named else f"the model {model} cannot be loaded: {error}")
-    except (WorkerError, PlotError) as error:
+    except (WorkerError, UsageError) as error:
         fail(str(error) + kept(output), 1)
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more

@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from m2e.errors import DataError
 from m2e.evaluation.metrics import DIMENSIONS, NO_QUADRANT
 from modeling_m2e.output_m2e import QUADRANTS, Mood, MusicEmotion
 
 if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
-
-
-class EvaluationError(ValueError):
-    """There is nothing to evaluate; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def predict(
 
 
 def read_records(file: str | os.PathLike) -> list[MusicEmotion]:
-    """The records of a JSON Lines file that `m2e predict` wrote. Raises EvaluationError."""
+    """The records of a JSON Lines file that `m2e predict` wrote. Raises DataError."""
     records = []
     with open(file, encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
@@ -110,7 +107,7 @@ def read_records(file: str | os.PathLike) -> list[MusicEmotion]:
                 names = ("path", "valence", "arousal", "quadrant", "model", "error")
                 records.append(MusicEmotion(moods=moods, **{name: content[name] for name in names}))
             except (ValueError, KeyError, TypeError):
-                raise EvaluationError(
+                raise DataError(
                     f"{file}, line {number}, is no record: give a file that m2e predict --format jsonl wrote."
                 ) from None
     return records
@@ -136,12 +133,12 @@ def match(records: Iterable[MusicEmotion], paths: Sequence[str | os.PathLike]) -
 
 
 def predictions_of(records: Sequence[MusicEmotion], tags: Sequence[str]) -> Emotions:
-    """The columns of records without errors. Raises EvaluationError where one lacks a tag."""
+    """The columns of records without errors. Raises DataError where one lacks a tag."""
     moods = np.zeros((len(records), len(tags)))
     for row, record in zip(moods, records, strict=True):
         scores = {mood.label: mood.score for mood in record.moods}
         if missing := [tag for tag in tags if tag not in scores]:
-            raise EvaluationError(f"The record of {record.path} has no score of {missing[0]}: predict all moods.")
+            raise DataError(f"The record of {record.path} has no score of {missing[0]}: predict all moods.")
         row[:] = [scores[tag] for tag in tags]
     va = np.array([[record.valence, record.arousal] for record in records], dtype=np.float64).reshape(-1, 2)
     return Emotions(moods, va, np.array([QUADRANTS.index(record.quadrant) for record in records], dtype=np.int64))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from m2e.errors import DataError
 from m2e.evaluation import bootstrap
-from m2e.evaluation.data import Emotions, EvaluationError
+from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import (
     DIMENSIONS,
     MIN_POSITIVES,
@@ -92,7 +93,7 @@ def score(
     level: float = 0.95,
     seed: int = 0,
 ) -> Evaluation:
-    """All scores of n tracks, with bootstrap intervals. Raises EvaluationError where no track has a label."""
+    """All scores of n tracks, with bootstrap intervals. Raises DataError where no track has a label."""
     measures: list[Measure] = []
     if (labels.quadrants != NO_QUADRANT).any():
         measures.append(_quadrants(labels.quadrants, predictions.quadrants))
@@ -105,7 +106,7 @@ def score(
         diagram = reliability(labels.moods, predictions.moods)
         measures.append(_moods(labels.moods, predictions.moods, curves, diagram.ece))
     if not measures:
-        raise EvaluationError("No track has a label of moods, valence, arousal or quadrant: nothing can be scored.")
+        raise DataError("No track has a label of moods, valence, arousal or quadrant: nothing can be scored.")
 
     samples: dict[str, list[np.ndarray]] = {}
     for counts in bootstrap.resampled_counts(len(labels), resamples, seed):

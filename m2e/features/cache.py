@@ -21,6 +21,7 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedConfig
 
+from m2e.errors import DataError
 from m2e.features.store import (
     EMBEDDINGS,
     HARMONY,
@@ -44,10 +45,6 @@ EMBEDDINGS_VERSION = 1
 HARMONY_VERSION = 5
 PLAN_TRACKS = 8  # measured by each process
 ROOT = Path("runs", "features")
-
-
-class FeatureError(ValueError):
-    """Features that cannot be cached as asked; the message is one sentence."""
 
 
 # --- what features depend on ---
@@ -149,7 +146,7 @@ class FeatureCache:
         return f"rank{self.rank:05d}"
 
     def jobs(self) -> list[Job]:
-        """The tracks of the share that lack something, in order. Raises: FeatureError where audio has changed."""
+        """The tracks of the share that lack something, in order. Raises: DataError where audio has changed."""
         stores = {kind: Shards(folder) for kind, folder in self.folders.items()}
         jobs, changed = [], []
         for track, path in self.share:
@@ -162,7 +159,7 @@ class FeatureCache:
         if changed:
             track, path = changed[0]
             others = f" (and {len(changed) - 1} more)" if changed[1:] else ""
-            raise FeatureError(
+            raise DataError(
                 f"{self.folder} holds the features of other audio than {path} by the id {track}{others}: choose "
                 "another folder."
             )
@@ -195,12 +192,12 @@ def feature_cache(
     processes, GPUs or machines: none needs to know of the others, and their number may change from run to run.
     harmony: whether chords and key are wanted too, of a processor that has a chord recogniser.
 
-    Raises: FeatureError where two tracks have one id.
+    Raises: DataError where two tracks have one id.
     """
     tracks = [(track, os.fspath(path)) for track, path in tracks]
     track, count = Counter(track for track, _ in tracks).most_common(1)[0] if tracks else ("", 0)
     if count > 1:
-        raise FeatureError(f"{count} tracks have the id {track}: give each an id of its own.")
+        raise DataError(f"{count} tracks have the id {track}: give each an id of its own.")
     heard = harmony and processor.chord_recognizer is not None
     settings = {HARMONY: harmony_settings(processor)} if heard else {}
     return FeatureCache(Path(folder), tracks, settings | {EMBEDDINGS: encoder_settings(processor)}, rank, world_size)
@@ -279,7 +276,7 @@ def compute(
     load: gives the cache's processor; called once in every worker, and picklable if there are several.
     begin: called with the number of jobs that are done and the path of the next, "" after the last.
 
-    Raises: NoModelError, WorkerError; OSError where nothing can be written.
+    Raises: ModelError, WorkerError; OSError where nothing can be written.
     """
     writers, failures = cache.writers(), []
     load_extractor = partial(_load_extractor, load, cache.folders, cache.writer, jobs)
@@ -355,12 +352,12 @@ def plan(
     Some tracks, evenly spread, are measured with as many processes at once as there will be. Time and size are taken
     to grow with the size of the audio files.
 
-    Raises: FeatureError where none of them can be read; see also `compute`.
+    Raises: DataError where none of them can be read; see also `compute`.
     """
     there = [job for job in jobs if job.audio_bytes]
     count = min(len(there), (1 + PLAN_TRACKS) * workers)
     if not count:
-        raise FeatureError(f"None of {len(jobs)} audio files is there, the first is {jobs[0].path}: check the folder.")
+        raise DataError(f"None of {len(jobs)} audio files is there, the first is {jobs[0].path}: check the folder.")
     sample = [there[index * len(there) // count] for index in range(count)]
     warm = workers if workers < count else 0  # the first track of a process takes longer
     times = []
@@ -369,7 +366,7 @@ def plan(
         failed = compute(scratch, sample, load, workers, begin=lambda done, path: times.append(time.perf_counter()))
         written = sum(file.stat().st_size for file in Path(folder).rglob("shard-*.arrow"))
     if len(failed) == count:
-        raise FeatureError(f"None of {count} tracks could be read, the first for this reason: {failed[0]}")
+        raise DataError(f"None of {count} tracks could be read, the first for this reason: {failed[0]}")
     # time and size of a byte of audio
     every, each, timed = (sum(job.audio_bytes for job in some) for some in (there, sample, sample[warm:]))
     seconds = (times[-1] - times[warm]) * every / timed / ranks

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from m2e.errors import DataError
 from modeling_m2e import ChordSegment, Key
 from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.windows_m2e import Window
@@ -37,22 +38,18 @@ _STATISTICS = pa.list_(pa.float32())
 _KEY = pa.struct({"tonic": pa.string(), "mode": pa.string(), "confidence": pa.float64()})
 
 
-class FeatureStoreError(ValueError):
-    """Cached features that cannot be read, or not be told apart; the message is one sentence."""
-
-
 # --- one track, one row ---
 
 
 def embeddings_row(track: TrackFeatures) -> pa.Table:
     """duration, windows (start, end, weight of each) and embeddings (float16) of a track.
 
-    Raises: FeatureStoreError for a number that half precision cannot hold.
+    Raises: DataError for a number that half precision cannot hold.
     """
     with np.errstate(over="ignore"):
         embeddings = track.embeddings.numpy().astype(np.float16)
     if not np.isfinite(embeddings).all():
-        raise FeatureStoreError(f"{track.path}: has embeddings beyond the range of half precision.")
+        raise DataError(f"{track.path}: has embeddings beyond the range of half precision.")
     windows = np.array([[window.start, window.end, window.weight] for window in track.windows], np.float64)
     return pa.table(
         {"duration": [track.duration], "windows": _list_of_rows(windows), "embeddings": _list_of_rows(embeddings)}
@@ -225,7 +222,7 @@ def _mapped(path: Path) -> pa.Table:
     try:
         return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
-        raise FeatureStoreError(f"{path} is damaged ({error}): delete it, and compute its tracks again.") from error
+        raise DataError(f"{path} is damaged ({error}): delete it, and compute its tracks again.") from error
 
 
 # --- rows as features ---
@@ -263,12 +260,12 @@ class StoredFeatures(Mapping[str, TrackFeatures]):
     def dataset(self) -> "Dataset":
         """id, audio_bytes, duration, windows, embeddings and, where there is harmony, chords, key and statistics.
 
-        Embeddings are mapped into memory, the rest is read. Raises: FeatureStoreError where there is no track.
+        Embeddings are mapped into memory, the rest is read. Raises: DataError where there is no track.
         """
         from datasets import Dataset, concatenate_datasets
 
         if not len(self):
-            raise FeatureStoreError(f"{self._embeddings.folder} holds no track with all its features.")
+            raise DataError(f"{self._embeddings.folder} holds no track with all its features.")
         view = concatenate_datasets([Dataset.from_file(str(path)) for path in self._embeddings.files])
         last = {track: index for index, track in enumerate(view.data.column("id").to_pylist())}
         tracks = [track for track in last if track in self]
@@ -290,14 +287,14 @@ def read_features(
     folder holds one of the kind.  with_harmony: skip tracks without chords, if the folder holds any chords; else all
     tracks come without.
 
-    Raises: FeatureStoreError where there are no embeddings, or several to choose from.
+    Raises: DataError where there are no embeddings, or several to choose from.
     """
     found = _keyed(Path(folder), EMBEDDINGS, embeddings)
     if found is None:
-        raise FeatureStoreError(f"{folder} holds no such features: compute them with m2e features.")
+        raise DataError(f"{folder} holds no such features: compute them with m2e features.")
     heard = _keyed(Path(folder), HARMONY, harmony) if with_harmony else None
     if harmony is not None and with_harmony and heard is None:
-        raise FeatureStoreError(f"{folder} holds no harmony {harmony}: compute it with m2e features.")
+        raise DataError(f"{folder} holds no harmony {harmony}: compute it with m2e features.")
     return StoredFeatures(Shards(found), None if heard is None else Shards(heard))
 
 
@@ -308,5 +305,5 @@ def _keyed(folder: Path, kind: str, fingerprint: str | None) -> Path | None:
     found = sorted(folder.glob(f"{kind}-*"))
     if len(found) > 1:
         names = ", ".join(path.name.removeprefix(f"{kind}-") for path in found)
-        raise FeatureStoreError(f"{folder} holds several {kind}: choose one of {names}.")
+        raise DataError(f"{folder} holds several {kind}: choose one of {names}.")
     return found[0] if found else None

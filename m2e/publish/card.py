@@ -8,7 +8,8 @@ from pathlib import Path
 from huggingface_hub import ModelCardData, hf_hub_url
 
 from m2e.checkpoints.load import EMBEDDED, read_json
-from m2e.publish.facts import DATASETS, CardError, Facts, encoder_terms, facts_of, is_noncommercial, panda4q
+from m2e.errors import PublishError
+from m2e.publish.facts import DATASETS, Facts, encoder_terms, facts_of, is_noncommercial, panda4q
 from m2e.publish.scores import EVALUATION, model_index, scores_section
 
 CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser
@@ -135,7 +136,7 @@ def _harmony(folder: Path) -> list[str]:
     bullet = f"Harmony: BTC chord recogniser (`chords/`), {_btc(config)}; the key follows from the chords."
     try:
         facts = facts_of(chords, config)
-    except CardError:  # nobody wrote down where it comes from
+    except PublishError:  # nobody wrote down where it comes from
         return [bullet]
     return [" ".join(filter(None, [bullet, facts.summary, *facts.training]))]
 
@@ -233,7 +234,7 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
 
     repo: hub id that it is for; None: a folder that is loaded by the model's name.
     license: of the weights, for a folder whose facts are not written down.  clips: audio files of `repo` to listen to.
-    Raises CardError; ModelError for bad JSON.
+    Raises PublishError; ModelError for bad JSON.
     """
     config = read_json(folder / "config.json")
     facts = facts_of(folder, config, license)

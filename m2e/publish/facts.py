@@ -8,6 +8,8 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from m2e.errors import PublishError
+
 FILE = "card.json"
 
 DATASETS = {  # slug -> name and where it is described
@@ -26,10 +28,6 @@ ENCODERS = {  # what the id or the name of a net begins with -> what it is, its 
     "fcn": ("FCN (Won et al., SMC 2020)", "MIT", "LICENSE-taggers.txt"),
     "crnn": ("CRNN (Won et al., SMC 2020)", "MIT", "LICENSE-taggers.txt"),
 }
-
-
-class CardError(ValueError):
-    """The facts for a model card are missing or damaged; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Facts:
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Facts":
-        """What `save` wrote. Raises CardError."""
+        """What `save` wrote. Raises PublishError."""
         path = Path(folder) / FILE
         lists = {"training", "license_notes", "datasets"}
         try:
@@ -71,7 +69,7 @@ class Facts:
                 if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
                     raise TypeError(f"{each.name} is {value!r}")
         except (ValueError, TypeError) as error:
-            raise CardError(f"{path} does not hold the facts for a card ({error}): write it again.") from error
+            raise PublishError(f"{path} does not hold the facts for a card ({error}): write it again.") from error
         return facts
 
 
@@ -136,7 +134,7 @@ OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR
 
 def facts_of(folder: Path, config: dict, license: str | None = None) -> Facts:
     """The facts of a model folder: its card.json, else what is known of the checkpoint it was converted from, else no
-    more than its name and the `license` that its owner gives. Raises CardError."""
+    more than its name and the `license` that its owner gives. Raises PublishError."""
     converted = config.get("converted_from")
     if (folder / FILE).is_file():
         facts = Facts.load(folder)
@@ -145,9 +143,9 @@ def facts_of(folder: Path, config: dict, license: str | None = None) -> Facts:
     elif license:
         return Facts(name=folder.resolve().name, license=license)
     else:
-        raise CardError(f"{folder} has no {FILE} that says under which licence its weights are: give --license.")
+        raise PublishError(f"{folder} has no {FILE} that says under which licence its weights are: give --license.")
     if license not in (None, facts.license):
-        raise CardError(f"{folder} is under {facts.license}: leave out --license {license}.")
+        raise PublishError(f"{folder} is under {facts.license}: leave out --license {license}.")
     return facts
 
 

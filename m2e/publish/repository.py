@@ -11,10 +11,10 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from m2e.checkpoints.load import PARTS, SHARDS, WEIGHTS, ModelError, embedded_model, missing_parts, read_json
-from m2e.errors import reason
+from m2e.checkpoints.load import PARTS, SHARDS, WEIGHTS, embedded_model, missing_parts, read_json
+from m2e.errors import ModelError, PublishError, reason
 from m2e.publish.card import CHORD_MODEL, card
-from m2e.publish.facts import BTC_LICENSE, FILE, CardError, encoder_terms
+from m2e.publish.facts import BTC_LICENSE, FILE, encoder_terms
 from m2e.publish.scores import EVALUATION
 
 Repository = dict[str, Path | bytes]
@@ -35,10 +35,6 @@ ENTRIES = {  # modules that are asked for by name; what they import comes with t
 }
 
 
-class RepositoryError(ValueError):
-    """A folder cannot become a repository; the message is one sentence."""
-
-
 def repository(
     folder: str | Path, repo: str, license: str | None = None, examples: str | Path | None = None
 ) -> Repository:
@@ -47,7 +43,7 @@ def repository(
     folder: what save_pretrained of a pipeline or of a chord recogniser wrote, by training or conversion, whatever
     checkpoints and logs lie around it.  license: of the weights, where no card.json beside them says it.
     examples: folder of free clips, and of a README.md on whose they are, that go with the card.
-    Raises RepositoryError for a folder that holds no complete, readable model.
+    Raises PublishError for a folder that holds no complete, readable model.
     """
     folder = Path(folder).expanduser()
     if not (folder / "config.json").is_file() and (folder / "chords" / "config.json").is_file():
@@ -56,15 +52,15 @@ def repository(
         config = read_json(folder / "config.json")
         kind = config.get("model_type")
         if kind not in CODE:
-            raise RepositoryError(f"{folder} holds no model of this project: give what training or conversion wrote.")
+            raise PublishError(f"{folder} holds no model of this project: give what training or conversion wrote.")
         files = _chords(folder, config) if kind == CHORD_MODEL else _emotion(folder, config)
         files |= {name: path for pattern in EXTRAS for name, path in _found(folder, pattern).items()}
         clips = {} if examples is None else _clips(Path(examples))
         heard = [name for name in clips if name.endswith(".ogg")]
         files |= {"README.md": card(folder, repo, license, heard).encode(), **clips}
         files |= {**flat_code(ENTRIES[kind]), **_notices(folder)}
-    except (CardError, ModelError) as error:
-        raise RepositoryError(str(error)) from error
+    except (PublishError, ModelError) as error:
+        raise PublishError(str(error)) from error
     for name, path in files.items():
         if name.endswith(".safetensors"):
             _check_weights(path)
@@ -74,7 +70,7 @@ def repository(
 def _emotion(folder: Path, config: dict) -> Repository:
     processor = read_json(folder / "processor_config.json")
     if missing := missing_parts(folder, processor):
-        raise RepositoryError(f"{folder} is incomplete: it lacks {', '.join(missing)}; save or train it again.")
+        raise PublishError(f"{folder} is incomplete: it lacks {', '.join(missing)}; save or train it again.")
     extractor = processor.get("feature_extractor", {}) | {"auto_map": FEATURE_EXTRACTOR}
     files: Repository = {
         "config.json": _json(config | {"auto_map": CODE[EMOTION_MODEL], "custom_pipelines": PIPELINES}),
@@ -87,7 +83,7 @@ def _emotion(folder: Path, config: dict) -> Repository:
 
 def _chords(folder: Path, config: dict) -> Repository:
     if not (folder / WEIGHTS).is_file():
-        raise RepositoryError(f"{folder} is incomplete: it lacks {WEIGHTS}; save or train it again.")
+        raise PublishError(f"{folder} is incomplete: it lacks {WEIGHTS}; save or train it again.")
     return {"config.json": _json(config | {"auto_map": CODE[CHORD_MODEL]}), WEIGHTS: folder / WEIGHTS}
 
 
@@ -110,9 +106,9 @@ def _check_weights(path: Path) -> None:
         with safe_open(path, framework="numpy") as file:  # its header tells how long it has to be
             tensors = len(list(file.keys()))
     except (SafetensorError, OSError) as error:
-        raise RepositoryError(f"{path} is damaged ({reason(error)}): save it again.") from error
+        raise PublishError(f"{path} is damaged ({reason(error)}): save it again.") from error
     if not tensors:
-        raise RepositoryError(f"{path} holds no weights: save it again.")
+        raise PublishError(f"{path} holds no weights: save it again.")
 
 
 # --- code and notices ---
@@ -124,7 +120,7 @@ def _packages() -> Path:
 
 
 def _project_file(name: str) -> Path:
-    """LICENSE or NOTICE of this project: in a checkout, or where pip has put it. Raises RepositoryError."""
+    """LICENSE or NOTICE of this project: in a checkout, or where pip has put it. Raises PublishError."""
     beside = _packages() / name
     if beside.is_file():
         return beside
@@ -133,7 +129,7 @@ def _project_file(name: str) -> Path:
     except metadata.PackageNotFoundError:
         installed = []
     if not installed:
-        raise RepositoryError(f"{beside.parent} has no {name}: publish from a checkout of the project.")
+        raise PublishError(f"{beside.parent} has no {name}: publish from a checkout of the project.")
     return Path(installed[0].locate())
 
 
@@ -167,7 +163,7 @@ def space(folder: str | Path, model: str | None = None) -> Repository:
     """The files of a Space: the folder of its app, the folder examples beside it and, unless its requirements name m2e,
     this project's packages with their licences.
 
-    model: hub id of a model that it links to. Raises RepositoryError for a folder that holds no Gradio app.
+    model: hub id of a model that it links to. Raises PublishError for a folder that holds no Gradio app.
     """
     from huggingface_hub import SpaceCard
     from yaml import YAMLError
@@ -175,13 +171,13 @@ def space(folder: str | Path, model: str | None = None) -> Repository:
     folder = Path(folder)
     missing = [name for name in ("README.md", "app.py", "requirements.txt") if not (folder / name).is_file()]
     if missing:
-        raise RepositoryError(f"{folder} is no Space: it lacks {', '.join(missing)}.")
+        raise PublishError(f"{folder} is no Space: it lacks {', '.join(missing)}.")
     try:
         front = SpaceCard((folder / "README.md").read_text(encoding="utf-8"))
     except (ValueError, YAMLError) as error:
-        raise RepositoryError(f"{folder / 'README.md'} has no readable front matter: check its YAML.") from error
+        raise PublishError(f"{folder / 'README.md'} has no readable front matter: check its YAML.") from error
     if front.data.sdk != "gradio":
-        raise RepositoryError(f"{folder / 'README.md'} does not say sdk: gradio in its front matter.")
+        raise PublishError(f"{folder / 'README.md'} does not say sdk: gradio in its front matter.")
     front.data.tags = [*(front.data.tags or []), *({"m2e"} - set(front.data.tags or []))]
     if model:
         front.data.models = [*(front.data.models or []), *({model} - set(front.data.models or []))]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from huggingface_hub import EvalResult
 
-from m2e.publish.facts import CardError
+from m2e.errors import PublishError
 
 EVALUATION = "evaluation.json"
 
@@ -29,7 +29,7 @@ def results(evaluation: dict) -> list[Result]:
 
     Either {"results": [...]} as m2e evaluate writes it, each with "dataset" ("name", "id"), "split", "scores" and, at
     will, "protocol", "options" and "intervals"; or what train.py writes of Panda 4Q, whose "shipped_test" are the
-    scores of these weights. Raises CardError.
+    scores of these weights. Raises PublishError.
     """
     panda4q = {"dataset": {"name": "Panda 4Q", "id": "panda-4q"}, "split": "test"}
     listed = evaluation.get("results", [])
@@ -53,7 +53,7 @@ def results(evaluation: dict) -> list[Result]:
             for each in listed
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise CardError(f"{EVALUATION} has a result without dataset, split or scores ({error!r}).") from error
+        raise PublishError(f"{EVALUATION} has a result without dataset, split or scores ({error!r}).") from error
 
 
 def _setting(protocol: str | None, options: dict) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from m2e.checkpoints.load import causes, read_json
-from m2e.errors import first_line, reason
+from m2e.errors import PublishError, first_line, reason
 from m2e.publish.repository import CODE, Repository
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 KEPT = ".gitattributes"  # the hub's own file
 NEW_REPO = {KEPT, "README.md"}  # what a repository may hold that was made by hand and left empty
-
-
-class PublishError(ValueError):
-    """Something cannot be published; the sentence says why and what to do."""
 
 
 def publish(

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import gradio as gr
 
-from m2e.checkpoints.load import EMBEDDED, ModelError
+from m2e.checkpoints.load import EMBEDDED
+from m2e.errors import AudioError, ModelError, UsageError
 from m2e.space import charts
-from m2e.space.tracks import LinkError, Track, download, hear, pipeline, record_of
+from m2e.space.tracks import Track, download, hear, pipeline, record_of
 from m2e.views.records import view
-from modeling_m2e import AudioError, MusicEmotion
+from modeling_m2e import MusicEmotion
 from modeling_m2e.plot_m2e import figure, save
 
 KEPT_SECONDS = 6 * 3600  # uploads and downloads, on the server
@@ -132,7 +133,7 @@ def add_link(folder, link, tracks, shown, *settings):
     yield report(doing=f"Fetching {link} …"), *show(tracks, shown)
     try:
         file = download(link.strip(), folder)
-    except LinkError as error:
+    except UsageError as error:
         yield report([str(error)]), *show(tracks, shown)
         return
     yield from add(file, tracks, shown, *settings, names=[link.strip()])

@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 from gradio.processing_utils import ssrf_protected_download
 
-from m2e.checkpoints.load import ModelError, load
-from m2e.errors import reason
+from m2e.checkpoints.load import load
+from m2e.errors import AudioError, ModelError, UsageError, reason
 from m2e.inputs import Source
 from m2e.workers import predict_one
-from modeling_m2e import AudioError, MusicEmotion, MusicEmotionPipeline
+from modeling_m2e import MusicEmotion, MusicEmotionPipeline
 from modeling_m2e.audio_m2e import stream
 
 OUTLINE_RATE, OUTLINE_PEAKS = 8000, 100  # Hz of the audio that is outlined; peaks per second, before they are joined
@@ -28,10 +28,6 @@ class Track:
     record: MusicEmotion
     file: str
     outline: Sequence[float]
-
-
-class LinkError(ValueError):
-    """A link that gives no file; the message is one sentence."""
 
 
 @lru_cache(maxsize=MODELS_AT_ONCE)
@@ -61,13 +57,13 @@ def hear(pipe: MusicEmotionPipeline, file: str, name: str | None = None) -> Trac
 
 
 def download(link: str, folder: str) -> str:
-    """The file of an http(s) link, in `folder`; links into the server's own network are refused. Raises: LinkError."""
+    """The file of an http(s) link, in `folder`; links into the server's own network are refused. Raises: UsageError."""
     if not link.lower().startswith(("http://", "https://")):
-        raise LinkError(f"{link}: is no link; it begins with https:// or http://.")
+        raise UsageError(f"{link}: is no link; it begins with https:// or http://.")
     try:
         return ssrf_protected_download(link, folder)
     except Exception as error:  # of the address, the network or the server
-        raise LinkError(f"{link}: cannot be downloaded ({reason(error)}).") from error
+        raise UsageError(f"{link}: cannot be downloaded ({reason(error)}).") from error
 
 
 def outline(file: str, bins: int = OUTLINE_BINS) -> list[float]:

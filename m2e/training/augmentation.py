@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from m2e.errors import TrainingError
 from m2e.training.packed import Source, harmony_statistics, statistics
-from m2e.training.recipe import RecipeError, Training
+from m2e.training.recipe import Training
 from modeling_m2e.configuration_m2e import M2EConfig
 
 Moments = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
 
 def moments(sources: Sequence[Source], config: M2EConfig, training: Training) -> Moments:
-    """Mean and deviation, over all tracks, of the features that `augmented` changes. Raises: RecipeError."""
+    """Mean and deviation, over all tracks, of the features that `augmented` changes. Raises: TrainingError."""
     found = {}
     if training.noise or training.part_dropout:
         found["embeddings"] = statistics(sources)
@@ -21,7 +22,9 @@ def moments(sources: Sequence[Source], config: M2EConfig, training: Training) ->
     for part in training.part_dropout:
         width = len(found[part.of][0]) if part.of in found else None
         if width and part.columns and part.columns[1] > width:
-            raise RecipeError(f"part_dropout.columns is {list(part.columns)}, but {part.of} has only {width} columns.")
+            raise TrainingError(
+                f"part_dropout.columns is {list(part.columns)}, but {part.of} has only {width} columns."
+            )
     return found
 
 

@@ -11,11 +11,9 @@ from typing import Any
 
 import torch
 
+from m2e.errors import TrainingError
+
 FILE = "checkpoint.pt"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be gone on with; the message is one sentence."""
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -26,7 +24,7 @@ def save(folder: Path, state: dict[str, Any]) -> None:
 def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     """The state that `save` wrote, on the CPU; None where there is none.
 
-    Raises CheckpointError where it is damaged, or its "fingerprint" is another one.
+    Raises TrainingError where it is damaged, or its "fingerprint" is another one.
     """
     path = folder / FILE
     if not path.is_file():
@@ -35,9 +33,9 @@ def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         found = state["fingerprint"]
     except Exception as error:  # a damaged file fails in many ways
-        raise CheckpointError(f"{path} is damaged: delete it, and train again.") from error
+        raise TrainingError(f"{path} is damaged: delete it, and train again.") from error
     if found != fingerprint:
-        raise CheckpointError(
+        raise TrainingError(
             f"{path} belongs to another training (its recipe, data or start differ): give another --out, or delete it."
         )
     return state

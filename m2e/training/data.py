@@ -14,12 +14,13 @@ from m2e.checkpoints.convert_taggers import convert_taggers, halve_weights
 from m2e.checkpoints.load import embedded_model, load
 from m2e.datasets import read_dataset
 from m2e.datasets.protocols import apply_protocol
+from m2e.errors import TrainingError
 from m2e.evaluation.data import Emotions, labels_of
 from m2e.features.cache import audio_files, compute, feature_cache
 from m2e.terminal import pace
 from m2e.training.network import preset
 from m2e.training.packed import Features, Source, pack
-from m2e.training.recipe import START, Recipe, RecipeError
+from m2e.training.recipe import START, Recipe
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor, MertEncoder, TaggerEncoder
 from modeling_m2e.chords_m2e import ChordRecognizer
 
@@ -52,7 +53,7 @@ def load_parts(
     """What listens, and the model that training starts from, if there is one.
 
     taggers: folder of published tagger weights, for a recipe that names nets.  chords: folder of a chord recogniser;
-    None: that of the embedded model. Raises RecipeError, ModelError, and what the parts raise.
+    None: that of the embedded model. Raises TrainingError, ModelError, and what the parts raise.
     """
     if recipe.start is not None:
         pipe = load(recipe.start, device="cpu")
@@ -67,11 +68,11 @@ def _encoder(recipe: Recipe, taggers: Path | None) -> TaggerEncoder | MertEncode
     settings = dict(recipe.encoder)
     if nets := settings.pop("nets", None):
         if taggers is None:
-            raise RecipeError(f"The encoder of {recipe.name} is made of published taggers: give their --taggers.")
+            raise TrainingError(f"The encoder of {recipe.name} is made of published taggers: give their --taggers.")
         # features are those of the weights that are shipped: stored in half precision, computed in single
         return TaggerEncoder(halve_weights(convert_taggers(taggers, nets)).float())
     if "id" not in settings:
-        raise RecipeError(f"The encoder of {recipe.name} has neither nets nor an id.")
+        raise TrainingError(f"The encoder of {recipe.name} has neither nets nor an id.")
     return MertEncoder.from_pretrained(settings.pop("id"), **settings)
 
 
@@ -95,7 +96,7 @@ def with_features(
 ) -> Material:
     """The data set with its features, computed where the cache lacks them; tracks that cannot be read are left out.
 
-    Processes share the work. report: called with a sentence on every track that is left out. Raises RecipeError where
+    Processes share the work. report: called with a sentence on every track that is left out. Raises TrainingError where
     none is left.
     """
     ids = dataset["id"][:]
@@ -111,19 +112,19 @@ def with_features(
     features = found.features()
     rows = [row for row, track in enumerate(ids) if track in features]
     if not rows:
-        raise RecipeError(f"None of the {len(ids)} tracks of {name} could be read.")
+        raise TrainingError(f"None of the {len(ids)} tracks of {name} could be read.")
     kept = dataset if len(rows) == len(ids) else dataset.select(rows)
     return Material(name, kept, pack((features[ids[row]] for row in rows), processor.collate))
 
 
 def moods_of(recipe: Recipe, datasets: Sequence[Dataset], start: M2EForMusicEmotion | None) -> list[str]:
-    """The moods that the model will tell, in order. Raises RecipeError."""
+    """The moods that the model will tell, in order. Raises TrainingError."""
     if isinstance(recipe.moods, tuple):
         return list(recipe.moods)
     if recipe.moods == START:
         return start.config.moods
     if recipe.moods != "data":
-        raise RecipeError(f"moods is {recipe.moods!r}: give data, start, or a list.")
+        raise TrainingError(f"moods is {recipe.moods!r}: give data, start, or a list.")
     carried = {
         mood
         for dataset in datasets

@@ -22,6 +22,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch.optim.swa_utils import AveragedModel
 from transformers import get_scheduler
 
+from m2e.errors import TrainingError
 from m2e.terminal import progress
 from m2e.training import checkpoint
 from m2e.training.augmentation import augmented, moments
@@ -32,10 +33,6 @@ from m2e.training.packed import TASKS, Source, random_spans
 from m2e.training.recipe import Objective, Training
 from m2e.training.validation import evaluate, selection_score
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
-
-
-class TrainingError(RuntimeError):
-    """A training that cannot go on; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def fit(
     repeated. None: nothing is written.
     report: called with the row of every epoch, in the main process.  visible: show a bar on stderr.
 
-    Raises: TrainingError where the loss is no longer finite; CheckpointError.
+    Raises: TrainingError where the loss is no longer finite; TrainingError.
     """
     run = _Run(model, sources, training, objective, seed, accelerator, held_out, folder)
     run.resume()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from m2e.errors import TrainingError
 from m2e.training.packed import Source, harmony_statistics, statistics
-from m2e.training.recipe import RecipeError
 from m2e.training.teachers import weighting_offsets
 from m2e.training.validation import predict
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
@@ -20,9 +20,9 @@ _MOOD_OUTPUT = re.compile(r"(^|\.)mood_branch\.3\.")
 
 
 def preset(name: str) -> Callable[..., M2EConfig]:
-    """What makes the configurations of a preset. Raises RecipeError."""
+    """What makes the configurations of a preset. Raises TrainingError."""
     if name not in PRESETS:
-        raise RecipeError(f"model.preset is {name!r}: choose {' or '.join(PRESETS)}.")
+        raise TrainingError(f"model.preset is {name!r}: choose {' or '.join(PRESETS)}.")
     return PRESETS[name]
 
 
@@ -32,7 +32,7 @@ def new_network(
     """A network with random weights that has seen the mean and deviation of the sources' embeddings.
 
     settings: {"preset": ..., fields of M2EConfig}.  frequencies: for the class weighting; None: all moods alike.
-    Raises RecipeError.
+    Raises TrainingError.
     """
     own = {"id2label": dict(enumerate(moods)), "mood_frequencies": frequencies, **settings}
     own["embedding_size"] = sources[0].features.width
@@ -52,7 +52,7 @@ def continued(
     """A network with the weights of `start`, which says the same of moods that both know; other moods are new.
 
     What calibrates the moods of `start` goes into the weights, so that learning begins at its probabilities. Thresholds
-    of known moods are kept. Raises RecipeError where settings ask for a network of another shape.
+    of known moods are kept. Raises TrainingError where settings ask for a network of another shape.
     """
     kept = set(M2EConfig.__annotations__) - {"mood_scale", "mood_offset", "mood_thresholds"}
     own = {name: getattr(start.config, name) for name in kept} | settings
@@ -61,7 +61,7 @@ def continued(
     state, before = model.state_dict(), start.state_dict()
     before = {name: tensor for name, tensor in before.items() if not _MOOD_OUTPUT.search(name)}
     if wrong := [name for name in before if name not in state or state[name].shape != before[name].shape]:
-        raise RecipeError(f"The model that training starts from has another {wrong[0]}: leave its sizes as they are.")
+        raise TrainingError(f"The model that training starts from has another {wrong[0]}: leave its sizes as they are.")
     model.load_state_dict(before, strict=False)
     _keep_moods(model, start)
     return model
@@ -70,11 +70,11 @@ def continued(
 def _config(make: Callable[..., M2EConfig], fields: dict[str, Any]) -> M2EConfig:
     known = set(M2EConfig.__annotations__) | {"id2label"}
     if unknown := fields.keys() - known:
-        raise RecipeError(f"model has unknown settings {', '.join(sorted(unknown))}: they are those of M2EConfig.")
+        raise TrainingError(f"model has unknown settings {', '.join(sorted(unknown))}: they are those of M2EConfig.")
     try:
         return make(**fields)
     except ValueError as error:
-        raise RecipeError(str(error)) from error
+        raise TrainingError(str(error)) from error
 
 
 @torch.no_grad()

@@ -14,14 +14,10 @@ from typing import Any
 import yaml
 
 from m2e.datasets.options import name_and_value
-from m2e.errors import reason
+from m2e.errors import TrainingError, reason
 
 SCHEDULES = ("constant", "cosine", "one_cycle")
 OWN, START = "own", "start"  # teachers that need no path
-
-
-class RecipeError(ValueError):
-    """A recipe, or a setting of one, that cannot be followed; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class PartDropout:
         _one_of("part_dropout.of", self.of, ("embeddings", "harmony_statistics"))
         _within("part_dropout.share", self.share, 0, 1)
         if self.columns is not None and not (len(self.columns) == 2 and 0 <= self.columns[0] < self.columns[1]):
-            raise RecipeError(f"part_dropout.columns is {list(self.columns)}: give the first column and the end.")
+            raise TrainingError(f"part_dropout.columns is {list(self.columns)}: give the first column and the end.")
 
 
 @dataclass(frozen=True)
@@ -161,13 +157,13 @@ class Recipe:
 
     def __post_init__(self):
         if (self.start is None) == (self.encoder is None):
-            raise RecipeError(f"The recipe {self.name} needs a start or an encoder, one of the two.")
+            raise TrainingError(f"The recipe {self.name} needs a start or an encoder, one of the two.")
         if not self.datasets and self.folds is None:
-            raise RecipeError(f"The recipe {self.name} names no data set.")
+            raise TrainingError(f"The recipe {self.name} names no data set.")
         if self.start is None and (self.moods == START or any(d.teacher == START for d in self.datasets.values())):
-            raise RecipeError(f"The recipe {self.name} has no start that moods or a teacher could be taken from.")
+            raise TrainingError(f"The recipe {self.name} has no start that moods or a teacher could be taken from.")
         if not self.seeds:
-            raise RecipeError(f"The recipe {self.name} has no seed.")
+            raise TrainingError(f"The recipe {self.name} has no seed.")
 
     def alone(self, dataset: str) -> "Recipe":
         """The recipe of the teacher of one data set."""
@@ -182,20 +178,20 @@ class Recipe:
 
 
 def read_recipe(path: str | Path, ablations: Iterable[str] = (), settings: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe in a YAML file, changed by its ablations of these names and then by settings. Raises RecipeError."""
+    """The recipe in a YAML file, changed by its ablations of these names and then by settings. Raises TrainingError."""
     path = Path(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecipeError(f"{path} cannot be read ({error.strerror}): give a recipe, see configuration/.") from error
+        raise TrainingError(f"{path} cannot be read ({error.strerror}): give a recipe, see configuration/.") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not YAML ({reason(error)}).") from error
+        raise TrainingError(f"{path} is not YAML ({reason(error)}).") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path} is no recipe: it holds no settings.")
+        raise TrainingError(f"{path} is no recipe: it holds no settings.")
     known = content.pop("ablations", None) or {}
     for name in ablations:
         if name not in known:
-            raise RecipeError(f"{path} has no ablation {name!r}: {', '.join(known) or 'it has none'}.")
+            raise TrainingError(f"{path} has no ablation {name!r}: {', '.join(known) or 'it has none'}.")
         for key, value in known[name].items():
             _set(content, key, value)
         content["name"] = f"{content.get('name')}-{name}"
@@ -205,11 +201,11 @@ def read_recipe(path: str | Path, ablations: Iterable[str] = (), settings: Mappi
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """("training.epochs", 3) of "training.epochs=3"; a value that is JSON is read as such. Raises RecipeError."""
+    """("training.epochs", 3) of "training.epochs=3"; a value that is JSON is read as such. Raises TrainingError."""
     try:
         return name_and_value(text)
     except ValueError as error:
-        raise RecipeError(f"{text} is no setting: give NAME=VALUE, as training.epochs=3.") from error
+        raise TrainingError(f"{text} is no setting: give NAME=VALUE, as training.epochs=3.") from error
 
 
 def _set(content: dict, key: str, value: Any) -> None:
@@ -217,7 +213,7 @@ def _set(content: dict, key: str, value: Any) -> None:
     if key == "datasets" and isinstance(value, list):
         there = content.get("datasets") or {}
         if absent := [name for name in value if name not in there]:
-            raise RecipeError(f"The recipe has no data set {', '.join(map(str, absent))}: {', '.join(there)}.")
+            raise TrainingError(f"The recipe has no data set {', '.join(map(str, absent))}: {', '.join(there)}.")
         value = {name: there[name] for name in value}
     *parents, last = key.split(".")
     for name in parents:
@@ -225,7 +221,7 @@ def _set(content: dict, key: str, value: Any) -> None:
             content[name] = {}
         content = content[name]
         if not isinstance(content, dict):
-            raise RecipeError(f"The setting {key} cannot be made: {name} is a value.")
+            raise TrainingError(f"The setting {key} cannot be made: {name} is a value.")
     content[last] = value
 
 
@@ -246,13 +242,13 @@ def _recipe(path: Path, content: dict) -> Recipe:
 
 def _section(cls: type, content: dict, where: str):
     if not isinstance(content, dict):
-        raise RecipeError(f"{where} holds {content!r}, not settings.")
+        raise TrainingError(f"{where} holds {content!r}, not settings.")
     hints = typing.get_type_hints(cls)
     if unknown := content.keys() - hints.keys():
-        raise RecipeError(f"{where} has unknown settings {', '.join(sorted(unknown))}: there are {', '.join(hints)}.")
+        raise TrainingError(f"{where} has unknown settings {', '.join(sorted(unknown))}: there are {', '.join(hints)}.")
     required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
     if missing := required - content.keys():
-        raise RecipeError(f"{where} lacks {', '.join(sorted(missing))}.")
+        raise TrainingError(f"{where} lacks {', '.join(sorted(missing))}.")
     return cls(**{name: _typed(hints[name], value, f"{where}, {name}") for name, value in content.items()})
 
 
@@ -274,24 +270,24 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         except (TypeError, ValueError):
             number = None
         if number is None or isinstance(value, bool) or (kind is int and number != int(number)):
-            raise RecipeError(f"{where} is {value!r}: give {'a number' if kind is float else 'a whole number'}.")
+            raise TrainingError(f"{where} is {value!r}: give {'a number' if kind is float else 'a whole number'}.")
         return kind(number)
     for kind, wanted in ((bool, "true or false"), (str, "a word"), (dict, "settings")):
         if kind in kinds and not isinstance(value, kind):
-            raise RecipeError(f"{where} is {value!r}: give {wanted}.")
+            raise TrainingError(f"{where} is {value!r}: give {wanted}.")
     return value
 
 
 def _one_of(name: str, value: Any, known: tuple) -> None:
     if value not in known:
-        raise RecipeError(f"{name} is {value!r}: choose {', '.join(str(k) for k in known)}.")
+        raise TrainingError(f"{name} is {value!r}: choose {', '.join(str(k) for k in known)}.")
 
 
 def _above(name: str, value: float) -> None:
     if not value > 0:
-        raise RecipeError(f"{name} is {value}: give a number above 0.")
+        raise TrainingError(f"{name} is {value}: give a number above 0.")
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise RecipeError(f"{name} is {value}: give a number from {low} to {high}.")
+        raise TrainingError(f"{name} is {value}: give a number from {low} to {high}.")

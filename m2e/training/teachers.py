@@ -13,9 +13,8 @@ import numpy as np
 import torch
 
 from m2e.checkpoints.load import load, read_json
-from m2e.errors import reason
+from m2e.errors import TrainingError, reason
 from m2e.training.packed import TASKS
-from m2e.training.recipe import RecipeError
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.encoder_m2e import load_encoder
 
@@ -110,7 +109,7 @@ def weighting_offsets(config) -> torch.Tensor:
 
 
 def model_teacher(reference: str | Path, processor: M2EProcessor, student_config) -> ModelTeacher:
-    """The model in a folder, or of a hub id. Raises RecipeError where it hears other features; ModelError."""
+    """The model in a folder, or of a hub id. Raises TrainingError where it hears other features; ModelError."""
     folder = Path(reference)
     if (folder / "config.json").is_file():
         model = M2EForMusicEmotion.from_pretrained(folder)  # without its encoder
@@ -124,7 +123,7 @@ def model_teacher(reference: str | Path, processor: M2EProcessor, student_config
         weights, own = (part.state_dict() for part in (load_encoder(encoder, reference).model, processor.encoder.model))
         same = weights.keys() == own.keys() and all(torch.equal(weights[name], own[name].cpu()) for name in own)
     if not same:
-        raise RecipeError(
+        raise TrainingError(
             f"The teacher {reference} hears other features than the student: let it predict the data set into a table "
             "(m2e predict --format csv), and give that."
         )
@@ -135,7 +134,7 @@ def table_teacher(path: str | Path, ids: Sequence[str], audio: Sequence, student
     """Soft labels in a CSV or Parquet table, such as `m2e predict --format csv` writes.
 
     Columns: id, or path (whose file names count); mood_LABEL, calibrated probabilities; valence and arousal, 1-9. The
-    last two kinds may be missing. Raises RecipeError.
+    last two kinds may be missing. Raises TrainingError.
     """
     import pandas
 
@@ -143,24 +142,26 @@ def table_teacher(path: str | Path, ids: Sequence[str], audio: Sequence, student
     try:
         table = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path, dtype={"id": str})
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{path} cannot be read as soft labels ({reason(error)}).") from error
+        raise TrainingError(f"{path} cannot be read as soft labels ({reason(error)}).") from error
     if "id" in table:
         keys, wanted = table["id"].astype(str), list(ids)
     elif "path" in table:
         keys = table["path"].map(lambda name: Path(str(name)).name)
         wanted = [Path((each if isinstance(each, str) else each["path"]) or "").name for each in audio]
     else:
-        raise RecipeError(f"{path} has neither a column id nor a column path.")
+        raise TrainingError(f"{path} has neither a column id nor a column path.")
     if keys.duplicated().any():
-        raise RecipeError(f"{path} has several rows for {keys[keys.duplicated()].iloc[0]}: give a column id.")
+        raise TrainingError(f"{path} has several rows for {keys[keys.duplicated()].iloc[0]}: give a column id.")
     columns = [*(f"mood_{mood}" for mood in student_config.moods), "valence", "arousal"]
     try:
         values = table.set_axis(keys, axis=0).reindex(index=wanted, columns=columns).to_numpy(np.float64)
     except ValueError as error:
-        raise RecipeError(f"{path} holds soft labels that are no numbers ({error}).") from error
+        raise TrainingError(f"{path} holds soft labels that are no numbers ({error}).") from error
     probabilities, va = values[:, :-2], values[:, -2:]
     if np.isnan(values).all():
-        raise RecipeError(f"{path} says nothing of these tracks: no row, or no column mood_LABEL, valence or arousal.")
+        raise TrainingError(
+            f"{path} says nothing of these tracks: no row, or no column mood_LABEL, valence or arousal."
+        )
     if (probabilities < 0).any() or (probabilities > 1).any():
-        raise RecipeError(f"{path} holds moods that are no probabilities: give numbers from 0 to 1.")
+        raise TrainingError(f"{path} holds moods that are no probabilities: give numbers from 0 to 1.")
     return TableTeacher(probabilities, va, student_config)

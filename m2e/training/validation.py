@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
+from m2e.errors import TrainingError
 from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import DIMENSIONS
 from m2e.evaluation.score import Evaluation, score
 from m2e.training.objectives import OUTPUTS
 from m2e.training.packed import Source
-from m2e.training.recipe import RecipeError
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 from modeling_m2e.output_m2e import QUADRANTS, calibrate, quadrant
 
@@ -49,7 +49,7 @@ def emotions(outputs: dict[str, np.ndarray], config) -> Emotions:
 
 
 def evaluate(model: M2EForMusicEmotion, source: Source, resamples: int = 0, seed: int = 0) -> Evaluation:
-    """The scores of a model on the rows of a source. Raises EvaluationError where none has a label."""
+    """The scores of a model on the rows of a source. Raises DataError where none has a label."""
     predictions = emotions(predict(model, source), model.config)
     return score(source.labels[source.rows], predictions, model.config.moods, resamples=resamples, seed=seed)
 
@@ -58,12 +58,12 @@ def selection_score(scores: dict[str, dict[str, float]], select: tuple[str, ...]
     """What the best epoch has most of: the mean of the selected scores ("deam.r2_valence"), of those that are defined.
 
     scores: by data set and name.  select: empty = the mean over data sets of the mean over their tasks of MAIN_SCORES.
-    NaN where none is defined. Raises RecipeError for a selected score that there is not.
+    NaN where none is defined. Raises TrainingError for a selected score that there is not.
     """
     if select:
         there = {f"{name}.{key}": value for name, found in scores.items() for key, value in found.items()}
         if absent := [each for each in select if each not in there]:
-            raise RecipeError(f"training.select names {', '.join(absent)}: there are {', '.join(there)}.")
+            raise TrainingError(f"training.select names {', '.join(absent)}: there are {', '.join(there)}.")
         return _mean([there[each] for each in select])
     return _mean(
         [_mean([_mean([found.get(key, np.nan) for key in keys]) for keys in MAIN_SCORES]) for found in scores.values()]
