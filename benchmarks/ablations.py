@@ -38,7 +38,7 @@ from m2e.training.recipe import Recipe, read_recipe
 from m2e.training.teachers import TableTeacher
 from m2e.training.validation import predict
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
-from modeling_m2e.output_m2e import QUADRANTS
+from modeling_m2e.scale_m2e import QUADRANTS
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "configuration" / "m2e-small.yaml"

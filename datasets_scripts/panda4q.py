@@ -24,7 +24,7 @@ from m2e.datasets.schema import Track, listed, to_dataset
 from m2e.datasets.splits import grouped_split
 from m2e.errors import DataError
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
-from modeling_m2e.output_m2e import QUADRANTS
+from modeling_m2e.scale_m2e import QUADRANTS
 
 NAME = "Panda 4Q"
 CLIPS = 900  # of the archive

@@ -20,7 +20,7 @@ from pathlib import Path
 from datasets import Dataset, Features, List, Value
 
 from m2e.errors import DataError
-from modeling_m2e.output_m2e import QUADRANTS
+from modeling_m2e.scale_m2e import QUADRANTS
 
 SPLITS = ("train", "validation", "test")
 SCALE = (1.0, 9.0)  # of valence and arousal

@@ -13,7 +13,7 @@ from m2e.errors import ModelError, WorkerError, first_line
 from m2e.inputs import Source
 
 if TYPE_CHECKING:
-    from modeling_m2e.output_m2e import MusicEmotion
+    from modeling_m2e.record_m2e import MusicEmotion
 
 Pipe = Callable[[str], "MusicEmotion"]
 
@@ -28,11 +28,11 @@ def predict_one(pipe: Pipe | None, source: Source) -> "MusicEmotion":
             sentence = first_line(error)
             if not isinstance(error, ValueError):  # as AudioError is, which brings a whole sentence
                 sentence = f"{type(error).__name__}: {sentence}"
-    from modeling_m2e.output_m2e import MusicEmotion
+    from modeling_m2e.record_m2e import FailedTrack
 
     if source.path not in sentence:
         sentence = f"{source.path}: {sentence}"
-    return MusicEmotion.failure(source.path, sentence, getattr(pipe, "name", None))
+    return FailedTrack(source.path, sentence, getattr(pipe, "name", None))
 
 
 @contextmanager

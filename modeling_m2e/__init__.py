@@ -12,15 +12,16 @@ from .feature_extraction_m2e import M2EFeatureExtractor
 from .key_m2e import Key
 from .modeling_btc import BTCConfig, BTCModel
 from .modeling_m2e import M2EForMusicEmotion, M2EModel
-from .output_m2e import MusicEmotion
 from .pipeline_m2e import MusicEmotionPipeline
 from .processing_m2e import M2EProcessor
+from .record_m2e import FailedTrack, MusicEmotion, TrackHarmony
 
 __all__ = [
     "AudioError",
     "BTCConfig",
     "BTCModel",
     "ChordSegment",
+    "FailedTrack",
     "Key",
     "M2EConfig",
     "M2EFeatureExtractor",
@@ -31,6 +32,7 @@ __all__ = [
     "MusicEmotion",
     "MusicEmotionPipeline",
     "TaggerEncoder",
+    "TrackHarmony",
 ]
 
 TASK = "music-emotion"

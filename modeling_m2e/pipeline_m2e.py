@@ -7,7 +7,8 @@ from transformers import Pipeline
 
 from .audio_m2e import AudioInput
 from .key_m2e import key_segments as keys_over_time
-from .output_m2e import MusicEmotion, compose
+from .output_m2e import compose
+from .record_m2e import MusicEmotion
 
 
 class MusicEmotionPipeline(Pipeline):

@@ -6,8 +6,12 @@ Figures are made without pyplot: no window opens, and several threads may draw.
 import os
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from .output_m2e import POLES, QUADRANT_WORDS, SCALE, MusicEmotion
+from .scale_m2e import POLES, QUADRANT_WORDS, SCALE
+
+if TYPE_CHECKING:
+    from .record_m2e import MusicEmotion
 
 # Okabe & Ito (2008), told apart by colour-blind people too; yellow is left out, it is too light for lines on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -28,7 +32,7 @@ _STYLE = {
 }
 
 
-def figure(records: Sequence[MusicEmotion]):
+def figure(records: Sequence["MusicEmotion"]):
     """A matplotlib figure: one record's plane and curve, or several records on one plane.
 
     Raises: ValueError where there is no record, or one that failed; ImportError without matplotlib.
@@ -53,7 +57,7 @@ def figure(records: Sequence[MusicEmotion]):
     return drawn
 
 
-def plane(axes, records: Sequence[MusicEmotion]) -> None:
+def plane(axes, records: Sequence["MusicEmotion"]) -> None:
     """Draws, on matplotlib axes, the valence-arousal plane with a point for every record, and the path of a single one.
 
     Up to `NUMBERED` records have their number in the point.
@@ -88,7 +92,7 @@ def plane(axes, records: Sequence[MusicEmotion]) -> None:
             axes.annotate(str(index + 1), point, color=_ON_COLORS[color], fontsize=6, weight="bold", **centered)
 
 
-def curve(axes, record: MusicEmotion) -> None:
+def curve(axes, record: "MusicEmotion") -> None:
     """Draws, on matplotlib axes, valence and arousal over time: a mark in the middle of each window."""
     points = record.curve or []
     end = max([record.duration or 0.0, *(point.end for point in points)]) or 1.0
@@ -134,7 +138,7 @@ def save(drawn, file: str | os.PathLike) -> None:
         raise
 
 
-def _title(drawn, record: MusicEmotion) -> None:
+def _title(drawn, record: "MusicEmotion") -> None:
     facts = [f"valence {record.valence:.1f}", f"arousal {record.arousal:.1f}"]
     if record.quadrant is not None:
         facts.append(f"{record.quadrant} {QUADRANT_WORDS[record.quadrant]}")
@@ -144,7 +148,7 @@ def _title(drawn, record: MusicEmotion) -> None:
     _write(drawn, _LEFT[0], 0.895, "   ".join(facts), color=_MUTED)
 
 
-def _list(drawn, records: Sequence[MusicEmotion]) -> None:
+def _list(drawn, records: Sequence["MusicEmotion"]) -> None:
     number, name, valence, arousal, quadrant = 0.44, 0.455, 0.83, 0.905, 0.975  # right or left edges of the columns
     for x, heading in ((valence, "valence"), (arousal, "arousal"), (quadrant, "quadrant")):
         _write(drawn, x, 0.87, heading, color=_MUTED, fontsize=6.5, ha="right")

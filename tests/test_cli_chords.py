@@ -17,7 +17,7 @@ from m2e.cli import chords as cli_chords
 from modeling_m2e import audio_m2e
 from modeling_m2e.chord_labels_m2e import ChordSegment, read_lab
 from modeling_m2e.key_m2e import Key
-from modeling_m2e.output_m2e import MusicEmotion
+from modeling_m2e.record_m2e import TrackHarmony
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 8000
@@ -31,12 +31,12 @@ class FakePipeline:
     def __init__(self, model, decoding):
         self.settings, self.seen = (model, decoding), []
 
-    def __call__(self, source: str) -> MusicEmotion:
+    def __call__(self, source: str) -> TrackHarmony:
         self.seen.append(source)
         waveform, rate = audio_m2e.load(source)
         end = len(waveform) / rate
         chords = [ChordSegment(0.0, end / 2, "C:maj"), ChordSegment(end / 2, end, "A:min7")]
-        return MusicEmotion(path=source, duration=end, key=Key("C", "major", 0.8), chords=chords, model=self.name)
+        return TrackHarmony(path=source, duration=end, key=Key("C", "major", 0.8), chords=chords, model=self.name)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from m2e import cli
 from m2e.cli.plots import MAX_NAME, plot_names
 from m2e.inputs import Source
 from modeling_m2e import audio_m2e
-from modeling_m2e.output_m2e import MusicEmotion
+from modeling_m2e.record_m2e import MusicEmotion
 
 pytest.importorskip("matplotlib", reason='matplotlib is in the extra "demo"')
 

@@ -19,7 +19,7 @@ from m2e.errors import AudioError
 from modeling_m2e import audio_m2e
 from modeling_m2e.chord_labels_m2e import ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
-from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion
+from modeling_m2e.record_m2e import CurvePoint, Mood, MusicEmotion
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 8000

@@ -7,7 +7,7 @@ import pytest
 
 from m2e.errors import DataError
 from m2e.evaluation.data import labels_of, match, predictions_of, read_records
-from modeling_m2e.output_m2e import Mood, MusicEmotion
+from modeling_m2e.record_m2e import FailedTrack, Mood, MusicEmotion
 
 TAGS = ["dark", "happy", "sad", "upbeat"]
 
@@ -28,6 +28,8 @@ def record(path, **changes):
         "arousal": 4.0,
         "quadrant": "Q4",
         "moods": [Mood(tag, index / 10) for index, tag in enumerate(TAGS)],
+        "selected_moods": [],
+        "duration": None,
         "model": "m2e-small",
     }
     return MusicEmotion(path=path, **known | changes)
@@ -70,7 +72,7 @@ def test_records_become_columns():
 
 def test_a_file_of_records_is_read_back(tmp_path):
     file = tmp_path / "records.jsonl"
-    good, bad = record("a.wav"), MusicEmotion.failure("b.wav", "b.wav is no audio.")
+    good, bad = record("a.wav"), FailedTrack("b.wav", "b.wav is no audio.")
     file.write_text(good.to_json() + "\n" + bad.to_json() + "\n")
     read = read_records(file)
     assert [each.path for each in read] == ["a.wav", "b.wav"] and read[1].error == bad.error
@@ -92,7 +94,7 @@ def test_records_find_their_tracks(tmp_path, monkeypatch):
         record("x/a.wav"),
         record("/other/b.wav"),
         [record("/other/1/c.wav"), record("/other/2/c.wav")],
-        MusicEmotion.failure("x/d.wav", "x/d.wav is no audio."),
+        FailedTrack("x/d.wav", "x/d.wav is no audio."),
     )
     paths = [str(tmp_path / "x" / name) for name in ("a.wav", "b.wav", "c.wav", "d.wav", "e.wav")]
     assert match([here, elsewhere, *twice, failed], paths) == [here, elsewhere, None, None, None]

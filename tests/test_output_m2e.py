@@ -9,7 +9,9 @@ import torch
 from modeling_m2e.chord_labels_m2e import ChordSegment
 from modeling_m2e.configuration_m2e import M2EConfig
 from modeling_m2e.key_m2e import Key, KeySegment
-from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion, calibrate, compose, quadrant
+from modeling_m2e.output_m2e import calibrate, compose
+from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion
+from modeling_m2e.scale_m2e import quadrant
 
 Span = namedtuple("Span", "start end")
 FIELDS = "path duration valence arousal quadrant moods selected_moods key chords curve model error".split()
@@ -81,7 +83,7 @@ def test_keys_over_time_are_a_field_only_where_they_were_asked_for(record):
 
 
 def test_a_failure_is_null_but_for_its_sentence():
-    failed = MusicEmotion.failure("a.mp3", "a.mp3 holds no audio.", "m2e-small").to_dict()
+    failed = FailedTrack("a.mp3", "a.mp3 holds no audio.", "m2e-small").to_dict()
     assert failed == {**dict.fromkeys(FIELDS), "path": "a.mp3", "model": "m2e-small", "error": "a.mp3 holds no audio."}
     assert list(failed) == FIELDS
 

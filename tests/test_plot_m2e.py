@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from modeling_m2e import Key
-from modeling_m2e.output_m2e import QUADRANT_WORDS, CurvePoint, MusicEmotion
+from modeling_m2e.record_m2e import CurvePoint, FailedTrack, MusicEmotion
+from modeling_m2e.scale_m2e import QUADRANT_WORDS
 
 pytest.importorskip("matplotlib", reason='matplotlib is in the extra "demo"')
 from modeling_m2e import plot_m2e  # noqa: E402
@@ -109,7 +110,7 @@ def test_names_are_no_formulas_and_no_markup(record, tmp_path):
 
 def test_what_cannot_be_drawn_is_refused(record, tmp_path):
     with pytest.raises(ValueError, match="^bad.mp3: is empty.$"):
-        MusicEmotion.failure("bad.mp3", "bad.mp3: is empty.").plot()
+        plot_m2e.figure([FailedTrack("bad.mp3", "bad.mp3: is empty.")])
     with pytest.raises(ValueError, match="no record"):
         plot_m2e.figure([])
     for name in ("song.gif", "song", ".png"):
@@ -136,14 +137,14 @@ def test_a_model_repo_draws_by_itself(tmp_path):
     folder = ROOT / "modeling_m2e"
     assert str(folder / "plot_m2e.py") in get_relative_import_files(folder / "pipeline_m2e.py")
     (tmp_path / "repo").mkdir()
-    output = folder / "output_m2e.py"
+    output = folder / "record_m2e.py"
     for path in (output, *get_relative_import_files(output)):
         shutil.copy(path, tmp_path / "repo")
     (tmp_path / "repo" / "__init__.py").touch()
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from repo.output_m2e import MusicEmotion\n"
-        "MusicEmotion(path='a', duration=1.0, valence=5.0, arousal=5.0).plot(sys.argv[1] + '/a.svg')\n"
+        "from repo.record_m2e import MusicEmotion\n"
+        "MusicEmotion('a', 1.0, 5.0, 5.0, 'Q1', [], []).plot(sys.argv[1] + '/a.svg')\n"
         "assert not {'m2e', 'modeling_m2e', 'torch', 'matplotlib.pyplot'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-I", "-c", code, str(tmp_path)], check=True, timeout=120)

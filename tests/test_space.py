@@ -25,7 +25,8 @@ from m2e import cli
 from m2e.errors import ModelError
 from modeling_m2e import ChordSegment, Key
 from modeling_m2e.key_m2e import KeySegment
-from modeling_m2e.output_m2e import QUADRANT_WORDS, CurvePoint, Mood, MusicEmotion
+from modeling_m2e.record_m2e import CurvePoint, Mood, MusicEmotion
+from modeling_m2e.scale_m2e import QUADRANT_WORDS
 
 pytest.importorskip("gradio", reason='gradio is in the extra "demo"')
 from m2e.space import app, charts, tracks  # noqa: E402

@@ -9,12 +9,12 @@ import pytest
 from m2e.views.chords import chord_name, to_chart, to_json, to_lab, to_midi
 from modeling_m2e.chord_labels_m2e import VOCABULARY, ChordSegment, parse_chord, read_lab
 from modeling_m2e.key_m2e import Key, KeySegment
-from modeling_m2e.output_m2e import MusicEmotion
+from modeling_m2e.record_m2e import FailedTrack, TrackHarmony
 
 C_MAJOR = Key("C", "major", 0.87654)
 
 
-def record(*chords, key=C_MAJOR, path="song.mp3", keys=()) -> MusicEmotion:
+def record(*chords, key=C_MAJOR, path="song.mp3", keys=()) -> TrackHarmony:
     """chords: (seconds, label) one after the other.  keys: (seconds, key) as well."""
     segments, now = [], 0.0
     for seconds, label in chords:
@@ -24,7 +24,7 @@ def record(*chords, key=C_MAJOR, path="song.mp3", keys=()) -> MusicEmotion:
     for seconds, name in keys:
         heard.append(KeySegment(since, since + seconds, name, 0.51239))
         since += seconds
-    return MusicEmotion(
+    return TrackHarmony(
         path=path, duration=now, key=key, chords=segments, key_segments=heard if keys else None, model="m2e-small"
     )
 
@@ -54,7 +54,7 @@ def test_json_of_keys_over_time():
 
 
 def test_json_of_a_failure_and_of_no_key():
-    failed = json.loads(to_json(MusicEmotion.failure("a.wav", "a.wav: is bad.")))
+    failed = json.loads(to_json(FailedTrack("a.wav", "a.wav: is bad.")))
     assert {name for name, value in failed.items() if value is not None} == {"path", "error"}
     assert json.loads(to_json(record((1, "N"), key=None)))["key"] is None
 
@@ -142,7 +142,7 @@ def test_names(label, name):
 # --- MIDI ---
 
 
-def read_midi(song: MusicEmotion):
+def read_midi(song: TrackHarmony):
     pretty_midi = pytest.importorskip("pretty_midi", reason="pretty_midi writes MIDI files")
     return pretty_midi.PrettyMIDI(io.BytesIO(to_midi(song)))
 

@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from m2e.views.records import bar, clock, printable, short_chord, sparkline, view
 from modeling_m2e.chord_labels_m2e import QUALITIES, ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
-from modeling_m2e.output_m2e import CurvePoint, Mood, MusicEmotion, quadrant
+from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion
+from modeling_m2e.scale_m2e import quadrant
 
 
 def record(path="music/song.mp3", valence=6.1, arousal=5.4, **changes) -> MusicEmotion:
@@ -25,7 +26,7 @@ def record(path="music/song.mp3", valence=6.1, arousal=5.4, **changes) -> MusicE
     return MusicEmotion(path=path, valence=valence, arousal=arousal, quadrant=quarter, **{**fields, **changes})
 
 
-FAILED = MusicEmotion.failure("music/bad.wav", "music/bad.wav: is silent from beginning to end.", "m2e-small")
+FAILED = FailedTrack("music/bad.wav", "music/bad.wav: is silent from beginning to end.", "m2e-small")
 
 
 def text(form, *records, **options) -> str:
@@ -155,14 +156,14 @@ def test_rows_tell_equal_names_apart():
 
 
 def test_rows_of_failures_alone():
-    lines = table(FAILED, MusicEmotion.failure("x.wav", "x.wav: there is no such file or folder."))
+    lines = table(FAILED, FailedTrack("x.wav", "x.wav: there is no such file or folder."))
     assert len(lines) == 3 and lines[2].split() == "x.wav failed: there is no such file or folder.".split()
 
 
 @pytest.mark.parametrize("width", [60, 80, 132])
 def test_no_line_is_wider_than_the_terminal(width):
     names = ["a " * 70 + ".mp3", "短い曲の名前" * 10 + ".flac", "x.wav"]
-    bad = MusicEmotion.failure("bad.wav", "bad.wav: " + "cannot be decoded, " * 20)
+    bad = FailedTrack("bad.wav", "bad.wav: " + "cannot be decoded, " * 20)
     chords = [ChordSegment(float(i), i + 1.0, ("C:maj", "A:min7")[i % 2]) for i in range(99)]
     curve = [CurvePoint(float(i), i + 1.0, 5.0, 5.0) for i in range(500)]
     moods = [Mood("motivational", 0.8), Mood("documentary", 0.7), Mood("energetic", 0.6)]

@@ -7,7 +7,7 @@ from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, no_bars, read_json
 from m2e.checkpoints.music2emo import CHORDS
 from m2e.errors import ModelError, reason
-from modeling_m2e import BTCConfig, MusicEmotion
+from modeling_m2e import BTCConfig, TrackHarmony
 from modeling_m2e.audio_m2e import AudioInput, describe, stream
 from modeling_m2e.chords_m2e import ChordRecognizer
 from modeling_m2e.key_m2e import estimate_key, key_segments
@@ -22,7 +22,7 @@ class ChordPipeline:
     def __init__(self, recognizer: ChordRecognizer, name: str):
         self.recognizer, self.name = recognizer, name
 
-    def __call__(self, source: AudioInput) -> MusicEmotion:
+    def __call__(self, source: AudioInput) -> TrackHarmony:
         """`path`, `duration`, `chords`, `key`, `key_segments` and `model` of one track, decoded once, never held whole.
 
         The key is None where nothing decides it, and so it is with the key segments. Raises: AudioError.
@@ -33,7 +33,7 @@ class ChordPipeline:
             samples += len(block[rate])
         chords = reader.finish()
         key = estimate_key(chords)
-        return MusicEmotion(
+        return TrackHarmony(
             path=describe(source),
             duration=samples / rate,
             key=key,

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -10,7 +11,7 @@ from m2e.errors import UsageError
 from m2e.inputs import Source, identity
 
 if TYPE_CHECKING:
-    from modeling_m2e.output_m2e import MusicEmotion
+    from modeling_m2e.record_m2e import MusicEmotion
 
 COMPARISON = "comparison"  # the name of the drawing of all tracks
 MAX_NAME = 60  # characters, of up to four bytes: file systems take 255
@@ -41,8 +42,7 @@ class Plots:
         if record.error is not None:
             return
         self._save([record], self._names[identity(record.path)])
-        slim = type(record)(path=record.path, valence=record.valence, arousal=record.arousal, quadrant=record.quadrant)
-        self._drawn.append(slim)  # there may be very many
+        self._drawn.append(replace(record, moods=[], chords=None, curve=None))  # there may be very many
 
     def end(self) -> None:
         """Draws all tracks on one plane, if there are several."""

@@ -24,7 +24,7 @@ from m2e.inputs import (
 from m2e.terminal import fail, progress, tell, terminal_width
 
 if TYPE_CHECKING:
-    from modeling_m2e.output_m2e import MusicEmotion
+    from modeling_m2e.record_m2e import MusicEmotion
 
 FORMATS = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of an output file; all others hold a table
 

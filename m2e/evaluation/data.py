@@ -15,7 +15,8 @@ import numpy as np
 
 from m2e.errors import DataError
 from m2e.evaluation.metrics import DIMENSIONS, NO_QUADRANT
-from modeling_m2e.output_m2e import QUADRANTS, Mood, MusicEmotion
+from modeling_m2e.record_m2e import FailedTrack, Mood, MusicEmotion
+from modeling_m2e.scale_m2e import QUADRANTS
 
 if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
@@ -96,15 +97,18 @@ def predict(
     ]
 
 
-def read_records(file: str | os.PathLike) -> list[MusicEmotion]:
+def read_records(file: str | os.PathLike) -> list[MusicEmotion | FailedTrack]:
     """The records of a JSON Lines file that `m2e predict` wrote. Raises DataError."""
     records = []
     with open(file, encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 content = json.loads(line)
-                moods = None if content["moods"] is None else [Mood(**mood) for mood in content["moods"]]
-                names = ("path", "valence", "arousal", "quadrant", "model", "error")
+                if content["error"] is not None:
+                    records.append(FailedTrack(content["path"], content["error"], content["model"]))
+                    continue
+                names = ("path", "duration", "valence", "arousal", "quadrant", "selected_moods", "model")
+                moods = [Mood(**mood) for mood in content["moods"]]
                 records.append(MusicEmotion(moods=moods, **{name: content[name] for name in names}))
             except (ValueError, KeyError, TypeError):
                 raise DataError(
@@ -113,7 +117,9 @@ def read_records(file: str | os.PathLike) -> list[MusicEmotion]:
     return records
 
 
-def match(records: Iterable[MusicEmotion], paths: Sequence[str | os.PathLike]) -> list[MusicEmotion | None]:
+def match(
+    records: Iterable[MusicEmotion | FailedTrack], paths: Sequence[str | os.PathLike]
+) -> list[MusicEmotion | None]:
     """The record of each path, None where there is none or the track failed.
 
     Records belong to the file that they name or, where that lies elsewhere, to the only one of the same name.
@@ -128,7 +134,7 @@ def match(records: Iterable[MusicEmotion], paths: Sequence[str | os.PathLike]) -
         record, name = by_path.get(os.path.realpath(path)), os.path.basename(path)
         if record is None and names[name] == 1 and len(by_name.get(name, [])) == 1:
             record = by_name[name][0]
-        found.append(record if record is not None and record.error is None else None)
+        found.append(record if isinstance(record, MusicEmotion) else None)
     return found
 
 

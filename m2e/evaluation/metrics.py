@@ -214,7 +214,7 @@ def emotion_scores(
     the quadrant is where valence and arousal lie around ``neutral``.  quadrants: (n,) 0..3.  va: (n, 2).
     moods: (n, M) 0/1, NaN in columns without labels; macro means run over tags with at least 5 positives.
     """
-    from modeling_m2e.output_m2e import QUADRANTS, quadrant  # brings torch, which scores do not need
+    from modeling_m2e.scale_m2e import QUADRANTS, quadrant
 
     if "quadrant_logits" in predictions:
         guessed = predictions["quadrant_logits"].argmax(1)

@@ -162,7 +162,7 @@ def _head(config: dict) -> str:
 
 def _reading(config: dict) -> list[str]:
     """Bullets on scales and labels."""
-    from modeling_m2e.output_m2e import POLES, QUADRANT_WORDS, SCALE
+    from modeling_m2e.scale_m2e import POLES, QUADRANT_WORDS, SCALE
 
     low, high = config.get("va_min", SCALE[0]), config.get("va_max", SCALE[1])
     valence, arousal = (f"{name} ({' to '.join(poles)})" for name, poles in POLES.items())

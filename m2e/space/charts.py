@@ -12,7 +12,7 @@ from urllib.parse import quote
 from m2e.space.tracks import Track
 from m2e.views.records import clock, short_chord
 from modeling_m2e import MusicEmotion
-from modeling_m2e.output_m2e import POLES, QUADRANT_WORDS, SCALE, quadrant
+from modeling_m2e.scale_m2e import POLES, QUADRANT_WORDS, SCALE, quadrant
 
 COLORS = 6  # of tracks, in style.css
 TOP_MOODS = 8

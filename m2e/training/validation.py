@@ -10,7 +10,8 @@ from m2e.evaluation.score import Evaluation, score
 from m2e.training.objectives import OUTPUTS
 from m2e.training.packed import Source
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
-from modeling_m2e.output_m2e import QUADRANTS, calibrate, quadrant
+from modeling_m2e.output_m2e import calibrate
+from modeling_m2e.scale_m2e import QUADRANTS, quadrant
 
 MAIN_SCORES = (  # what counts where a recipe does not say, by task
     ("mood_roc_auc", "mood_pr_auc"),

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:  # it brings torch with it
-    from modeling_m2e.output_m2e import MusicEmotion
+    from modeling_m2e.record_m2e import MusicEmotion
 
 CARD_MOODS, ROW_MOODS = 5, 3  # how many moods are shown unless asked otherwise
 
@@ -129,7 +129,7 @@ _Line = list[tuple[str, str]]  # pieces of text with their rich styles
 
 
 def _card(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_Line]:
-    from modeling_m2e.output_m2e import QUADRANT_WORDS, SCALE
+    from modeling_m2e.scale_m2e import QUADRANT_WORDS, SCALE
 
     record, (low, high) = records[0], SCALE
     aside = f"  {clock(record.duration)}  {printable(record.model)}".rstrip()
@@ -198,7 +198,7 @@ def _rows(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_
 
 
 def _middle(record: MusicEmotion) -> tuple[str, ...]:
-    from modeling_m2e.output_m2e import QUADRANT_WORDS
+    from modeling_m2e.scale_m2e import QUADRANT_WORDS
 
     quadrant = f"{record.quadrant} {QUADRANT_WORDS[record.quadrant].split(',')[0]}"
     key = f"{record.key.tonic} {record.key.mode[:3]}" if record.key else "–"

@@ -1,0 +1,157 @@
+"""The records of tracks: `MusicEmotion`, `TrackHarmony` and, for a track that failed, `FailedTrack`. Pure; no torch.
+
+Attributes hold exact, typed values. As a mapping (`record["valence"]`, `dict(record)`) a record gives the plain,
+rounded values that JSON, tables and data sets take.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from .chord_labels_m2e import ChordSegment
+from .key_m2e import Key, KeySegment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TIMES = ("start", "end", "duration")
+_ON_REQUEST = ("key_segments",)  # fields that a mapping has only where they are known
+
+
+@dataclass(frozen=True)
+class Mood:
+    """A mood tag and its calibrated probability."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Valence and arousal (1-9) of one window of the track; times in seconds."""
+
+    start: float
+    end: float
+    valence: float
+    arousal: float
+
+
+class Record(Mapping[str, Any]):
+    """What the records of tracks share: the plain values of their fields, as a mapping and as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers: times to 3 decimals, all else to 4."""
+        return dict(self)
+
+    def to_json(self, indent: int | None = None) -> str:
+        """One JSON object, on one line unless `indent` is given."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names():
+            raise KeyError(name)
+        return _plain(name, getattr(self, name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def _names(self) -> list[str]:
+        raise NotImplementedError
+
+
+def _known(record: Any) -> list[str]:
+    return [f.name for f in fields(record) if f.name not in _ON_REQUEST or getattr(record, f.name) is not None]
+
+
+@dataclass
+class MusicEmotion(Record):
+    """The emotion of one track. Names and order of the fields are a contract.
+
+    path: file, URL, or what else named the audio.  duration: seconds.
+    valence, arousal: 1-9.  quadrant: "Q1" to "Q4" (Russell).
+    moods: every tag, best first.  selected_moods: names of those above their threshold, best first.
+    key, chords: None where no key could be decided, or harmony was not asked for.
+    key_segments: the keys over time, only where they were asked for; empty where nothing decides them.
+    curve: valence and arousal over time.  model: name of the model.  error: always None; see `FailedTrack`.
+    """
+
+    path: str | None
+    duration: float | None
+    valence: float
+    arousal: float
+    quadrant: str
+    moods: list[Mood]
+    selected_moods: list[str]
+    key: Key | None = None
+    chords: list[ChordSegment] | None = None
+    key_segments: list[KeySegment] | None = None
+    curve: list[CurvePoint] | None = None
+    model: str | None = None
+    error: None = None
+
+    _names = _known
+
+    def plot(self, file: str | os.PathLike[str] | None = None) -> "Figure":
+        """A matplotlib figure of the valence-arousal plane and the emotion curve, written to `file` if one is given.
+
+        file: ends in .png, .pdf or .svg.
+        Raises: ValueError for a file of another name; ImportError without matplotlib.
+        """
+        from .plot_m2e import figure, save
+
+        drawn = figure([self])
+        if file is not None:
+            save(drawn, file)
+        return drawn
+
+
+@dataclass
+class TrackHarmony(Record):
+    """Chords and key of one track; the fields mean what they mean in `MusicEmotion`."""
+
+    path: str | None
+    duration: float
+    key: Key | None
+    chords: list[ChordSegment]
+    key_segments: list[KeySegment] | None = None
+    model: str | None = None
+    error: None = None
+
+    _names = _known
+
+
+@dataclass
+class FailedTrack(Record):
+    """A track that could not be analysed. As a mapping it has the fields of `MusicEmotion`, None but for these three.
+
+    error: one sentence that names the track.
+    """
+
+    path: str | None
+    error: str
+    model: str | None = None
+
+    def __getattr__(self, name: str) -> None:
+        if name not in _EMOTION_FIELDS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _names(self) -> list[str]:
+        return [name for name in _EMOTION_FIELDS if name not in _ON_REQUEST]
+
+
+_EMOTION_FIELDS = tuple(field.name for field in fields(MusicEmotion))
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    if is_dataclass(value):
+        return {field.name: _plain(field.name, getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Sequence):
+        return [_plain(name, item) for item in value]
+    return round(float(value), 3 if name in _TIMES else 4)
