@@ -1,0 +1,33 @@
+"""Files that appear whole or not at all, and the JSON objects in them."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from m2e.errors import M2EError, reason
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets `write` make a file beside `path`, which then takes its place; a kill leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    write(partial)
+    os.replace(partial, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_whole` of text in UTF-8."""
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path, error: type[M2EError] = M2EError) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no such file. Raises `error` for a file that is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as cause:
+        raise error(f"{path} is damaged ({reason(cause)}): get it again, or delete it.") from cause
+    return content if isinstance(content, dict) else {}
