@@ -29,7 +29,7 @@ def read_dataset(name: str, folder: str | Path, **options) -> "Dataset":
     if name not in READERS:
         raise ValueError(f"There is no data set {name!r}: {', '.join(READERS)}.")
     module, function = READERS[name]
-    reader = getattr(importlib.import_module(f"datasets_scripts.{module}"), function)
+    reader = getattr(importlib.import_module(f"m2e.datasets.{module}"), function)
     try:
         inspect.signature(reader).bind(folder, **options)
     except TypeError as error:
