@@ -230,12 +230,16 @@ class ChordStream:
             borders = _changes(ids) * SECONDS_PER_FRAME
             if self._onsets:
                 borders = move_to_onsets(borders, np.concatenate(self._onsets))
-            end = self._samples / SAMPLING_RATE
-            duration = end if duration is None else min(end, duration)
+            duration = self.duration if duration is None else min(self.duration, duration)
         segments = frames_to_segments(ids, SECONDS_PER_FRAME, self._labels, borders)
         if duration is None:
             return segments
         return [replace(s, end=min(s.end, duration)) for s in segments if s.start < duration]
+
+    @property
+    def duration(self) -> float:
+        """Seconds that were pushed."""
+        return self._samples / SAMPLING_RATE
 
     def statistics(self) -> np.ndarray | None:
         """(STATISTICS,) float32 of everything so far, see `HarmonyStatistics`; None for other classes than the 170."""
