@@ -55,11 +55,11 @@ def album(tmp_path_factory):
 def counted(processor, monkeypatch):
     """What is encoded and what is listened to for chords, by file name."""
     encoded, heard = [], []
-    analyze, hear = processor.analyze, processor.hear_harmony
+    analyze, hear = processor.analyze, processor.analyze_harmony
     monkeypatch.setattr(
         processor, "analyze", lambda path, **kw: encoded.append(os.path.basename(path)) or analyze(path, **kw)
     )
-    monkeypatch.setattr(processor, "hear_harmony", lambda path: heard.append(os.path.basename(path)) or hear(path))
+    monkeypatch.setattr(processor, "analyze_harmony", lambda path: heard.append(os.path.basename(path)) or hear(path))
     return encoded, heard
 
 

@@ -279,7 +279,8 @@ class Extractor:
 
     def _rows(self, path: str, kinds: set[str]) -> dict[str, pa.Table]:
         if kinds == {HARMONY}:
-            return {HARMONY: harmony_row(*self._processor.hear_harmony(path))}
+            harmony = self._processor.analyze_harmony(path)
+            return {HARMONY: harmony_row(harmony.chords, harmony.key, harmony.statistics)}
         track = self._processor.analyze(path, harmony=HARMONY in kinds)
         rows = {EMBEDDINGS: embeddings_row(track)}
         if HARMONY in kinds:

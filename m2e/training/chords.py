@@ -24,10 +24,10 @@ from torch.nn.functional import cross_entropy
 from m2e.datasets.chords.cqt_chunks import MARGIN
 from m2e.publish.facts import Facts
 from m2e.training.checkpoint import write_text
+from modeling_m2e.chord_decoding_m2e import THIRDS
 from modeling_m2e.chord_labels_m2e import QUALITIES, ROOTS
 from modeling_m2e.chords_m2e import BINS
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
-from modeling_m2e.tonal_context_m2e import THIRDS
 
 CHORDS = len(ROOTS) * len(QUALITIES)  # the classes before X and N
 
