@@ -89,7 +89,8 @@ class MertEncoder:
 
     Args:
         model: its encoder has at least max(layers) layers; more are run for nothing (`from_pretrained` drops them).
-        layers: read in this order; the published emotion models read (6, 7) of MERT-v1-95M.
+        layers: read in this order; the published emotion models read (6, 7) of MERT-v1-95M, which their paper calls
+            layers 5 and 6.
         name, revision: hub id (or folder) and commit that `reference` reports.
         sampling_rate: of the windows, in Hz.
         do_normalize: whether the network was trained on waveforms of zero mean and unit variance.

@@ -13,7 +13,9 @@ from transformers.utils import cached_file
 
 from .errors_m2e import ModelError, first_line
 
-MERT_LAYERS = (6, 7)  # indices into Hugging Face hidden_states that the published checkpoints were trained on
+# Indices into Hugging Face hidden_states that the published checkpoints were trained on: the outputs of the 6th and 7th
+# layer. The paper (arXiv 2502.03979) calls them layers 5 and 6, as its code drops hidden_states[0] before it indexes.
+MERT_LAYERS = (6, 7)
 # A CPU with AMX (PyTorch 2.13, oneDNN) computes grouped convolutions wrongly in low precision where a group has fewer
 # channels than this. The published MERTs have 48 or 64.
 _LOW_PRECISION_CHANNELS = 16
