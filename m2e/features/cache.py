@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
-import torch
-from transformers import PreTrainedConfig
 
 from m2e.errors import DataError
 from m2e.features.store import (
@@ -40,6 +38,7 @@ from m2e.workers import predictions
 from modeling_m2e import M2EProcessor
 from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.record_m2e import FailedTrack
+from modeling_m2e.weights_m2e import fingerprint as network_fingerprint
 
 # To be raised where the code begins to give other numbers under the same settings.
 EMBEDDINGS_VERSION = 1
@@ -59,9 +58,7 @@ def encoder_settings(processor: M2EProcessor) -> dict[str, Any]:
     return {
         "version": EMBEDDINGS_VERSION,
         "encoder": reference,
-        "network": _network_fingerprint(encoder.model),
-        "dtype": str(encoder.model.dtype).removeprefix("torch."),
-        "normalized": getattr(encoder, "do_normalize", False),
+        **encoder.settings(),
         "sampling_rate": processor.feature_extractor.sampling_rate,
         "window_seconds": processor.feature_extractor.window_seconds,
     }
@@ -74,7 +71,7 @@ def harmony_settings(processor: M2EProcessor) -> dict[str, Any]:
         raise TypeError("This processor has no chord recogniser.")
     return {
         "version": HARMONY_VERSION,
-        "network": _network_fingerprint(recognizer.model, leave_out=("decoding",)),  # a default; what counts follows
+        "network": network_fingerprint(recognizer.model, leave_out=("decoding",)),  # a default; what counts follows
         "dtype": str(recognizer.model.dtype).removeprefix("torch."),
         "decoding": recognizer.decoding,
         "key": processor.key_profile,
@@ -93,18 +90,6 @@ def harmony_fingerprint(processor: M2EProcessor) -> str:
 
 def _fingerprint(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def _network_fingerprint(network: torch.nn.Module, leave_out: Sequence[str] = ()) -> str:
-    """16 hex digits of a network's weights and of what its configuration says about the architecture."""
-    config, common = network.config.to_dict(), PreTrainedConfig().to_dict()  # what all have changes with transformers
-    own = {name: config[name] for name in config if name not in common or name == "id2label"}
-    own = {name: value for name, value in own.items() if name not in leave_out}
-    digest = hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 # --- cached and missing features ---

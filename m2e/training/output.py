@@ -1,14 +1,12 @@
 """What comes of a training: a model folder that can be used and published as it is."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from m2e.evaluation.report import SLUGS
@@ -20,8 +18,7 @@ from m2e.training.checkpoint import write_text
 from m2e.training.log import FILE as LOG
 from m2e.training.recipe import OWN, START, Recipe
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor, MusicEmotionPipeline
-from modeling_m2e.encoder_m2e import TAGGERS_SUBFOLDER
-from modeling_m2e.modeling_taggers import TaggersModel
+from modeling_m2e.weights_m2e import halve_file
 
 TASK_NAMES = {"mood": "moods", "va": "valence and arousal", "quadrant": "quadrants"}
 
@@ -40,9 +37,7 @@ def save_model(
     facts go with it.
     """
     MusicEmotionPipeline(model=model, processor=processor, device="cpu").save_pretrained(out)
-    _halve_file(out / SAFE_WEIGHTS_NAME, model)
-    if isinstance(processor.encoder.model, TaggersModel):
-        _halve_file(out / TAGGERS_SUBFOLDER / SAFE_WEIGHTS_NAME, processor.encoder.model)
+    halve_file(out / SAFE_WEIGHTS_NAME, model)
     _copy_chord_facts(chords, out / "chords")
     write_text(out / EVALUATION, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     if facts is not None:
@@ -57,16 +52,6 @@ def as_stored(model: torch.nn.Module) -> torch.nn.Module:
     for parameter in model.parameters():
         parameter.copy_(parameter.half())
     return model
-
-
-def _halve_file(file: Path, model: torch.nn.Module) -> None:
-    """Stores the parameters of a saved model in float16 if nothing is lost by it; they are loaded in float32."""
-    parameters = dict(model.named_parameters())
-    if all(torch.equal(each, each.half().float()) for each in parameters.values()):
-        tensors = {name: t.half() if name in parameters else t for name, t in load_file(file).items()}
-        partial = file.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"format": "pt"})
-        os.replace(partial, file)
 
 
 def _copy_chord_facts(source: Path | None, target: Path) -> None:

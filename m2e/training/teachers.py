@@ -120,8 +120,7 @@ def model_teacher(reference: str | Path, processor: M2EProcessor, student_config
     heard = (encoder, model.config.embedding_size, model.config.chord_vocabulary)
     same = heard == (processor.encoder_reference, student_config.embedding_size, student_config.chord_vocabulary)
     if same and "id" not in encoder:  # its weights travel with the model
-        weights, own = (part.state_dict() for part in (load_encoder(encoder, reference).model, processor.encoder.model))
-        same = weights.keys() == own.keys() and all(torch.equal(weights[name], own[name].cpu()) for name in own)
+        same = load_encoder(encoder, reference).settings() == processor.encoder.settings()
     if not same:
         raise TrainingError(
             f"The teacher {reference} hears other features than the student: let it predict the data set into a table "
