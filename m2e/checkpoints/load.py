@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from m2e.checkpoints.hub_errors import explained
+from m2e.checkpoints.weight_files import check_weights
 from m2e.errors import ModelError, reason
 from m2e.storage import read_json
 
@@ -224,19 +225,6 @@ def _check_configurations(folder: Path) -> None:
                 config.from_dict(content)
             except ValueError as error:
                 raise ModelError(f"{path} is wrong ({reason(error)}): save or download the model again.") from error
-
-
-def check_weights(path: Path) -> None:
-    """Raises ModelError for a .safetensors file that is cut off, damaged or empty; only its header is read."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:  # the header says how long the file must be
-            tensors = len(list(file.keys()))
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is damaged ({reason(error)}): save or download it again.") from error
-    if not tensors:
-        raise ModelError(f"{path} holds no weights: save or download it again.")
 
 
 @contextmanager

@@ -11,11 +11,9 @@ They become a model folder of this project in the cache, once per commit and var
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from transformers import PreTrainedModel
 
 from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from m2e.checkpoints.convert_music2emo import convert_music2emo_checkpoint
@@ -69,8 +67,8 @@ def converted(source: Path, variant: str, name: str, commit: str | None, hub: di
 
 def convert(checkpoint: Path, chords: Path, folder: Path, hub: dict[str, Any]) -> None:
     """Writes the model of a published checkpoint and chord recogniser into a new folder; no code of theirs is run."""
-    model = _read(convert_music2emo_checkpoint, checkpoint)
-    recognizer = ChordRecognizer(_read(convert_btc_checkpoint, chords), decoding="paper")
+    model = convert_music2emo_checkpoint(checkpoint)
+    recognizer = ChordRecognizer(convert_btc_checkpoint(chords), decoding="paper")
     encoder = MertEncoder.from_pretrained(ENCODER, **hub)
     if encoder.hidden_size != model.config.embedding_size:
         raise ModelError(
@@ -79,13 +77,3 @@ def convert(checkpoint: Path, chords: Path, folder: Path, hub: dict[str, Any]) -
         )
     processor = M2EProcessor.build(encoder, recognizer, chord_vocabulary=model.config.chord_vocabulary)
     MusicEmotionPipeline(model=model, processor=processor).save_pretrained(folder)
-
-
-def _read(converter: Callable[[Path], PreTrainedModel], path: Path) -> PreTrainedModel:
-    try:
-        return converter(path)
-    except ModelError as error:
-        if error.__cause__ is None:
-            raise ModelError(str(error)) from error
-        # Not in the words of torch, which advises to read the file without protection.
-        raise ModelError(f"{path} cannot be read safely: download it again from where it was published.") from error
