@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from m2e.evaluation.report import SLUGS
+from m2e.datasets.registry import DATASETS, SLUGS
 from m2e.publish.card import card
-from m2e.publish.facts import DATASETS, Facts
 from m2e.publish.facts import FILE as CARD
+from m2e.publish.facts import Facts
 from m2e.publish.scores import EVALUATION
 from m2e.training.checkpoint import write_text
 from m2e.training.log import FILE as LOG
