@@ -24,7 +24,7 @@ RATE = 8000
 
 
 class FakePipeline:
-    """Reads the audio for real, and hears C major in its first half."""
+    """Reads the audio, and gives C major for its first half."""
 
     name = "fake"
 
@@ -214,7 +214,7 @@ def test_a_bad_file_does_not_end_the_run(loaded, music):
         (["a.wav", "named.lab", "-o", ".", "--format", "lab"], "named.lab is one of the files to read"),
         (["a.wav", "-o", "b.flac/x.lab"], "b.flac/x.lab cannot be written: "),
         (["a.wav", "-o", "x.mid", "--midi", "./x.mid"], "x.mid cannot hold both text and MIDI"),
-        (["b.flac", "b.flac.wav", "b.wav", "-o", "out"], "two tracks have names"),
+        (["b.flac", "b.flac.wav", "b.wav", "-o", "out"], "two tracks would get the same file"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_loaded(loaded, music, arguments, sentence):
@@ -284,6 +284,6 @@ def test_the_embedded_recogniser_on_an_example(tmp_path):
     chords = read_lab(lab.read_text())
     assert chords[0].start == 0 and chords[-1].end == pytest.approx(soundfile.info(song).duration, abs=0.1)
     assert all(a.end == b.start for a, b in zip(chords, chords[1:], strict=False))
-    heard = {chord.label: sum(c.duration for c in chords if c.label == chord.label) for chord in chords}
-    assert max(heard, key=heard.get) == "C#:min"  # the first two bars, and where the phrase comes back to
+    seconds = {chord.label: sum(c.duration for c in chords if c.label == chord.label) for chord in chords}
+    assert max(seconds, key=seconds.get) == "C#:min"  # the first two bars, and where the phrase comes back to
     assert json.loads(run(song, "--format", "json").stdout)["key"]["mode"] == "minor"

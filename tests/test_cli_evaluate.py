@@ -150,7 +150,7 @@ def test_a_track_that_fails_is_left_out_and_told(music):
         (["--predictions", "absent.jsonl"], "absent.jsonl"),
         (["--predictions", "labels.csv"], "is no record"),
         (["--predictions", "empty.jsonl"], "None of the 4 tracks has a record"),
-        (["-o", "foreign.json"], "other things than results"),
+        (["-o", "foreign.json"], "is not a file of m2e evaluate"),
         (["-o", "absent/evaluation.json"], "cannot be written"),
     ],
 )

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import m2e
 from m2e import cli
-from m2e.errors import AudioError
+from m2e.errors import AudioError, ModelError
 from modeling_m2e import audio_m2e
 from modeling_m2e.chord_labels_m2e import ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
@@ -228,12 +228,12 @@ def test_faults_of_the_code_are_told_with_the_file(model, music, monkeypatch):
         (["a.wav", "--workers", "0"], "--workers"),
         (["a.wav", "--top-k", "0"], "--top-k"),
         (["-"], "nothing to read"),
-        (["a.wav", "--resume"], "--resume needs the file"),
-        (["a.wav", "--resume", "-o", "out.csv"], "--resume needs the file"),
+        (["a.wav", "--resume"], "--resume needs a JSON Lines file"),
+        (["a.wav", "--resume", "-o", "out.csv"], "--resume needs a JSON Lines file"),
         (["a.wav", "-o", "no/such/folder.csv"], "no/such/folder.csv cannot be written"),
         (["a.wav", "-o", "sub"], "sub cannot be written"),
         (["a.wav", "-o", "./a.wav"], "./a.wav is one of the files to read"),
-        (["a.wav", "-o", "cover.jpg", "--format", "jsonl", "--resume"], "cover.jpg holds other things than records"),
+        (["a.wav", "-o", "cover.jpg", "--format", "jsonl", "--resume"], "cover.jpg is not a file of records"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_loaded(model, music, arguments, sentence):
@@ -243,16 +243,25 @@ def test_wrong_usage_is_told_before_anything_is_loaded(model, music, arguments, 
     assert {path: path.read_bytes() for path in music.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("error", [OSError("no/model is not a folder.\nTraceback ..."), KeyError("weights")])
-def test_a_missing_model_is_wrong_usage(music, monkeypatch, error):
+def loads(monkeypatch, error):
     def load_model(*settings):
         raise error
 
     monkeypatch.setattr(cli.predict, "load_model", load_model)
+
+
+def test_a_missing_model_is_wrong_usage(music, monkeypatch):
+    loads(monkeypatch, ModelError("no/model is not a folder."))
     result = run("a.wav", "--model", "no/model", "-o", "out.jsonl", status=2)
-    told = {OSError: "no/model is not a folder.", KeyError: "the model no/model cannot be loaded: 'weights'"}
-    assert result.stderr == f"m2e: {told[type(error)]}\n" and result.stdout == ""
+    assert result.stderr == "m2e: no/model is not a folder.\n" and result.stdout == ""
     assert not list(music.glob("out.jsonl*"))
+
+
+@pytest.mark.parametrize("error", [OSError("no such file"), KeyError("weights"), ValueError("shapes differ")])
+def test_a_bug_while_the_model_is_loaded_is_not_made_a_sentence(music, monkeypatch, error):
+    loads(monkeypatch, error)
+    with pytest.raises(type(error)):
+        run("a.wav", "-o", "out.jsonl")
 
 
 def test_settings_reach_the_model(model, music):
@@ -288,7 +297,7 @@ def test_keys_over_time_only_if_asked_for(model, music):
     ]
     assert "key_segments" not in records("a.wav")[0]
     refused = run("a.wav", "--key-segments", "--no-harmony", status=2)
-    assert "--key-segments come from the chords: leave out --no-harmony." in refused.stderr
+    assert "--key-segments need chords: remove --no-harmony." in refused.stderr
 
 
 def test_table_of_one_and_of_several(model, music):
@@ -454,6 +463,7 @@ package.__path__ = [{root!r} + "/modeling_m2e"]
 sys.modules["modeling_m2e"] = package
 from modeling_m2e.output_m2e import Mood, MusicEmotion
 from m2e import cli
+from m2e.errors import AudioError, ModelError
 
 if __name__ == "__mp_main__" and os.path.exists("second is late"):
     try:
@@ -472,13 +482,15 @@ class Model:
         if "crash" in path:
             os._exit(9)
         if "bad" in path:
-            raise ValueError(path + ": is bad.")
+            raise AudioError(path + ": is bad.")
         return MusicEmotion(path=path, duration=1.0, valence=5.0, arousal=5.0, quadrant="Q1", moods=[Mood("calm", 0.5)],
                             selected_moods=[], curve=[], model=str(os.getpid()))
 
 def load_model(model, *settings):
     if model == "missing":
-        raise OSError("there is no model missing.")
+        raise ModelError("there is no model missing.")
+    if model == "bug":
+        raise KeyError("weights")
     return Model()
 
 cli.predict.load_model = load_model
@@ -603,6 +615,15 @@ def test_workers_without_a_model(script):
     process = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr == "m2e: there is no model missing.\n"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_bug_while_the_model_is_loaded_shows_its_traceback(script, workers):
+    command = [*script, "a.wav", "b.wav", "--workers", workers, "--model", "bug", "-o", "out.jsonl"]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr.rstrip().endswith("KeyError: 'weights'") and ", in load_model" in process.stderr
+    assert not list(Path().glob("out.jsonl*"))
 
 
 def test_a_worker_that_dies_ends_the_run_with_a_sentence(script):
