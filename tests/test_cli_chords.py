@@ -191,9 +191,9 @@ def test_a_bad_file_does_not_end_the_run(loaded, music):
     bad = ["text.mp3", "silent.wav", "short.wav"]
     result = run("a.wav", *bad, "b.flac", "--format", "lab", "-o", "out", status=1)
     assert files("out") == ["a.lab", "b.lab"]
-    told = result.stderr.splitlines()
-    assert told[0] == "m2e: 3 of 5 files failed:" and len(told) == 4
-    assert [line.split(":")[1].strip() for line in told[1:]] == bad
+    messages = result.stderr.splitlines()
+    assert messages[0] == "m2e: 3 of 5 files failed:" and len(messages) == 4
+    assert [line.split(":")[1].strip() for line in messages[1:]] == bad
     alone = run("silent.wav", "-o", "silent.lab", status=1)
     assert alone.stderr.count("\n") == 1 and alone.stdout == "" and not Path("silent.lab").exists()
 
@@ -217,7 +217,7 @@ def test_a_bad_file_does_not_end_the_run(loaded, music):
         (["b.flac", "b.flac.wav", "b.wav", "-o", "out"], "two tracks would get the same file"),
     ],
 )
-def test_wrong_usage_is_told_before_anything_is_loaded(loaded, music, arguments, sentence):
+def test_wrong_usage_is_reported_before_anything_is_loaded(loaded, music, arguments, sentence):
     os.symlink("a.wav", "link.mid")
     shutil.copy("a.wav", "named.lab")
     for name in ("b.wav", "b.flac.wav"):
@@ -228,7 +228,7 @@ def test_wrong_usage_is_told_before_anything_is_loaded(loaded, music, arguments,
     assert {path: Path(path).read_bytes() for path in files()} == before
 
 
-def test_a_missing_midi_library_is_told_before_anything_is_loaded(loaded, music, monkeypatch):
+def test_a_missing_midi_library_is_reported_before_anything_is_loaded(loaded, music, monkeypatch):
     monkeypatch.setitem(sys.modules, "pretty_midi", None)
     result = run("a.wav", "--midi", "a.mid", status=2)
     assert result.stderr == "m2e: MIDI files need pretty_midi: pip install pretty_midi.\n"
@@ -241,7 +241,17 @@ def test_a_missing_model_is_wrong_usage(music):
     assert result.stderr == sentence and result.stdout == "" and files() == SONGS
 
 
-def test_a_full_disk_is_told(loaded, music):
+@pytest.mark.parametrize("error", [OSError("no such file"), ImportError("no module"), ValueError("shapes differ")])
+def test_a_bug_while_the_model_is_loaded_is_not_made_a_sentence(music, monkeypatch, error):
+    def load(*_):
+        raise error
+
+    monkeypatch.setattr(cli_chords, "load", load)
+    with pytest.raises(type(error)):
+        run("a.wav")
+
+
+def test_a_full_disk_is_reported(loaded, music):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
     result = run("a.wav", "-o", "/dev/full", "--format", "lab", status=1)

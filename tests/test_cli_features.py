@@ -59,7 +59,7 @@ def files():
     return sorted(path for path in Path("out").rglob("*") if path.is_file())
 
 
-def test_bad_files_are_told_at_the_end_and_a_second_run_goes_on(model, clips):
+def test_bad_files_are_reported_at_the_end_and_a_second_run_goes_on(model, clips):
     result = run(*clips, "--device", "cpu", "--window", 3, "--batch-size", 2, status=1)
     assert model == [(None, "cpu", 3.0, 2)] and result.stdout == ""
     *_, count, missing, bad = result.stderr.splitlines()
@@ -172,6 +172,16 @@ def test_an_interrupt_and_a_place_that_cannot_be_written(model, clips, monkeypat
 
 def interrupt(*_):
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("place", ["m2e.datasets.read_dataset", "m2e.features.cache.feature_cache"])
+def test_a_bug_is_not_made_a_sentence(model, clips, monkeypatch, place):
+    def broken(*_, **__):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr(place, broken)
+    with pytest.raises(ValueError, match="broadcast"):
+        run(*clips)
 
 
 def test_durations_and_sizes_in_words():

@@ -188,12 +188,12 @@ def test_a_bad_file_does_not_end_the_run(model, music):
     answers = json.loads(result.stdout)
     assert [one["path"] for one in answers] == given
     assert [one["path"] for one in answers if one["error"] is None] == ["a.wav", "eight.wav"]
-    told = result.stderr.splitlines()
-    assert told[0] == "m2e: 7 of 9 files failed:" and len(told) == 8
+    messages = result.stderr.splitlines()
+    assert messages[0] == "m2e: 7 of 9 files failed:" and len(messages) == 8
     for one in answers[1:-1]:
         with pytest.raises(AudioError) as real:
             audio_m2e.load(one["path"])
-        assert one["error"] == str(real.value) and f"m2e: {real.value}" in told
+        assert one["error"] == str(real.value) and f"m2e: {real.value}" in messages
         assert {name for name, value in one.items() if value is not None} == {"path", "model", "error"}
         assert one["model"] == "fake"
 
@@ -205,7 +205,7 @@ def test_a_lone_failure_is_one_sentence(model, music):
     assert result.stderr.startswith("m2e: silent.flac: is silent") and result.stderr.count("\n") == 1
 
 
-def test_faults_of_the_code_are_told_with_the_file(model, music, monkeypatch):
+def test_faults_of_the_code_are_reported_with_the_file(model, music, monkeypatch):
     def fault(self, source):
         raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
 
@@ -236,7 +236,7 @@ def test_faults_of_the_code_are_told_with_the_file(model, music, monkeypatch):
         (["a.wav", "-o", "cover.jpg", "--format", "jsonl", "--resume"], "cover.jpg is not a file of records"),
     ],
 )
-def test_wrong_usage_is_told_before_anything_is_loaded(model, music, arguments, sentence):
+def test_wrong_usage_is_reported_before_anything_is_loaded(model, music, arguments, sentence):
     before = {path: path.read_bytes() for path in music.rglob("*") if path.is_file()}
     result = run(*arguments, status=2, stdin="")
     assert sentence in result.stderr and result.stdout == "" and model == []
@@ -445,7 +445,7 @@ def test_an_interrupt_leaves_no_empty_files_and_shows_what_there_is(model, music
     assert [one["path"] for one in json.loads(result.stdout)] == ["a.wav"] and "interrupted" in result.stderr
 
 
-def test_a_full_disk_is_told(model, music):
+def test_a_full_disk_is_reported(model, music):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
     result = run("a.wav", "-o", "/dev/full", "--format", "jsonl", status=1)
@@ -539,8 +539,8 @@ def test_a_reader_that_leaves_is_no_error(script, form):
         [*script, "-", "--format", form], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     process.stdout.close()
-    _, told = process.communicate("\n".join(many).encode(), timeout=60)
-    assert process.returncode == 0 and told == b""
+    _, messages = process.communicate("\n".join(many).encode(), timeout=60)
+    assert process.returncode == 0 and messages == b""
 
 
 def test_progress_is_shown_on_a_terminal_and_never_among_the_results(script):
@@ -586,8 +586,8 @@ def test_ctrl_c_keeps_what_is_done(script, workers):
         os.kill(int(os.readlink(second)), signal.SIGINT)
         time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=30)
-    assert process.returncode == 130 and told.startswith("m2e: interrupted.") and told.count("\n") == 1
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode == 130 and messages.startswith("m2e: interrupted.") and messages.count("\n") == 1
     assert [one["path"] for one in lines(partial)] == ["a.wav", "b.wav"]
 
 

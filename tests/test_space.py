@@ -239,7 +239,7 @@ def pipe(record, monkeypatch):
     monkeypatch.setattr(tracks, "outline", lambda file: [1.0])
 
 
-def test_tracks_are_added_one_by_one_and_the_bad_ones_told(pipe):
+def test_tracks_are_added_one_by_one_and_the_bad_ones_reported(pipe):
     steps = list(app.add(["x/a.wav", "x/bad.wav", "x/b.wav"], [], 0, "m2e-small", 0, True))
     assert [len(step[1]) for step in steps] == [0, 0, 1, 1, 2]
     assert "Analysing bad.wav" in steps[2][0].value
@@ -248,7 +248,7 @@ def test_tracks_are_added_one_by_one_and_the_bad_ones_told(pipe):
     assert "bad.wav: is bad." in status.value and "x/" not in status.value and status.visible
 
 
-def test_a_model_that_cannot_be_had_is_told_and_the_tracks_stay(pipe, record):
+def test_a_model_that_cannot_be_had_is_reported_and_the_tracks_stay(pipe, record):
     before = [track(record)]
     *_, (status, after, *_) = app.add(["a.wav"], before, 0, "none", 0, True)
     assert after == before and "none is no model." in status.value
@@ -426,7 +426,7 @@ def page(address, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told() -> dict:
+def predicted() -> dict:
     """What the command line says about the clip."""
     result = CliRunner().invoke(cli.app, ["predict", str(CLIP), "--format", "json", "--key-segments"])
     assert result.exit_code == 0, result.output
@@ -442,33 +442,33 @@ def one_track(page):
     return page
 
 
-def test_the_numbers_are_those_of_the_command_line(one_track, told):
+def test_the_numbers_are_those_of_the_command_line(one_track, predicted):
     tiles = [line for line in one_track.text(".m2e-tiles").split("\n") if line]
-    valence, arousal = f"{told['valence']:.1f}", f"{told['arousal']:.1f}"
-    key = told["key"]
+    valence, arousal = f"{predicted['valence']:.1f}", f"{predicted['arousal']:.1f}"
+    key = predicted["key"]
     assert tiles[:2] == ["Valence", f"{valence} of 1–9"] and f"{arousal} of 1–9" in tiles
-    assert told["quadrant"] in tiles and f"{key['tonic']} {key['mode']}" in tiles
+    assert predicted["quadrant"] in tiles and f"{key['tonic']} {key['mode']}" in tiles
     assert one_track.text(".m2e-list small") == (
-        f"valence {valence} · arousal {arousal} · {told['quadrant']} {QUADRANT_WORDS[told['quadrant']]}"
+        f"valence {valence} · arousal {arousal} · {predicted['quadrant']} {QUADRANT_WORDS[predicted['quadrant']]}"
     )
     bars = "[...document.querySelectorAll('.m2e-moods > ul li')]"
     moods = one_track.wait(f"return {bars}.map((bar) => [...bar.children].map((part) => part.innerText))")
     assert moods == [
-        ["✓" if mood["label"] in told["selected_moods"] else "", mood["label"], "", f"{mood['score']:.0%}"]
-        for mood in told["moods"][: charts.TOP_MOODS]
+        ["✓" if mood["label"] in predicted["selected_moods"] else "", mood["label"], "", f"{mood['score']:.0%}"]
+        for mood in predicted["moods"][: charts.TOP_MOODS]
     ]
-    chords = [chord["label"] for chord in told["chords"] if chord["label"] != "N"]
+    chords = [chord["label"] for chord in predicted["chords"] if chord["label"] != "N"]
     drawn = one_track.wait("return [...document.querySelectorAll('.m2e-chords > span')].map((span) => span.title)")
     assert [title.partition(",")[0] for title in drawn] == chords
 
 
-def test_the_cursor_tells_what_sounds_there(one_track, told):
+def test_the_cursor_tells_what_sounds_there(one_track, predicted):
     one_track.driver.execute_script(
         "const lanes = document.querySelector('.m2e-lanes'), { left, width, top } = lanes.getBoundingClientRect();"
         "lanes.dispatchEvent(new PointerEvent('pointermove',"
         "{ bubbles: true, clientX: left + 0.95 * width, clientY: top + 5 }))"
     )
-    second, last = 0.95 * told["duration"], told["curve"][-1]
+    second, last = 0.95 * predicted["duration"], predicted["curve"][-1]
     assert one_track.text(".m2e-readout").split("\n")[:3] == [
         f"0:{int(second):02d}",
         f"valence {last['valence']:.1f}",
@@ -490,7 +490,7 @@ def test_the_clip_can_be_played(one_track):
     one_track.wait("return document.querySelector('.m2e-play').ariaLabel == 'Play'")
 
 
-def test_downloads_hold_the_record(one_track, told, tmp_path):
+def test_downloads_hold_the_record(one_track, predicted, tmp_path):
     where = {"behavior": "allow", "downloadPath": str(tmp_path)}
     one_track.driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
     buttons = "[...document.querySelectorAll('.m2e-downloads button')]"
@@ -500,7 +500,7 @@ def test_downloads_hold_the_record(one_track, told, tmp_path):
         one_track.driver.find_element("xpath", f"//button[contains(., '{label}')]").click()
         one_track.until(lambda name=name: (tmp_path / name).exists())
     (record,) = json.loads((tmp_path / "m2e.json").read_text(encoding="utf-8"))
-    assert record == told | {"path": CLIP.name}
+    assert record == predicted | {"path": CLIP.name}
 
 
 def test_wide_and_light(one_track):
@@ -591,12 +591,12 @@ def test_nothing_is_fetched_from_elsewhere(page):
     assert [url for url in urls if not url.startswith((page.address, "data:", "blob:"))] == []
 
 
-def test_the_api_gives_the_record(address, told, tmp_path):
+def test_the_api_gives_the_record(address, predicted, tmp_path):
     client_of = pytest.importorskip("gradio_client")
     client = client_of.Client(address, verbose=False)
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/predict"]
     record = client.predict(client_of.handle_file(CLIP), api_name="/predict")
-    assert json.loads(record) == told | {"path": CLIP.name}
+    assert json.loads(record) == predicted | {"path": CLIP.name}
     (tmp_path / "empty.wav").touch()
     failed = json.loads(client.predict(client_of.handle_file(tmp_path / "empty.wav"), api_name="/predict"))
     assert failed["error"] == "empty.wav: is empty (0 bytes)." and failed["valence"] is None

@@ -58,10 +58,10 @@ def to_chart(record: TrackHarmony, width: int = 80, color: bool = False) -> str:
     aside = f"  {clock(record.duration)}  {printable(record.model)}"
     title = Text(printable(record.path))
     title.truncate(max(width - len(aside), 10), overflow="ellipsis", pad=True)
-    sure = "" if record.key is None else f"  confidence {record.key.confidence:.2f}"
+    confidence = "" if record.key is None else f"  confidence {record.key.confidence:.2f}"
     lines = [
         Text.assemble((title.plain, "bold"), (aside, "dim")),
-        Text.assemble(("  key  ", "dim"), (str(record.key or "undecided"), "bold"), (sure, "dim")),
+        Text.assemble(("  key  ", "dim"), (str(record.key or "undecided"), "bold"), (confidence, "dim")),
     ]
     if len(keys := _keys(record)) > 1:
         times = "  ".join(f"{clock(start)} {key}".replace(" ", "\xa0") for start, key in keys)

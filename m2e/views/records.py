@@ -151,8 +151,8 @@ def _card(record: MusicEmotion, top_k: int, width: int) -> Iterator[_Line]:
         yield [*_label(name), (f"{value:.1f}  ", "bold"), (filled, "cyan"), (f"  of {low}-{high}", "dim")]
     yield [*_label("quadrant"), (f"{record.quadrant} {QUADRANT_WORDS[record.quadrant]}", "bold")]
     if record.key is not None:
-        sure = f"  confidence {record.key.confidence:.2f}"
-        yield [*_label("key"), (f"{record.key.tonic} {record.key.mode}", "bold"), (sure, "dim")]
+        confidence = f"  confidence {record.key.confidence:.2f}"
+        yield [*_label("key"), (f"{record.key.tonic} {record.key.mode}", "bold"), (confidence, "dim")]
     elif record.chords is not None:
         yield [*_label("key"), ("undecided", "dim")]
     if record.key_segments is not None and len(record.key_segments) > 1:
