@@ -4,7 +4,7 @@
 
 README.md gets the output of `m2e predict` and the table of models; docs/results.md gets the tables of scores, time and
 memory. Sources: `evaluation.json` and `card.json` of the embedded model and its chord recogniser (train.py), and
-`results/*.json` (the other benchmarks in this folder). Everything between `<!-- NAME -->` and `<!-- end -->` is replaced.
+`results/*.json` (the other benchmarks). The text between `<!-- NAME -->` and `<!-- end -->` is replaced.
 """
 
 import os
