@@ -252,6 +252,7 @@ def text_files() -> list[Path]:
     paths = [*ROOT.iterdir(), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
     caches = re.compile(r"__pycache__|\.(?!ci$)")
     hidden = {path for path in paths if any(caches.match(part) for part in path.relative_to(ROOT).parts[:-1])}
+    hidden.add(ROOT / ".git")  # a file in a worktree
     return [path for path in paths if path.is_file() and path.suffix in suffixes and path not in hidden]
 
 
