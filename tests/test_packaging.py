@@ -165,12 +165,12 @@ def test_relative_imports_can_be_copied_to_a_hub_repo(path):
 
 def test_the_version_has_one_source():
     assert setup()["metadata"]["version"] == "attr: m2e.__version__"
-    init = ast.parse((ROOT / "m2e" / "__init__.py").read_text(encoding="utf-8"))
-    assigned = [node.value for node in init.body if isinstance(node, ast.Assign) and node.targets[0].id == "__version__"]
-    assert [type(value) for value in assigned] == [ast.Constant], "setuptools would import m2e to build it"
-    version = import_module("m2e").__version__
-    assert re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1] == version
-    assert re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)[1] == version
+    source = (ROOT / "m2e" / "__init__.py").read_text(encoding="utf-8")
+    # A plain string: setuptools reads it without importing m2e.
+    version = re.search(r'^__version__ = "([\d.]+)"$', source, re.MULTILINE)[1]
+    assert import_module("m2e").__version__ == version
+    for name, pattern in (("CHANGELOG.md", r"^## \[(.+?)\]"), ("CITATION.cff", r"^version: (.+)$")):
+        assert re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)[1] == version
 
 
 def test_the_installed_version_is_this_one():
@@ -185,6 +185,28 @@ def test_the_console_script_exists():
     name, _, target = setup()["options.entry_points"]["console_scripts"].strip().partition(" = ")
     module, _, function = target.partition(":")
     assert name == "m2e" and callable(getattr(import_module(module), function))
+
+
+def test_every_package_is_packed_once():
+    folders = [path.parent for name in PACKAGES for path in (ROOT / name).rglob("__init__.py")]
+    folders += [path.parent for path in (ROOT / "m2e" / "datasets").rglob("__init__.py")]  # behind a link
+    names = {".".join(path.relative_to(ROOT).parts) for path in folders}
+    listed = setup()["options"]["packages"].split()
+    assert sorted(names) == sorted(listed)
+    assert (ROOT / "m2e" / "datasets").resolve() == ROOT / "datasets_scripts"
+
+
+def test_the_oldest_versions_are_those_of_the_requirements():
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / ".github" / "oldest.txt").read_text(), re.MULTILINE))
+    extras = setup()["options.extras_require"]
+    lines = "\n".join([setup()["options"]["install_requires"], extras["demo"]])
+    bounds = dict(re.findall(r"^([\w-]+)>=([\d.]+)", lines, re.MULTILINE))
+
+    def parts(version: str) -> list[int]:
+        numbers = [int(part) for part in version.split(".")]
+        return [*numbers, 0, 0][:3]
+
+    assert {name: parts(version) for name, version in pinned.items()} == {n: parts(v) for n, v in bounds.items()}
 
 
 def test_the_embedded_checkpoint_is_packed():
@@ -274,10 +296,10 @@ def test_the_readme_is_short_and_links_the_documents():
 
 
 def text_files() -> list[Path]:
-    folders = [*PACKAGES, *TRAINING_FOLDERS, ".ci", "configuration", "docs", "examples", "space", "tests"]
+    folders = [*PACKAGES, *TRAINING_FOLDERS, ".ci", ".github", "configuration", "docs", "examples", "space", "tests"]
     suffixes = {".py", ".md", ".cfg", ".toml", ".yaml", ".yml", ".json", ".txt", ".in", ".csv", ""}
     paths = [*ROOT.iterdir(), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
-    caches = re.compile(r"__pycache__|\.(?!ci$)")
+    caches = re.compile(r"__pycache__|\.(?!ci$|github$)")
     hidden = {path for path in paths if any(caches.match(part) for part in path.relative_to(ROOT).parts[:-1])}
     hidden.add(ROOT / ".git")  # a file in a worktree
     return [path for path in paths if path.is_file() and path.suffix in suffixes and path not in hidden]
