@@ -5,7 +5,7 @@
 Every variant is one network by m2e-small's recipe (`configuration/m2e-small.yaml`), without EMOPIA and in its `PLAIN`
 form, with what its row says changed; five seeds each, scored out of fold in the artist-grouped folds; the test split is
 not looked at. Rows are written as they are measured, a run that is stopped goes on where it was; the table goes into
-docs/training.md. EMOPIA stands for music of another kind: models of the 4Q folds are scored on the quadrants of its
+docs/results.md. EMOPIA stands for music of another kind: models of the 4Q folds are scored on the quadrants of its
 test split, which none of them learns.
 """
 
@@ -209,7 +209,7 @@ def main() -> None:
     rows = [row for variant in VARIANTS if (row := found(rows, variant))]
     write_text(args.out, json.dumps(rows, indent=1) + "\n")
     if args.out == RESULTS:
-        put(ROOT / "docs" / "training.md", {"numbers: ablations": markdown(rows)})
+        put(ROOT / "docs" / "results.md", {"numbers: ablations": markdown(rows)})
 
 
 if __name__ == "__main__":

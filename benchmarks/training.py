@@ -6,7 +6,7 @@ One epoch of the four teachers and of the student, for each of the two recipes o
 many and as wide as the real ones: 30-s windows and chords of full tracks and of 45-s clips. What is planted: six
 directions of the embeddings carry arousal, the moods and most of the valence; the mode carries the rest of the valence,
 so that an encoder alone cannot find it. Prints what of it was found, beside the most that can be found under the noise
-of the labels, and how fast; at full size also writes results/training.json and the table in docs/training.md.
+of the labels, and how fast; at full size also writes results/training.json and the table in docs/results.md.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES, JAMENDO_MOO
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results" / "training.json"
-DOCS = ROOT / "docs" / "training.md"
+DOCS = ROOT / "docs" / "results.md"
 WIDTH = 1536  # of two layers of MERT-v1-95M
 DIRECTIONS = 6
 NOISE = 0.5  # of valence and arousal: the deviation that raters leave
@@ -161,7 +161,7 @@ def table(content: dict) -> str:
         f"{content['threads']} CPU cores with a load of {content['load']} by other programs, one epoch "
         "(`python benchmarks/training.py`):",
         "",
-        "| recipe | model | tracks | epoch | with validation | CPU time | found / most that can be found |",
+        "| recipe | model | tracks | epoch | with validation | CPU time | score / best possible score |",
         "|---|---|---|---|---|---|---|",
     ]
     for recipe, models in content["runs"].items():
