@@ -347,7 +347,7 @@ def test_nothing_is_loaded_where_nothing_is_left(processor, tracks, tmp_path):
 
 
 def no_model():
-    raise ValueError("there is none here")
+    raise ModelError("there is none here")
 
 
 # --- plans ---
