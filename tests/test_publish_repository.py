@@ -140,7 +140,7 @@ def test_published_chord_recogniser(fixtures, tmp_path):
     files = repository(tmp_path, "me/btc")
     assert b"Copyright (c) 2019 Jonggwon Park" in files["LICENSE-btc.txt"]
     assert b"license: mit" in files["README.md"] and b"# BTC-ISMIR19" in files["README.md"]
-    assert "leave out --license apache-2.0" in refusal(tmp_path, license="apache-2.0")
+    assert "omit --license apache-2.0" in refusal(tmp_path, license="apache-2.0")
 
 
 # --- what is refused ---
@@ -172,8 +172,8 @@ def test_damaged_configuration(folder, name):
 
 def test_folder_of_something_else(folder, tmp_path):
     (folder / "config.json").write_text('{"model_type": "bert"}')
-    assert "holds no model of this project" in refusal(folder)
-    assert "holds no model of this project" in refusal(tmp_path / "missing")
+    assert "holds no model of m2e" in refusal(folder)
+    assert "holds no model of m2e" in refusal(tmp_path / "missing")
 
 
 def test_unknown_licence(folder):
@@ -230,8 +230,8 @@ def test_the_space_of_this_project():
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("app.py", None, "is no Space: it lacks app.py."),
-        ("README.md", "# no front matter", "does not say sdk: gradio"),
+        ("app.py", None, "is not a Space: it lacks app.py;"),
+        ("README.md", "# no front matter", "has no sdk: gradio"),
         ("README.md", "---\nsdk: [\n---\n", "has no readable front matter"),
     ],
 )

@@ -1,7 +1,8 @@
-"""The scores on a model card: what an evaluation.json says, as results, for its model-index, and as tables."""
+"""The scores on a model card: reads an evaluation.json and writes its model-index and its tables."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from huggingface_hub import EvalResult
 
@@ -12,8 +13,9 @@ EVALUATION = "evaluation.json"
 
 @dataclass(frozen=True)
 class Result:
-    """Scores of these weights on one split: metric -> value, and intervals of some of them: metric -> (low, high).
-    dataset_id: a key of DATASETS or a hub id.  setting: which lists of tracks, which labels, where there are several.
+    """Scores of a model on one split: metric -> value, and metric -> (low, high) where there is an interval.
+
+    dataset_id: a key of DATASETS or a hub id.  setting: the protocol and options of the data set, "" if it has none.
     """
 
     dataset: str
@@ -24,12 +26,12 @@ class Result:
     intervals: dict[str, tuple[float, float]]
 
 
-def results(evaluation: dict) -> list[Result]:
-    """What an evaluation.json says of the weights beside it; a score that is not defined (null) is left out.
+def results(evaluation: dict[str, Any]) -> list[Result]:
+    """The results in an evaluation.json, without undefined (null) scores.
 
-    Either {"results": [...]} as m2e evaluate writes it, each with "dataset" ("name", "id"), "split", "scores" and, at
-    will, "protocol", "options" and "intervals"; or what train.py writes of Panda 4Q, whose "shipped_test" are the
-    scores of these weights. Raises PublishError.
+    evaluation: {"results": [...]}, each with "dataset" ("name", "id"), "split", "scores" and optional "protocol",
+    "options" and "intervals", as m2e evaluate writes it; or what train.py writes for Panda 4Q, where "shipped_test"
+    holds the scores of the saved weights. Raises PublishError.
     """
     panda4q = {"dataset": {"name": "Panda 4Q", "id": "panda-4q"}, "split": "test"}
     listed = evaluation.get("results", [])
@@ -53,10 +55,12 @@ def results(evaluation: dict) -> list[Result]:
             for each in listed
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise PublishError(f"{EVALUATION} has a result without dataset, split or scores ({error!r}).") from error
+        raise PublishError(
+            f"{EVALUATION} has a result without dataset, split or scores ({error!r}): evaluate the model again."
+        ) from error
 
 
-def _setting(protocol: str | None, options: dict) -> str:
+def _setting(protocol: str | None, options: dict[str, Any]) -> str:
     return ", ".join([*([protocol] if protocol else []), *(f"{name}={value}" for name, value in options.items())])
 
 
@@ -68,8 +72,8 @@ def _score_names() -> dict[str, str]:
     return SCORE_NAMES | chords
 
 
-def model_index(evaluation: dict, task: str) -> list[EvalResult]:
-    """The `results` of an evaluation as a card's metadata hold them. task: its name for people."""
+def model_index(evaluation: dict[str, Any], task: str) -> list[EvalResult]:
+    """The `results` of an evaluation as entries of a card's metadata. task: its name for people."""
     return [
         EvalResult(
             task_type="audio-classification",
@@ -87,7 +91,7 @@ def model_index(evaluation: dict, task: str) -> list[EvalResult]:
     ]
 
 
-def score_table(evaluation: dict) -> str:
+def score_table(evaluation: dict[str, Any]) -> str:
     """Markdown: every score of one network, mean and deviation over seeds, and of the networks of all seeds together,
     with 95 % intervals of a bootstrap over tracks."""
     columns = "folds, one network | test, one network | folds, all together | test, all together: these weights"
@@ -103,8 +107,8 @@ def score_table(evaluation: dict) -> str:
     return "\n".join(rows)
 
 
-def scores_section(evaluation: dict) -> str:
-    """The part "Results" in Markdown."""
+def scores_section(evaluation: dict[str, Any]) -> str:
+    """The section "Results" of a card, in Markdown."""
     tables = []
     if "shipped_test" in evaluation:
         tables.append(score_table(evaluation))
@@ -118,8 +122,8 @@ def scores_section(evaluation: dict) -> str:
         ]
         tables.append("\n".join(["| data set | split | score | | interval |", "|---|---|---|---|---|", *rows]))
     if not tables:
-        return f"No evaluation travels with these weights (`{EVALUATION}`)."
-    return "\n\n".join([*tables, f"Written from `{EVALUATION}`; the model-index above says the same."])
+        return f"These weights come without an evaluation (`{EVALUATION}`)."
+    return "\n\n".join([*tables, f"Source: `{EVALUATION}`; the model-index above holds the same scores."])
 
 
 def _interval(bounds: tuple[float, float] | None, shape: str = "{}") -> str:
