@@ -5,6 +5,8 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from m2e.errors import DataError
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -35,15 +37,15 @@ def read_dataset(name: str, folder: str | Path, **options) -> "Dataset":
     """The user's copy of a data set in the common schema (see datasets_scripts.schema).
 
     name: one of READERS.  folder: where the copy lies; for "hub" the id of the data set.  options: those of the module.
-    Raises ValueError, or what the module raises; each is one sentence.
+    Raises DataError, or what the module raises; each is one sentence.
     """
     if name not in READERS:
-        raise ValueError(f"There is no data set {name!r}: {', '.join(READERS)}.")
+        raise DataError(f"There is no data set {name!r}: {', '.join(READERS)}.")
     module, function = READERS[name]
-    reader = getattr(importlib.import_module(f"datasets_scripts.{module}"), function)
+    reader = getattr(importlib.import_module(f"m2e.datasets.{module}"), function)
     try:
         inspect.signature(reader).bind(folder, **options)
     except TypeError as error:
         options_there = ", ".join(list(inspect.signature(reader).parameters)[1:])
-        raise ValueError(f"{name} cannot be read so ({error}): its options are {options_there}.") from None
+        raise DataError(f"{name} cannot be read so ({error}): its options are {options_there}.") from None
     return reader(folder, **options)

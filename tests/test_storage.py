@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from m2e.errors import ModelError
-from m2e.storage import read_json, write_folder, write_text
+from m2e.errors import DataError, M2EError
+from m2e.storage import read_json, write_folder, write_text, write_whole
 
 
 def make(folder: Path, who: str) -> None:
@@ -55,12 +55,49 @@ def test_another_process_makes_the_folder_meanwhile(tmp_path, replace, winner):
     assert (target / "who").read_text() == winner and list(target.parent.iterdir()) == [target]
 
 
-def test_json(tmp_path):
-    path = tmp_path / "x" / "x.json"
-    assert read_json(path, ModelError) == {}
-    write_text(path, '{"ä": 1}')
-    assert read_json(path, ModelError) == {"ä": 1}
-    for content in ("{", "[1]", "null", ""):
-        write_text(path, content)
-        with pytest.raises(ModelError, match=r"x\.json"):
-            read_json(path, ModelError)
+@pytest.mark.parametrize("content", ["{", "[1]", "null", ""])
+def test_other_content_than_an_object_is_refused(tmp_path, content):
+    write_text(tmp_path / "x.json", content)
+    with pytest.raises(DataError, match=r"x\.json"):
+        read_json(tmp_path / "x.json", DataError)
+
+
+def test_a_file_and_its_folder_appear_whole(tmp_path):
+    file = tmp_path / "new" / "folder" / "file.txt"
+    write_text(file, "größer\n")
+    assert file.read_bytes() == "größer\n".encode()
+    assert [path.name for path in file.parent.iterdir()] == ["file.txt"]
+
+
+def test_the_old_file_stays_if_writing_the_new_one_fails(tmp_path):
+    def write(partial):
+        partial.write_text("half")
+        raise OSError("disk full")
+
+    file = tmp_path / "file.txt"
+    write_text(file, "old")
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(file, write)
+    assert file.read_text() == "old"
+
+
+def test_json_objects_are_read_and_a_missing_file_is_empty(tmp_path):
+    file = tmp_path / "file.json"
+    assert read_json(file) == {}
+    write_text(file, '{"a": 1}')
+    assert read_json(file) == {"a": 1}
+
+
+@pytest.mark.parametrize("error", [M2EError, DataError])
+def test_damaged_json_is_one_sentence_that_names_the_file(tmp_path, error):
+    file = tmp_path / "file.json"
+    write_text(file, '{"a": ')
+    with pytest.raises(error, match=r"file.json is damaged \(.*\): ") as raised:
+        read_json(file, error)
+    assert type(raised.value) is error
+
+
+def test_undecodable_json_is_damaged(tmp_path):
+    (tmp_path / "file.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(M2EError, match="is damaged"):
+        read_json(tmp_path / "file.json")

@@ -76,14 +76,16 @@ def load(
     with _loading, no_bars(), readable(model):
         folder, name = local_folder(model, variant, revision, hub)
         with explained(_encoder_id(folder) or name):
-            pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
+            pipe = MusicEmotionPipeline.from_pretrained(
+                folder,
+                device=chosen,
+                window_seconds=window,
+                windows_per_batch=batch_size or (None if chosen.type == "cpu" else GPU_BATCH),
+                harmony=harmony,
+                key_segments=key_segments,
+                **hub,
+            )
     pipe.name = name
-    if window is not None:
-        pipe.processor.feature_extractor.window_seconds = float(window)
-    if batch_size is not None or chosen.type != "cpu":
-        pipe.processor.windows_per_batch = batch_size or GPU_BATCH
-    pipe._preprocess_params["harmony"] = harmony
-    pipe._postprocess_params["key_segments"] = key_segments
     return pipe
 
 
