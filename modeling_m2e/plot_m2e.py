@@ -13,8 +13,11 @@ from .errors_m2e import M2EError
 from .scale_m2e import POLES, QUADRANT_WORDS, SCALE
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    try:  # else transformers asks everyone who loads a model repository to install matplotlib
+        from matplotlib.axes import Axes
+        from matplotlib.figure import Figure
+    except ImportError:
+        pass
 
     from .record_m2e import FailedTrack, MusicEmotion
 
@@ -24,6 +27,7 @@ _ON_COLORS = ("white", "white", "white", "black", "black", "black", "white")  # 
 DIMENSIONS = {"valence": (COLORS[0], "-", "o"), "arousal": (COLORS[1], (0, (4, 1.5)), "s")}  # colour, line, marker
 NUMBERED = 20  # up to so many tracks on one plane have a number, and a line in the list next to the plane
 DPI = 300  # of PNG
+_NO_MATPLOTLIB = 'Plots need matplotlib: install it with pip install "m2e[demo]".'
 _INK, _MUTED, _FAINT = "#1f2328", "#59636e", "#d5dae0"
 _MIDDLE = sum(SCALE) / 2
 _CORNERS = {"Q1": (0.97, 0.97), "Q2": (0.03, 0.97), "Q3": (0.03, 0.03), "Q4": (0.97, 0.03)}
@@ -103,14 +107,13 @@ def plane(axes: "Axes", records: Sequence["MusicEmotion"]) -> None:
 
 def curve(axes: "Axes", record: "MusicEmotion") -> None:
     """Draw valence and arousal over time: a mark in the middle of each window."""
-    from matplotlib.ticker import MaxNLocator
-
     points = record.curve or []
     end = max([record.duration or 0.0, *(point.end for point in points)]) or 1.0
     axes.set(xlim=(0, end), ylim=SCALE, xlabel="time")
     axes.set_yticks(range(SCALE[0], SCALE[1] + 1, 2))
     axes.xaxis.set_major_formatter(lambda seconds, _: f"{int(seconds) // 60}:{int(seconds) % 60:02d}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, steps=[1, 1.5, 2, 3, 6, 10]))
+    locator: Any = axes.xaxis.get_major_locator()  # a MaxNLocator, which the stub does not tell
+    locator.set_params(integer=True, nbins=7, steps=[1, 1.5, 2, 3, 6, 10])
     axes.tick_params(length=0, pad=5, labelcolor=_MUTED)
     axes.spines[:].set_visible(False)
     axes.grid(axis="y", color=_FAINT, linewidth=0.5)
@@ -184,8 +187,10 @@ def _short(path: str | None, length: int) -> str:
 
 
 def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(_NO_MATPLOTLIB) from None
     return Figure(figsize=(width, height), facecolor="white")  # inches
 
 
@@ -193,5 +198,5 @@ def _style() -> AbstractContextManager[None]:
     try:
         from matplotlib import rc_context
     except ImportError:
-        raise ImportError('Plots need matplotlib: install it with pip install "m2e[demo]".') from None
+        raise ImportError(_NO_MATPLOTLIB) from None
     return rc_context(_STYLE)  # type: ignore[arg-type]  # its stub names all possible keys
