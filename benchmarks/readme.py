@@ -2,7 +2,7 @@
 
     python benchmarks/readme.py
 
-Sources: `evaluation.json` and `card.json` of the embedded model and its chords (train.py, train_chords.py), and
+Sources: `evaluation.json` and `card.json` of the embedded model and its chords (train.py), and
 `results/*.json` (the benchmarks beside this file). Everything between `<!-- NAME -->` and `<!-- end -->` is replaced.
 """
 
@@ -113,10 +113,10 @@ def numbers() -> str:
     costs = read_json(RESULTS / "predict.json")
     lines = [
         f"{EMBEDDED} ({megabytes(embedded_model()):.1f} MB) on Panda 4Q, artist-grouped folds and the artist-disjoint "
-        f"test split; the networks of {len(evaluation['seeds'])} seeds, mean ± deviation, and all together with 95 % "
-        f"intervals (`python train.py configuration/{EMBEDDED}.yaml ...`):",
+        f"test split; one network, mean ± deviation over {len(evaluation['seeds'])} seeds, and these weights, the mean "
+        f"of all networks, with 95 % intervals (`python train.py configuration/{EMBEDDED}.yaml ...`):",
         "",
-        score_table(evaluation),
+        score_table(evaluation, evaluation["results"][0]),
         *transfer_table(read_json(RESULTS / "transfer.json")),
         *chord_tables(read_json(RESULTS / "chords.json")),
     ]

@@ -1,6 +1,5 @@
 """The model card of a model folder: made of its configuration, its evaluation and its facts, never by hand."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from huggingface_hub import ModelCardData, hf_hub_url
 
 from m2e.checkpoints.load import EMBEDDED, read_json
 from m2e.errors import PublishError
-from m2e.publish.facts import DATASETS, Facts, encoder_terms, facts_of, is_noncommercial, panda4q
+from m2e.publish.facts import DATASETS, Facts, encoder_terms, facts_of, is_noncommercial
 from m2e.publish.scores import EVALUATION, model_index, scores_section
 
 CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser
@@ -284,11 +283,3 @@ def _bullets(lines) -> str:
 
 def _labels(config: dict) -> list[str]:
     return [label for _, label in sorted(config["id2label"].items(), key=lambda item: int(item[0]))]
-
-
-def write_card(folder: Path, recipe: dict, evaluation: dict, clips: int, artists: int) -> None:
-    """Writes card.json and README.md into a model folder that train.py made of Panda 4Q, complete otherwise."""
-    panda4q(recipe, evaluation, clips, artists).save(folder)
-    partial = folder / "README.md.partial"
-    partial.write_text(card(folder), encoding="utf-8")
-    os.replace(partial, folder / "README.md")

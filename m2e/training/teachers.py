@@ -94,7 +94,7 @@ def weighting_offsets(config: Any) -> torch.Tensor:
 
 
 def model_teacher(reference: str | Path, processor: M2EProcessor, student_config: Any) -> ModelTeacher:
-    """The model in a folder, or of a hub id. Raises TrainingError where its features are not the student's; ModelError."""
+    """The model in a folder, or of a hub id. Raises TrainingError where it uses other features; ModelError."""
     folder = Path(reference)
     if (folder / "config.json").is_file():
         model = M2EForMusicEmotion.from_pretrained(folder)  # without its encoder
@@ -104,7 +104,7 @@ def model_teacher(reference: str | Path, processor: M2EProcessor, student_config
         model, encoder = pipe.model, pipe.processor.encoder_reference
     features = (encoder, model.config.embedding_size, model.config.chord_vocabulary)
     same = features == (processor.encoder_reference, student_config.embedding_size, student_config.chord_vocabulary)
-    if same and isinstance(processor.encoder, TaggerEncoder):  # its weights travel with the model, and may differ
+    if same and "id" not in encoder and isinstance(processor.encoder, TaggerEncoder):  # weights that may differ
         theirs = load_encoder(encoder, reference)
         same = isinstance(theirs, TaggerEncoder) and _same_weights(theirs.model, processor.encoder.model)
     if not same:
