@@ -10,9 +10,9 @@ from huggingface_hub import ModelCardData, hf_hub_url
 from m2e.checkpoints.load import EMBEDDED
 from m2e.datasets.registry import DATASETS
 from m2e.errors import PublishError
-from m2e.publish.facts import Facts, encoder_terms, facts_of, is_noncommercial, panda4q
+from m2e.publish.facts import Facts, encoder_terms, facts_of, is_noncommercial
 from m2e.publish.scores import EVALUATION, model_index, scores_section
-from m2e.storage import read_json, write_text
+from m2e.storage import read_json
 
 CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser
 PACKAGES = "torch transformers soundfile soxr librosa"  # imported by the code that a model repository carries
@@ -287,9 +287,3 @@ def _bullets(lines: Iterable[str]) -> str:
 
 def _labels(config: Json) -> list[str]:
     return [label for _, label in sorted(config["id2label"].items(), key=lambda item: int(item[0]))]
-
-
-def write_card(folder: Path, recipe: dict, evaluation: dict, clips: int, artists: int) -> None:
-    """Writes card.json and README.md into a model folder that train.py made of Panda 4Q, complete otherwise."""
-    panda4q(recipe, evaluation, clips, artists).save(folder)
-    write_text(folder / "README.md", card(folder))

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from m2e.datasets.registry import DATASETS
 from m2e.errors import PublishError, reason
 from m2e.storage import write_text
 
@@ -151,44 +150,3 @@ def is_noncommercial(license: str) -> bool:
 def encoder_terms(name: str) -> tuple[str, str, str | None]:
     """(title, licence, file of its notice) of an encoder id or net; (name, "", None) for an unknown one."""
     return next((terms for start, terms in ENCODERS.items() if name.startswith(start)), (name, "", None))
-
-
-def panda4q(recipe: dict, evaluation: dict, clips: int, artists: int) -> Facts:
-    """The facts of a model that train.py made of Panda 4Q: `clips` known ones by so many `artists`."""
-    name, seeds = recipe["name"], recipe["seeds"]
-    mood_share, shares = recipe["targets"]["mood_teacher_share"], recipe["targets"]["va_teacher_share"]
-    beside = recipe["beside"]
-    folders = " ".join(["4q=4Q", *(f"{each}={each.upper()}" for each in beside)])
-    command = (
-        f"python train.py configuration/{name}.yaml --data {folders} --taggers WEIGHTS --chords CHORDS --out {name}"
-    )
-    return Facts(
-        name=name,
-        license="cc-by-nc-sa-4.0",
-        training=[
-            f"Data: Panda 4Q, train and validation splits, {clips} clips of 30 s by {artists} artists.",
-            f"Targets: moods are {mood_share:.0%} a teacher trained on MTG-Jamendo mood/theme and {1 - mood_share:.0%} "
-            "the clips' AllMusic words where these mean one of the 56 tags, the teacher alone elsewhere. Valence is "
-            f"{shares['valence']:.0%} and arousal {shares['arousal']:.0%} a teacher trained on EmoMusic; the rest are "
-            "the clips' labels. Those labels are averages of word norms over the AllMusic words, not ratings by "
-            "listeners; valence and arousal are on the scale of these norms.",
-            *(
-                f"Learnt beside them, in every fold: {count} clips of the training split of "
-                f"{DATASETS[each].split()[0]}, their quadrants alone."
-                for each, count in beside.items()
-            ),
-            "Protocol: choices on five artist-grouped folds of train + validation, then one evaluation on the test "
-            f"split (120 clips, artists apart). Seeds {', '.join(map(str, seeds))}; these weights are the networks of "
-            "all seeds, which answer together, by their mean (deep ensemble, Lakshminarayanan et al. 2017).",
-            "Calibration: Platt scaling on the folds; a mood's threshold selects as many training clips as carry it.",
-            f"Command: `{command}`",
-            f"ROC-AUC and PR-AUC of moods are means over the {evaluation['test']['mood_tags']['mean']:.0f} tags (test) "
-            "that AllMusic words map onto with at least five positives.",
-        ],
-        limits=f"Trained on {clips} clips of mostly Western popular music with labels from one editorial source. "
-        "Expect it to be unsure on other repertoires, on speech and on very short sounds. Most of the 56 tags were "
-        "learned from a teacher's opinion only. Not for decisions about people.",
-        license_notes=["CC BY-NC-SA 4.0, because the teachers' data are non-commercial."],
-        datasets=["panda-4q", "mtg-jamendo", "emomusic", *beside],
-        evaluation=command,
-    )
