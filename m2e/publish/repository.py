@@ -3,6 +3,7 @@
 A repository is a dict: path in the repository -> file on this machine, or content. Nothing is written here.
 """
 
+import inspect
 import json
 import re
 from importlib import metadata
@@ -16,25 +17,12 @@ from m2e.publish.card import CHORD_MODEL, card
 from m2e.publish.facts import BTC_LICENSE, FILE, encoder_terms
 from m2e.publish.scores import EVALUATION
 from m2e.storage import read_json
+from modeling_m2e import AUTO_CLASSES, CUSTOM_PIPELINES, MusicEmotionPipeline, auto_map
+from modeling_m2e.chords_m2e import ChordRecognizer
 
 Repository = dict[str, Path | bytes]
 
-EMOTION_MODEL = "m2e"  # model type
 EXTRAS = (EVALUATION, FILE, "training.jsonl", "chords/training.jsonl", "LICENSE-*")
-# What save_pretrained would write into configurations, so that transformers finds the code: auto class -> our class.
-CODE = {
-    EMOTION_MODEL: {"AutoConfig": "configuration_m2e.M2EConfig", "AutoModel": "modeling_m2e.M2EForMusicEmotion"},
-    CHORD_MODEL: {"AutoConfig": "modeling_btc.BTCConfig", "AutoModel": "modeling_btc.BTCModel"},
-}
-PROCESSOR = {"AutoProcessor": "processing_m2e.M2EProcessor"}
-FEATURE_EXTRACTOR = {"AutoFeatureExtractor": "feature_extraction_m2e.M2EFeatureExtractor", **PROCESSOR}
-PIPELINES: dict[str, dict[str, Any]] = {
-    "music-emotion": {"impl": "pipeline_m2e.MusicEmotionPipeline", "pt": ["AutoModel"], "type": "audio"}
-}
-CLASSES = {  # every class that a repository has to bring
-    EMOTION_MODEL: [*CODE[EMOTION_MODEL].values(), *FEATURE_EXTRACTOR.values(), PIPELINES["music-emotion"]["impl"]],
-    CHORD_MODEL: [*CODE[CHORD_MODEL].values(), "chords_m2e.ChordRecognizer"],
-}
 
 
 def repository(
@@ -52,15 +40,15 @@ def repository(
         folder /= "chords"  # the parent folder of a saved chord recogniser
     try:
         config = read_json(folder / "config.json", PublishError)
-        kind = config.get("model_type")
-        if kind not in CODE:
+        model_type = config.get("model_type")
+        if model_type not in AUTO_CLASSES:
             raise PublishError(f"{folder} holds no model of m2e: give a folder that training or conversion wrote.")
-        files = _chords(folder, config) if kind == CHORD_MODEL else _emotion(folder, config)
+        files = _chords(folder, config) if model_type == CHORD_MODEL else _emotion(folder, config)
         files |= {name: path for pattern in EXTRAS for name, path in _found(folder, pattern).items()}
         clips = {} if examples is None else _clips(Path(examples))
         samples = [name for name in clips if name.endswith(".ogg")]
         files |= {"README.md": card(folder, repo, license, samples).encode(), **clips}
-        files |= {**flat_code(CLASSES[kind]), **_notices(folder)}
+        files |= {**flat_code(model_type), **_notices(folder)}
         for path in files.values():
             if isinstance(path, Path) and path.suffix == ".safetensors":
                 check_weights(path)
@@ -73,10 +61,12 @@ def _emotion(folder: Path, config: dict[str, Any]) -> Repository:
     processor = read_json(folder / "processor_config.json", PublishError)
     if missing := missing_parts(folder, processor):
         raise PublishError(f"{folder} is incomplete: it lacks {', '.join(missing)}; save or train it again.")
-    extractor = processor.get("feature_extractor", {}) | {"auto_map": FEATURE_EXTRACTOR}
+    extractor_map = auto_map(config["model_type"], "AutoFeatureExtractor", "AutoProcessor")
+    extractor = processor.get("feature_extractor", {}) | {"auto_map": extractor_map}
+    processor |= {"auto_map": auto_map(config["model_type"], "AutoProcessor"), "feature_extractor": extractor}
     files: Repository = {
-        "config.json": _json(config | {"auto_map": CODE[EMOTION_MODEL], "custom_pipelines": PIPELINES}),
-        "processor_config.json": _json(processor | {"auto_map": PROCESSOR, "feature_extractor": extractor}),
+        "config.json": _json(_with_code(config) | {"custom_pipelines": CUSTOM_PIPELINES}),
+        "processor_config.json": _json(processor),
     }
     for pattern in (WEIGHTS, *SHARDS, *PARTS):
         files |= _found(folder, pattern)
@@ -86,7 +76,11 @@ def _emotion(folder: Path, config: dict[str, Any]) -> Repository:
 def _chords(folder: Path, config: dict[str, Any]) -> Repository:
     if not (folder / WEIGHTS).is_file():
         raise PublishError(f"{folder} is incomplete: it lacks {WEIGHTS}; save or train it again.")
-    return {"config.json": _json(config | {"auto_map": CODE[CHORD_MODEL]}), WEIGHTS: folder / WEIGHTS}
+    return {"config.json": _json(_with_code(config)), WEIGHTS: folder / WEIGHTS}
+
+
+def _with_code(config: dict[str, Any]) -> dict[str, Any]:
+    return config | {"auto_map": auto_map(config["model_type"], "AutoConfig", "AutoModel")}
 
 
 def _found(folder: Path, pattern: str) -> Repository:
@@ -122,13 +116,13 @@ def _project_file(name: str) -> Path:
     return Path(str(installed[0].locate()))
 
 
-def flat_code(classes: list[str]) -> Repository:
-    """The modules of `classes` ("module.Class") in modeling_m2e and all that they import from it, as save_pretrained
-    copies them."""
+def flat_code(model_type: str) -> Repository:
+    """The modules of modeling_m2e that a model of this type needs, as save_pretrained copies them."""
     from transformers.dynamic_module_utils import get_relative_import_files
 
-    modules = {name.partition(".")[0] for name in classes}
-    paths = [PACKAGES / "modeling_m2e" / f"{name}.py" for name in sorted(modules)]
+    more = ChordRecognizer if model_type == CHORD_MODEL else MusicEmotionPipeline
+    classes = [*AUTO_CLASSES[model_type].values(), more]
+    paths = [Path(inspect.getfile(each)) for each in classes]
     paths += [Path(other) for path in paths for other in get_relative_import_files(path)]
     return {path.name: path for path in paths}
 

@@ -132,16 +132,14 @@ def _scored(result: Json, metric: str) -> str:
 
 def scores_section(evaluation: Json) -> str:
     """The section "Results" of a card, in Markdown."""
-    tables = []
-    listed = results(evaluation)
-    if {"seeds", "folds"} & evaluation.keys():
-        own = [each for each in evaluation.get("results", []) if "name" in each]
-        tables += [f"{each['dataset']['name']}:\n\n{score_table(evaluation, each)}" for each in own]
-    if listed:
+    listed = evaluation.get("results", [])
+    own = [each for each in listed if "name" in each] if {"seeds", "folds"} & evaluation.keys() else []
+    tables = [f"{each['dataset']['name']}:\n\n{score_table(evaluation, each)}" for each in own]
+    if others := results({"results": [each for each in listed if each not in own]}):
         rows = [
             f"| {result.dataset} | {', '.join(filter(None, [result.split, result.setting]))} "
             f"| {_score_names()[metric]} | {value:.3f} | {_interval(result.intervals.get(metric))} |"
-            for result in listed
+            for result in others
             for metric, value in result.scores.items()
         ]
         tables.append("\n".join(["| data set | split | score | | interval |", "|---|---|---|---|---|", *rows]))
