@@ -103,7 +103,8 @@ def tested(folder: Path, **names: str) -> str:
 
 def emotion_table() -> str:
     """Scores of the embedded model on Panda 4Q: one network and the ensemble, in the folds and on the test split."""
-    return score_table(read_json(embedded_model() / EVALUATION))
+    evaluation = read_json(embedded_model() / EVALUATION)
+    return score_table(evaluation, evaluation["results"][0])
 
 
 def transfer_table() -> str:

@@ -158,7 +158,7 @@ class Trap:
         return self.function, ("true",)
 
 
-def test_foreign_objects_beside_the_weights_are_skipped_not_run(published, tmp_path):
+def test_foreign_objects_in_the_file_are_skipped_not_run(published, tmp_path):
     """Optimiser and callback state, hyper-parameters of other packages, and code that must not run."""
     content = lightning(
         published,

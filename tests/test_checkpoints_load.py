@@ -93,17 +93,20 @@ def test_progress_bars_are_left_as_they_were(folder, capfd):
 
 @pytest.mark.parametrize("name", ["a/b/c", "./missing", "/missing", "missing", "~/missing", "a b/c", "a/b/c@J_all"])
 def test_neither_folder_nor_hub_id(name):
-    assert "is neither a folder nor a hub id such as amaai-lab/music2emo." in refusal(name)
+    assert "is neither a folder nor a hub id such as amaai-lab/music2emo: check the name." in refusal(name)
 
 
 def test_folders_that_hold_no_model(tmp_path, copy):
     (tmp_path / "song.mp3").write_bytes(b"")
     assert "is a file: give the folder of a model" in refusal(tmp_path / "song.mp3")
     (tmp_path / "empty").mkdir()
-    assert "holds no model: neither config.json nor saved_models/J_all.ckpt is there." in refusal(tmp_path / "empty")
+    assert (
+        "holds no model (neither config.json nor saved_models/J_all.ckpt): give another folder or hub id."
+        in refusal(tmp_path / "empty")
+    )
     (tmp_path / "empty" / "config.json").write_text('{"model_type": "bert"}')
     assert "holds a bert model" in refusal(tmp_path / "empty")
-    assert "holds one model, without variants: leave out D_all." in refusal(f"{copy}@D_all")
+    assert "holds one model, without variants: omit D_all." in refusal(f"{copy}@D_all")
     assert refusal(copy, "D_all") == refusal(f"{copy}@D_all")
 
 
@@ -234,7 +237,7 @@ def test_hub(folder, tmp_path):
     offline = m2e.load("me/model", cache_dir=tmp_path / "hf" / "hub")  # the tests' own process knows no network
     assert found["me/model"] == ["me/model", offline(SINE).valence] and offline.name == "me/model"
     assert found["me/half"] == "me/half is incomplete: it lacks model.safetensors; save or download it again."
-    assert found["me/bert"] == "me/bert holds a bert model: give one that was made by m2e, or Music2Emo checkpoints."
+    assert found["me/bert"] == "me/bert holds a bert model: give one that m2e saved, or Music2Emo checkpoints."
     assert found["me/raw"] == "me/raw has no variant J_all: choose E_all."
     assert found["me/gated"].startswith(f"me/gated is gated: accept its terms at {hub.endpoint}/me/gated, then log in")
     assert found["me/down"] == "The hub answers 503 for me/down: try again later."

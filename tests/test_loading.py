@@ -13,6 +13,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
+import modeling_m2e
 from m2e.errors import ModelError
 from modeling_m2e import M2EConfig, M2EForMusicEmotion, M2EProcessor, MusicEmotionPipeline
 from modeling_m2e.key_m2e import key_segments
@@ -81,6 +82,16 @@ def test_what_is_saved_again_stays_loadable_by_anyone(folder, tmp_path):
     assert again["custom_pipelines"] == first["custom_pipelines"]
     assert first["custom_pipelines"]["music-emotion"]["impl"] == "pipeline_m2e.MusicEmotionPipeline"
     assert again["auto_map"] == first["auto_map"]
+
+
+def test_what_is_saved_names_the_code_as_this_package_does(folder):
+    config, processor = (json.loads((folder / f"{name}.json").read_text()) for name in ("config", "processor_config"))
+    assert config["auto_map"] == modeling_m2e.auto_map("m2e", "AutoConfig", "AutoModel")
+    assert config["custom_pipelines"] == modeling_m2e.CUSTOM_PIPELINES
+    assert processor["auto_map"] == modeling_m2e.auto_map("m2e", "AutoProcessor")
+    extractor = processor["feature_extractor"]["auto_map"]
+    assert extractor == modeling_m2e.auto_map("m2e", "AutoFeatureExtractor", "AutoProcessor")
+    assert all(hasattr(modeling_m2e, name) for name in modeling_m2e.__all__)
 
 
 # --- where it is not ---

@@ -16,7 +16,7 @@ from m2e.errors import ModelError, reason
 from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES, JAMENDO_MOODS, M2EConfig
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 
-# Published module -> module here. Dropout between the layers of a branch shifts the index of the second.
+# Published module -> module here. A dropout between the two layers shifts the index of the second.
 _MODULES = {
     "chord_root_embedding": "m2e.chord_transformer.root_embedding",
     "chord_attr_embedding": "m2e.chord_transformer.quality_embedding",
@@ -61,7 +61,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 
 class _Ignored:
-    """Takes the place of any class or function that a training framework pickled beside the weights."""
+    """Takes the place of any class or function that a training framework pickled with the weights."""
 
     def __init__(self, *args: object, **kwargs: object):
         pass

@@ -1,7 +1,7 @@
-"""One door to every model: the embedded one, a folder, a hub repo, or the published checkpoints.
+"""Loads every model: the embedded one, a folder, a hub repo, or the published checkpoints.
 
-Whatever is asked for becomes a local folder first, and only its weights and configuration are read: the code that a
-model repo carries is neither fetched nor run.
+Each becomes a local folder first. Only its weights and configuration are read: the code in a model repo is neither
+downloaded nor run.
 """
 
 import threading
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
 
 EMBEDDED = "m2e-small"
-GPU_BATCH = 8  # windows at once where there is a GPU; a CPU gains nothing from more than one
+GPU_BATCH = 8  # windows per batch on a GPU; a CPU gains nothing from more than one
 WEIGHTS = "model.safetensors"
 MODEL_FILES = ("config.json", "processor_config.json", WEIGHTS)
-SHARDS = ("model-*.safetensors", f"{WEIGHTS}.index.json")  # in place of one file of weights
+SHARDS = ("model-*.safetensors", f"{WEIGHTS}.index.json")  # instead of one file of weights
 PARTS = tuple(f"{part}/*.{suffix}" for part in ("chords", "encoder") for suffix in ("json", "safetensors"))
 
-
-_loading = threading.Lock()  # what torch may unpickle and whether bars are shown is set for the whole process
+_loading = threading.Lock()  # torch's safe globals and progress bars are settings of the whole process
 
 
 def embedded_model() -> Path:
@@ -56,11 +55,12 @@ def load(
 
     model: None for the embedded "m2e-small"; a folder or hub id, either of a model that this project saved or in the
     layout of "amaai-lab/music2emo", which is converted once and cached (see `m2e.checkpoints.music2emo`).
-    variant: which of the checkpoints of that layout ("J_all"); "amaai-lab/music2emo@D_all" says the same in one word.
-    device: "auto" (the first accelerator there is), "cpu", "cuda", "cuda:1", "mps".
-    window: seconds of a window.  batch_size: windows the encoder sees at once.  harmony: recognise chords and key.
-    key_segments: records also tell the keys over time, for music that modulates.
-    revision, token, cache_dir, local_files_only: as everywhere on the hub; the last three also hold for the encoder.
+    variant: the checkpoint in that layout ("J_all"); "amaai-lab/music2emo@D_all" names both at once.
+    device: "auto" (an accelerator if there is one), "cpu", "cuda", "cuda:1", "mps".
+    window: length of a window in seconds.  batch_size: windows per batch of the encoder.
+    harmony: recognise chords and key.
+    key_segments: add the keys over time to records, for music that modulates.
+    revision, token, cache_dir, local_files_only: as in huggingface_hub; the last three also apply to the encoder.
 
     Raises: ModelError.
     """
@@ -93,7 +93,8 @@ def _device(name: str) -> "torch.device":
     import torch
 
     if name == "auto":
-        name = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        name = accelerator.type if accelerator else "cpu"
     try:
         torch.zeros(1, device=name).cpu()
     except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: PyTorch was built without it
@@ -101,16 +102,16 @@ def _device(name: str) -> "torch.device":
     return torch.device(name)
 
 
-# --- where a model lies ---
+# --- the folder of a model ---
 
 
 def local_folder(
     model: str, variant: str | None = None, revision: str | None = None, hub: dict[str, Any] | None = None
 ) -> tuple[Path, str]:
-    """(folder of a model saved by this project, downloaded and converted if need be, what records call it).
+    """(folder of a complete model, downloaded and converted if need be; the name of the model in records).
 
     model, variant, revision: as in `load`.  hub: its arguments token, cache_dir and local_files_only.
-    Raises: ModelError, and whatever a damaged file makes its reader raise.
+    Raises: ModelError.
     """
     hub = {"token": None, "cache_dir": None, "local_files_only": False} | (hub or {})
     if model == EMBEDDED:
@@ -129,7 +130,7 @@ def local_folder(
     model_type = read_json(source / "config.json", ModelError).get("model_type")
     if model_type == "m2e":
         if variant:
-            raise ModelError(f"{model} holds one model, without variants: leave out {variant}.")
+            raise ModelError(f"{model} holds one model, without variants: omit {variant}.")
         return _complete(source, model), name
 
     from m2e.checkpoints import music2emo
@@ -142,7 +143,7 @@ def local_folder(
 
 
 def download(repo: str, variant: str | None, revision: str | None, hub: dict[str, Any]) -> Path:
-    """The folder of the cache with those files of a hub repo that make a model, in whichever of the two layouts."""
+    """The folder in the cache with the files of a hub repo that make a model, in either of the two layouts."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
@@ -151,19 +152,19 @@ def download(repo: str, variant: str | None, revision: str | None, hub: dict[str
     try:
         validate_repo_id(repo)
     except HFValidationError:
-        repo_id = False
+        valid = False
     else:
-        repo_id = "/" in repo
-    if not repo_id:
-        raise ModelError(f"{repo} is neither a folder nor a hub id such as amaai-lab/music2emo.")
+        valid = "/" in repo
+    if not valid:
+        raise ModelError(f"{repo} is neither a folder nor a hub id such as amaai-lab/music2emo: check the name.")
     patterns = [*MODEL_FILES, *SHARDS, *PARTS, *music2emo.files(variant or music2emo.DEFAULT_VARIANT)]
-    with explained(repo, revision), _no_hub_bars():  # of some megabytes; those of the encoder stay
+    with explained(repo, revision), _no_hub_bars():  # a few megabytes; the encoder keeps its bars
         return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, **hub))
 
 
 @contextmanager
 def no_bars() -> Iterator[None]:
-    """No progress bars but those of real downloads: the others come up, full at once, at every start."""
+    """Only downloads show progress bars; transformers would also show some that are full at once."""
     from transformers.utils import logging
 
     hook = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **{**options, "disable": True}))
@@ -245,13 +246,13 @@ def readable(model: str) -> Iterator[None]:
 
 
 def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hub: dict[str, Any]) -> str:
-    """Why a folder without our config.json cannot be converted either."""
+    """Why a folder without our config.json cannot be converted: a sentence."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     from m2e.checkpoints import music2emo
 
-    try:  # of a hub repo, only some files were fetched
+    try:  # only some files of a hub repo were downloaded
         names = [file.path for file in get_cached_repo_tree(model, revision=folder.name, cache_dir=hub["cache_dir"])]
     except (CachedRepoTreeNotFoundError, ValueError):
         names = [path.relative_to(folder).as_posix() for path in folder.glob("saved_models/*")]
@@ -259,14 +260,15 @@ def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hu
     if variants and variant not in variants:
         return f"{model} has no variant {variant}: choose {', '.join(variants)}."
     if variants:
-        return f"{model} is incomplete: it lacks {', '.join(music2emo.missing_files(folder, variant))}."
+        return f"{model} is incomplete: it lacks {', '.join(music2emo.missing_files(folder, variant))}; get it again."
     if model_type == "m2e-btc":
-        return f"{model} is a chord recogniser: give a model of emotions, or take m2e chords --model {model}."
+        return f"{model} is a chord recogniser: give a model of emotions, or use m2e chords --model {model}."
     if model_type is not None:
-        return f"{model} holds a {model_type} model: give one that was made by m2e, or Music2Emo checkpoints."
-    return f"{model} holds no model: neither config.json nor {music2emo.files(variant)[0]} is there."
+        return f"{model} holds a {model_type} model: give one that m2e saved, or Music2Emo checkpoints."
+    checkpoint = music2emo.files(variant)[0]
+    return f"{model} holds no model (neither config.json nor {checkpoint}): give another folder or hub id."
 
 
 def _encoder_id(folder: Path) -> str | None:
-    """Hub id of the encoder whose weights do not travel with the model."""
+    """Hub id of an encoder whose weights are not in the folder."""
     return (read_json(folder / "processor_config.json", ModelError).get("encoder_reference") or {}).get("id")

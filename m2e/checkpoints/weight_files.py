@@ -25,10 +25,10 @@ Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]  # a class or func
 
 
 def load_safely(path: Path, allowed: Sequence[Allowed] = ()) -> object:
-    """What torch.save wrote into `path`, tensors on the CPU.
+    """The object that torch.save wrote into `path`, with its tensors on the CPU.
 
-    allowed: classes and functions, besides those of tensors, that the file may name.
-    Raises ModelError; not in the words of torch, which advises to read the file without protection.
+    allowed: classes and functions that the file may name, in addition to those of tensors.
+    Raises ModelError. Its sentence does not repeat torch's advice to read the file without protection.
     """
     import torch
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from m2e.checkpoints.hub_errors import explained
 from m2e.errors import PublishError, reason
-from m2e.publish.repository import CODE, Repository
+from m2e.publish.repository import Repository
 from m2e.storage import read_json, write_folder
+from modeling_m2e import AUTO_CLASSES
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -94,7 +95,7 @@ def _check_ours(api: "HfApi", repo: str, current: "ModelInfo | SpaceInfo", held:
 
 def _is_our_model(config: Path) -> bool:
     try:
-        return read_json(config, PublishError).get("model_type") in CODE
+        return read_json(config, PublishError).get("model_type") in AUTO_CLASSES
     except PublishError:  # no JSON
         return False
 

@@ -141,8 +141,8 @@ def _teachers(recipe: Recipe) -> list[str]:
 def _seeds(recipe: Recipe) -> str:
     if recipe.ensemble:
         return (
-            f"Seeds {', '.join(map(str, recipe.seeds))}; these weights are the networks of all seeds, whose outputs are "
-            "averaged (deep ensemble, Lakshminarayanan et al. 2017)."
+            f"Seeds {', '.join(map(str, recipe.seeds))}; these weights are the networks of all seeds, whose "
+            "outputs are averaged (deep ensemble, Lakshminarayanan et al. 2017)."
         )
     return f"Seed {recipe.seeds[0]}, whatever it scored."
 

@@ -205,9 +205,8 @@ class Recipe:
             raise TrainingError(f"The recipe {self.name} has no start that moods or a teacher could be taken from.")
         if not self.seeds:
             raise TrainingError(f"The recipe {self.name} has no seed.")
-        for seed in self.seeds:
-            if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-                raise TrainingError(f"The recipe {self.name} has the seed {seed!r}: give whole numbers from 0.")
+        if min(self.seeds) < 0:
+            raise TrainingError(f"The recipe {self.name} has the seed {min(self.seeds)}: give numbers from 0.")
         if self.folds is not None and self.folds < 2:
             raise TrainingError(f"The recipe {self.name} has folds: {self.folds}: give at least 2.")
         if self.folds is not None and self.training.choose == "best":

@@ -18,7 +18,7 @@ T = TypeVar("T")
 def read_settings(
     path: str | Path, ablations: Iterable[str] = (), settings: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The content of a YAML file, changed by its ablations of these names and then by settings. Raises TrainingError."""
+    """The content of a YAML file, changed by its ablations of these names, then by settings. Raises TrainingError."""
     path = Path(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return value if isinstance(value, typing.cast(type, hint)) else section(typing.cast(type, hint), value, where)
     if typing.get_origin(hint) is tuple:
         kind, values = typing.get_args(hint)[0], value if isinstance(value, list | tuple) else (value,)
-        return tuple(section(kind, each, where) if is_dataclass(kind) else each for each in values)
+        return tuple(_typed(kind, each, where) for each in values)
     hints = typing.get_args(hint) if typing.get_origin(hint) is UnionType else (hint,)
     kinds = [typing.get_origin(each) or each for each in hints]
     if list in kinds:

@@ -94,7 +94,7 @@ def weighting_offsets(config: Any) -> torch.Tensor:
 
 
 def model_teacher(reference: str | Path, processor: M2EProcessor, student_config: Any) -> ModelTeacher:
-    """The model in a folder, or of a hub id. Raises TrainingError where its features are not the student's; ModelError."""
+    """The model in a folder, or of a hub id. Raises TrainingError where it uses other features; ModelError."""
     folder = Path(reference)
     if (folder / "config.json").is_file():
         model = M2EForMusicEmotion.from_pretrained(folder)  # without its encoder
