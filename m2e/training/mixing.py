@@ -16,7 +16,12 @@ class Mix:
     """
 
     def __init__(
-        self, sizes: Sequence[int], batch_size: int, rng: np.random.Generator, temperature: float = 1.0, max_passes=4.0
+        self,
+        sizes: Sequence[int],
+        batch_size: int,
+        rng: np.random.Generator,
+        temperature: float = 1.0,
+        max_passes: float = 4.0,
     ):
         shares = np.asarray(sizes, dtype=np.float64) ** (1 / temperature)
         wanted = shares / shares.sum() * sum(sizes)
