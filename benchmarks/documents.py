@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from m2e.training.checkpoint import write_text
+from m2e.storage import write_text
 
 
 def put(document: Path, parts: dict[str, str]) -> None:

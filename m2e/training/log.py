@@ -12,14 +12,14 @@ FILE, TENSORBOARD = "training.jsonl", "tensorboard"
 
 
 class Log:
-    """rows: dicts, nested, of numbers and words. The file is replaced as a whole, so that a kill leaves no half row."""
+    """rows: dicts, nested, of numbers and words. The file is replaced as a whole, never cut by a kill."""
 
     def __init__(self, folder: Path | None, rows: list[dict]):
         self.folder, self.rows = folder, rows
         self._board: Any = None
 
     def add(self, row: dict) -> None:
-        """Takes a row, whose numbers become None where they are not finite; `write` puts it down."""
+        """Adds a row; numbers that are not finite become None. `write` saves it."""
         self.rows.append(row := _plain(row))
         if self.folder is not None and (board := self._open_board(self.folder, row["epoch"])):
             for name, number in scalars(row):
@@ -40,7 +40,7 @@ class Log:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 return None
-            # what a killed run wrote of this epoch and later ones is not shown
+            # hides what a killed run wrote of this epoch and later ones
             self._board = SummaryWriter(folder / TENSORBOARD, purge_step=epoch)
         return self._board
 

@@ -1,4 +1,4 @@
-"""Tracks as training needs them: features and labels packed in flat arrays, so that a batch is cut out in no time."""
+"""Features and labels packed in flat arrays, from which batches are cut out quickly."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class PackedFeatures:
-    """PackedFeatures of n tracks; what belongs to track i lies from its offset up to that of track i + 1.
+    """PackedFeatures of n tracks; those of track i lie from its offset up to that of track i + 1.
 
     embeddings: (windows of all tracks, width), of any float type.  weights: float32, of these windows.
     roots, qualities, durations: (chords of all tracks,) token ids and seconds.  modes: (n,) 0 major, 1 minor.
@@ -80,7 +80,7 @@ class PackedFeatures:
 
 
 def _runs(starts: np.ndarray, counts: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices of runs one after the other, and which run each belongs to."""
+    """Indices of consecutive runs, and the run that each belongs to."""
     owner = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     return torch.from_numpy(starts[owner] + within), torch.from_numpy(owner)
