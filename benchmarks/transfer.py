@@ -22,7 +22,7 @@ from m2e import load
 from m2e.checkpoints.load import EMBEDDED
 from m2e.datasets import emopia
 from m2e.datasets.chords.pop909 import HAT, KICK, RATE, SNARE, render
-from m2e.training.checkpoint import write_text
+from m2e.storage import write_text
 
 RESULTS = Path(__file__).resolve().parent / "results" / "transfer.json"
 SOUND_FONTS = [Path("/usr/share/sounds/sf2", f"{name}.sf2") for name in ("FluidR3_GM", "TimGM6mb")]

@@ -2,7 +2,7 @@
 # # A model of your own moods
 #
 # m2e-small, continued on a folder of audio with a table. Run as it is (`python examples/finetune.py`), it takes pieces
-# of the clips in this folder and says two things of them that m2e-small has no words for; give your own folder instead
+# of the clips in this folder with two moods that m2e-small does not have; give your own folder instead
 # (`python examples/finetune.py FOLDER`) and nothing else has to change. Needs a checkout and `pip install ".[train]"`.
 
 # %%
@@ -23,19 +23,19 @@ OUT = Path("runs/finetuned")
 #
 # `labels.csv`, one row per file. Columns: `file`, and any of `moods` (several, parted by `;`), `valence` and `arousal`
 # (1-9, or another range that you name), `quadrant` (Q1-Q4); `artist` keeps an artist's files in one split, `split` says
-# which one. What is not labelled is kept from m2e-small.
+# which one. Outputs without labels stay as those of m2e-small.
 
 
 # %%
 def pieces(folder: Path, seconds: float = 5.0) -> Path:
-    """The example clips in pieces, with moods of our own and an arousal by ear."""
-    said = {
+    """Pieces of the example clips, with moods of our own and a rough arousal."""
+    labels = {
         "moonlight_sonata": ("nocturnal", 3.0),
         "entertainer": ("silent film", 6.0),
         "mountain_king": ("silent film;chase", 7.5),
     }
     rows = []
-    for name, (moods, arousal) in said.items():
+    for name, (moods, arousal) in labels.items():
         audio, rate = soundfile.read(ROOT / "examples" / f"{name}.ogg")
         length = int(seconds * rate)
         for number in range(len(audio) // length):
@@ -57,7 +57,7 @@ print((folder / "labels.csv").read_text()[:300], "...")
 # ## 2. One command
 #
 # Features are computed once and cached in `runs/features`; the training itself takes seconds. `--set` changes any
-# number of the recipe. Stopped, the same command goes on where it was.
+# setting of the recipe. The same command resumes an interrupted run.
 
 # %%
 recipe = ROOT / "configuration" / "fine-tune.yaml"
@@ -65,7 +65,7 @@ command = [sys.executable, ROOT / "train.py", recipe, "--data", folder, "--out",
 subprocess.run([str(part) for part in command], check=True, cwd=Path.cwd())
 
 # %% [markdown]
-# ## 3. What it says
+# ## 3. Predictions
 #
 # A model like any other: `m2e predict --model runs/finetuned song.mp3` does the same.
 
@@ -83,8 +83,8 @@ for row in rows[:: max(1, len(rows) // 6)]:
 # %% [markdown]
 # ## 4. How good it is
 #
-# On the test split, with 95 % intervals: with few files they are wide, and that is the truth. The pieces above are of
-# three recordings, so that theirs says nothing; your table should name artists.
+# On the test split, with 95 % intervals, which are wide for few files. The pieces above are from three recordings, so
+# that their scores mean nothing; your table should name artists.
 
 # %%
 for result in json.loads((OUT / "evaluation.json").read_text())["results"]:
