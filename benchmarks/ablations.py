@@ -29,11 +29,11 @@ from m2e.datasets.panda4q import Clips, read_clips
 from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import summary
 from m2e.features.cache import cached_features
+from m2e.storage import write_text
 from m2e.training import folds
-from m2e.training.checkpoint import write_text
 from m2e.training.loop import fit
 from m2e.training.network import new_network
-from m2e.training.packed import Features, Source, pack
+from m2e.training.packed import LabelledTracks, PackedFeatures, pack
 from m2e.training.recipe import Recipe, read_recipe
 from m2e.training.teachers import TableTeacher
 from m2e.training.validation import predict
@@ -98,11 +98,13 @@ def recipe_of(variant: Variant) -> Recipe:
     return read_recipe(RECIPE, settings=(PLAIN if variant.plain else {}) | own | dict(variant.settings))
 
 
-def clip_source(variant: Variant, recipe: Recipe, clips: Clips, features: Features, rows: np.ndarray) -> Source:
+def clip_source(
+    variant: Variant, recipe: Recipe, clips: Clips, features: PackedFeatures, rows: np.ndarray
+) -> LabelledTracks:
     """The clips of these rows with the variant's targets."""
     if variant.teaching is None:
         return folds.source(recipe, clips, features, rows)
-    return Source(folds.NAME, features, Emotions(clips.moods, clips.va, clips.quadrants), rows)
+    return LabelledTracks(folds.NAME, features, Emotions(clips.moods, clips.va, clips.quadrants), rows)
 
 
 def teacher(recipe: Recipe, clips: Clips, rows: np.ndarray, config) -> TableTeacher:
@@ -112,7 +114,7 @@ def teacher(recipe: Recipe, clips: Clips, rows: np.ndarray, config) -> TableTeac
 
 
 def run(
-    variant: Variant, clips: Clips, features: Features, piano: Mapping[str, Source] | None, seed: int
+    variant: Variant, clips: Clips, features: PackedFeatures, piano: Mapping[str, LabelledTracks] | None, seed: int
 ) -> dict[str, float]:
     """The scores of one seed."""
     recipe, accelerator = recipe_of(variant), Accelerator(cpu=True)
@@ -140,7 +142,7 @@ def run(
     return {name: scores[name] for name in kept if name in scores}
 
 
-def piano_sources(folder: Path, processor, cache: Path) -> dict[str, Source]:
+def piano_sources(folder: Path, processor, cache: Path) -> dict[str, LabelledTracks]:
     """The first clips of each quadrant in EMOPIA's training and test split; only these are rendered."""
     tracks = emopia.read(folder, check="off").to_list()
     chosen = []
@@ -155,7 +157,10 @@ def piano_sources(folder: Path, processor, cache: Path) -> dict[str, Source]:
     unknown = np.full((len(chosen), len(JAMENDO_MOODS)), np.nan), np.full((len(chosen), 2), np.nan)
     features, splits = pack(heard, processor.collate), np.array([track["split"] for track in chosen])
     labels = Emotions(*unknown, quadrants)
-    return {split: Source("emopia", features, labels, np.flatnonzero(splits == split)) for split in ("train", "test")}
+    return {
+        split: LabelledTracks("emopia", features, labels, np.flatnonzero(splits == split))
+        for split in ("train", "test")
+    }
 
 
 def key(variant: Variant) -> dict[str, Any]:

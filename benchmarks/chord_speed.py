@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from m2e.checkpoints.load import embedded_model
+from modeling_m2e.chord_decoding_m2e import DECODINGS, move_to_onsets, onset_strength
 from modeling_m2e.chords_m2e import (
-    DECODINGS,
     SAMPLING_RATE,
     ChordRecognizer,
     cqt_features,
@@ -25,7 +25,6 @@ from modeling_m2e.chords_m2e import (
     frames_to_segments,
 )
 from modeling_m2e.key_m2e import estimate_key
-from modeling_m2e.onsets_m2e import at_onsets, onset_strength
 
 RESULTS = Path(__file__).resolve().parent / "results" / "chord_speed.json"
 RUNS = 7
@@ -78,7 +77,7 @@ def main() -> None:
     steps["decoding"], ids = best(decode)
     if smooth:
         borders = np.array([chord.start for chord in frames_to_segments(ids)[1:]])
-        steps["onsets"], _ = best(lambda: at_onsets(borders, onset_strength(waveform)))
+        steps["onsets"], _ = best(lambda: move_to_onsets(borders, onset_strength(waveform)))
     chords = recognizer(waveform)
     steps["key"], _ = best(lambda: estimate_key(chords))
     steps["all"], _ = best(lambda: estimate_key(recognizer(waveform)))

@@ -22,10 +22,10 @@ from accelerate.utils import set_seed
 
 from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import MIN_POSITIVES, NO_QUADRANT, dimension_scores, tag_scores
-from m2e.training.checkpoint import write_text
+from m2e.storage import write_text
 from m2e.training.loop import fit, make_accelerator
 from m2e.training.network import new_network
-from m2e.training.packed import Features, Source, mood_frequencies
+from m2e.training.packed import LabelledTracks, PackedFeatures, mood_frequencies
 from m2e.training.recipe import Recipe, read_recipe
 from m2e.training.teachers import ModelTeacher
 from m2e.training.validation import evaluate
@@ -63,12 +63,12 @@ SIZES = {
 class Planted:
     """A data set by split, and the scores of somebody who knows the signal but not the noise of the labels."""
 
-    sources: dict[str, Source]
+    sources: dict[str, LabelledTracks]
     best: dict[str, float]
 
 
 def plant(name: str, size: Size, width: int = WIDTH, moods: int = len(JAMENDO_MOODS), seed: int = 0) -> Planted:
-    """Features and labels of one data set; the signal is the same in all."""
+    """PackedFeatures and labels of one data set; the signal is the same in all."""
     signal = np.random.default_rng(seed)
     towards = signal.normal(size=(DIRECTIONS, width)).astype(np.float32)
     of_moods = signal.normal(size=(DIRECTIONS, moods)) / np.sqrt(DIRECTIONS)
@@ -100,10 +100,10 @@ def plant(name: str, size: Size, width: int = WIDTH, moods: int = len(JAMENDO_MO
             f"r2_{dimension}": dimension_scores(va[test, column], true_va[test, column])["r2"]
             for column, dimension in enumerate(("valence", "arousal"))
         }
-    return Planted({split: Source(name, features, labels, rows) for split, rows in splits.items()}, best)
+    return Planted({split: LabelledTracks(name, features, labels, rows) for split, rows in splits.items()}, best)
 
 
-def _features(hidden: np.ndarray, minor: np.ndarray, towards: np.ndarray, size: Size, rng) -> Features:
+def _features(hidden: np.ndarray, minor: np.ndarray, towards: np.ndarray, size: Size, rng) -> PackedFeatures:
     n, width = len(hidden), towards.shape[1]
     windows = rng.integers(1 + size.windows // 2, size.windows + size.windows // 2 + 1, n)
     chords = rng.integers(1 + size.chords // 2, size.chords + size.chords // 2 + 1, n)
@@ -115,7 +115,7 @@ def _features(hidden: np.ndarray, minor: np.ndarray, towards: np.ndarray, size: 
         heard = np.repeat(mean, windows[rows], axis=0)
         heard += rng.standard_normal(heard.shape, np.float32)
         embeddings[window_offsets[rows[0]] : window_offsets[rows[-1] + 1]] = heard
-    return Features(
+    return PackedFeatures(
         embeddings=torch.from_numpy(embeddings),
         weights=torch.ones(len(embeddings)),
         window_offsets=window_offsets,

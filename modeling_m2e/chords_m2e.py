@@ -1,25 +1,36 @@
 """From a waveform to timed chords: constant-Q transform, BTC network, decoding.
 
-Each step is a function of its own: `cqt_features`, `frame_logits`, `frames_to_segments`. `ChordRecognizer` puts
-them together; it takes a whole waveform, or blocks of one as they are decoded.
+Each step is a function of its own: `cqt_features`, `frame_logits`, `frames_to_segments`. `ChordRecognizer` runs them
+all on a whole waveform, `ChordStream` on blocks of one as they are decoded.
 """
 
 import json
+import math
+import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any, cast
 
 import librosa
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers.utils import cached_file
 
+from .chord_decoding_m2e import (
+    DECODINGS,
+    ONSET_HOP,
+    extend_into_decay,
+    force_no_chord,
+    move_to_onsets,
+    onset_strength,
+)
 from .chord_labels_m2e import VOCABULARY, ChordSegment, parse_chord
+from .errors_m2e import AudioError, ModelError, reason
 from .harmony_statistics_m2e import HarmonyStatistics
 from .modeling_btc import BTCConfig, BTCModel
-from .onsets_m2e import at_onsets, onset_strength
-from .rests_m2e import hush, ring_out
-from .tonal_context_m2e import tonal_context
 
 # The input of the published network (Park et al., ISMIR 2019, section 4.1).
 SAMPLING_RATE = 22050  # Hz
@@ -31,19 +42,18 @@ CHUNK_SAMPLES = CHUNK_SECONDS * SAMPLING_RATE
 CHUNK_FRAMES = 1 + CHUNK_SAMPLES // HOP  # 108
 SECONDS_PER_FRAME = CHUNK_SECONDS / CHUNK_FRAMES  # a frame's share of its chunk; the hop is 0.3 % longer
 
-GROUP_CHUNKS = 12  # two minutes are transformed and recognised at once: what bounds the memory
-MIN_SAMPLES = 128  # the shortest signal that six octaves of downsampling leave something of
-CHANGE_PENALTY = 4.0  # log-probability that a chord change has to gain; best on validation songs and clips
-KEY_WEIGHT = 0.3  # of what the key says, in log-probabilities; best on validation songs and clips
-BLOCK_FRAMES = GROUP_CHUNKS * CHUNK_FRAMES
+GROUP_CHUNKS = 12  # two minutes are transformed at once: bounds the memory
+BATCH_BLOCKS = 12  # blocks that the network predicts at once
+MIN_SAMPLES = 128  # the shortest signal that can be downsampled by six octaves
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 
 
 def cqt_features(waveform: np.ndarray) -> np.ndarray:
     """(frames, 144) float32, log(|CQT| + 1e-6) of a mono waveform (samples,) at 22,050 Hz.
 
-    Chunks of 10 s are transformed on their own and give 108 frames each, a shorter last one gives 1 + samples // 2048
-    (one more just below a multiple of 2048). Raises ValueError for anything but finite samples in one dimension.
+    Each chunk of 10 s is transformed on its own and gives 108 frames; a shorter last one gives 1 + samples // 2048
+    (one more just below a multiple of 2048). Raises: AudioError for NaN or infinite samples, ValueError for several
+    channels.
     """
     waveform = _checked(waveform)
     groups = [
@@ -58,14 +68,14 @@ def _checked(waveform: np.ndarray) -> np.ndarray:
     if waveform.ndim != 1:
         raise ValueError(f"Chords are recognised in one mono waveform (samples,), not in an array {waveform.shape}.")
     if not np.isfinite(waveform).all():
-        raise ValueError("The waveform holds NaN or infinite samples: remove them before chords are recognised.")
+        raise AudioError("The waveform holds NaN or infinite samples: remove them before chords are recognised.")
     return waveform
 
 
 def _group_features(waveform: np.ndarray) -> np.ndarray:
     whole = len(waveform) // CHUNK_SAMPLES * CHUNK_SAMPLES
     parts = []
-    if whole:  # in one call: the filters are then built once
+    if whole:  # in one call: builds the filters once
         parts.append(_log_cqt(waveform[:whole].reshape(-1, CHUNK_SAMPLES)))
     if rest := len(waveform) - whole:
         parts.append(_log_cqt(np.pad(waveform[whole:], (0, max(0, MIN_SAMPLES - rest)))[None]))
@@ -75,33 +85,68 @@ def _group_features(waveform: np.ndarray) -> np.ndarray:
 def _log_cqt(chunks: np.ndarray) -> np.ndarray:
     """(chunks, samples) -> (chunks, frames, 144)."""
     with warnings.catch_warnings():
-        if chunks.shape[1] < CHUNK_SAMPLES:  # a filter longer than the rest of the track is no reason to worry a user
+        if chunks.shape[1] < CHUNK_SAMPLES:  # filters may be longer than the rest of the track
             warnings.filterwarnings("ignore", message="n_fft=.* is too large", category=UserWarning)
         cqt = librosa.cqt(chunks, sr=SAMPLING_RATE, hop_length=HOP, n_bins=BINS, bins_per_octave=BINS_PER_OCTAVE)
     return np.log(np.abs(cqt) + FLOOR).transpose(0, 2, 1)
 
 
-def frame_logits(features: np.ndarray, model: BTCModel, overlap: bool = False) -> np.ndarray:
-    """(frames, classes) float32 logits of `features` (frames, 144) as given by `cqt_features`.
+class FrameLogits:
+    """The logits of frames whose features arrive in pieces; they do not depend on where the pieces are cut.
 
-    The frames are normalised with the model's mean and deviation and cut into blocks of 108, the last one filled
-    with zeros as in the published code; up to 12 blocks are one batch. overlap: each block begins within the last
-    third of the one before, and what both hear is averaged, so that no frame is judged from the edge of a block alone.
+    Frames are normalised with the model's mean and deviation and cut into blocks of 108; the last one is padded with
+    zeros as in the published code, and 12 blocks are one batch. overlap: each block begins within the last third of
+    the block before, and both predictions are averaged, so that no frame depends on the edge of one block alone.
     """
-    size, frames = model.config.num_frames, len(features)
-    shared = size // 3 if overlap else 0
-    starts = range(0, max(frames - shared, min(frames, 1)), size - shared)
-    padded = np.zeros((starts[-1] + size if starts else 0, features.shape[1]), np.float32)
-    padded[:frames] = (features - model.config.feature_mean) / model.config.feature_std
-    logits = np.zeros((len(padded), model.config.num_labels), np.float32)
-    heard = np.zeros((len(padded), 1), np.float32)
-    for first in range(0, len(starts), GROUP_CHUNKS):
-        batch = starts[first : first + GROUP_CHUNKS]
-        blocks = _block_logits(np.stack([padded[start : start + size] for start in batch]), model)
-        for start, block in zip(batch, blocks, strict=True):
-            logits[start : start + size] += block
-            heard[start : start + size] += 1
-    return logits[:frames] / heard[:frames]
+
+    def __init__(self, model: BTCModel, overlap: bool = False):
+        self._model = model
+        self._size = model.config.num_frames
+        self._shared = self._size // 3 if overlap else 0
+        self._step = self._size - self._shared
+        self._features = np.empty((0, model.config.num_bins), np.float32)  # normalised, from the next block on
+        self._sums = np.empty((0, model.classifier.out_features), np.float32)  # of frames shared with the next block
+        self._counts = np.empty((0, 1), np.float32)  # predictions in each sum
+
+    def push(self, features: np.ndarray) -> np.ndarray:
+        """(frames, classes) float32: logits of the frames that `features` (frames, 144) complete, held ones first."""
+        config = self._model.config
+        normalised = np.asarray((features - config.feature_mean) / config.feature_std, np.float32)
+        self._features = np.concatenate([self._features, normalised])
+        complete = [self._sums[:0]]
+        while len(self._features) >= BATCH_BLOCKS * self._step + self._shared:
+            complete.append(self._predict(BATCH_BLOCKS))
+        return np.concatenate(complete)
+
+    def finish(self) -> np.ndarray:
+        """(frames, classes) float32: logits of the frames still held; begins a new track."""
+        frames = len(self._features)
+        uncovered = frames - len(self._sums)  # a block is added only for frames that no other covers
+        blocks = math.ceil(max(frames - self._shared, 1) / self._step) if uncovered else 0
+        parts = [self._predict(blocks)] if blocks else []
+        parts.append(self._sums / self._counts)
+        self._features, self._sums, self._counts = self._features[:0], self._sums[:0], self._counts[:0]
+        return np.concatenate(parts)[:frames]
+
+    def _predict(self, blocks: int) -> np.ndarray:
+        """The logits of the frames before the last overlap of the next `blocks` blocks."""
+        done = blocks * self._step
+        features = self._features[: done + self._shared]
+        features = np.pad(features, ((0, done + self._shared - len(features)), (0, 0)))
+        sums, counts = (np.pad(part, ((0, len(features) - len(part)), (0, 0))) for part in (self._sums, self._counts))
+        starts = range(0, done, self._step)
+        logits = _block_logits(np.stack([features[start : start + self._size] for start in starts]), self._model)
+        for start, block in zip(starts, logits, strict=True):
+            sums[start : start + self._size] += block
+            counts[start : start + self._size] += 1
+        self._features, self._sums, self._counts = self._features[done:], sums[done:], counts[done:]
+        return sums[:done] / counts[:done]
+
+
+def frame_logits(features: np.ndarray, model: BTCModel, overlap: bool = False) -> np.ndarray:
+    """(frames, classes) float32 logits of all `features` (frames, 144) of a track, see `FrameLogits`."""
+    frames = FrameLogits(model, overlap)
+    return np.concatenate([frames.push(features), frames.finish()])
 
 
 @torch.inference_mode()
@@ -117,9 +162,9 @@ def frames_to_segments(
     labels: Sequence[str] = VOCABULARY,
     borders: np.ndarray | None = None,
 ) -> list[ChordSegment]:
-    """The runs of equal ids as chords: frame i lasts from i to (i + 1) times `seconds_per_frame`.
+    """One chord for each run of equal ids: frame i lasts from i to (i + 1) times `seconds_per_frame`.
 
-    borders: (changes,) where they meet, in seconds; without it, where their frames do.
+    borders: (changes,) seconds at which the chords change, instead of those of the frames.
     """
     ids = np.asarray(frame_ids)
     if not len(ids):
@@ -138,86 +183,24 @@ def _changes(ids: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.diff(ids)) + 1
 
 
-class BestFrames:
-    """The published decoding: the best class of each frame on its own."""
+class ChordStream:
+    """The chords of one waveform that arrives in blocks; holds at most two minutes of it.
 
-    def __init__(self):
-        self._ids = []
-
-    def push(self, logits: np.ndarray) -> None:
-        """Takes the logits (frames, classes) of the next frames."""
-        self._ids.append(logits.argmax(axis=1))
-
-    def finish(self) -> np.ndarray:
-        """(frames,) class ids of all frames so far."""
-        return np.concatenate(self._ids) if self._ids else np.empty(0, np.int64)
-
-
-class SmoothFrames:
-    """Viterbi decoding with one penalty for a chord change, the same for all pairs of chords.
-
-    Short-lived alternatives have to be more probable than the chord around them by twice `change_penalty` in sum of
-    log-probabilities. A second pass weighs in what the keys of the first one say (`tonal_context`), where the classes
-    are the 170 chords. Stored per frame are the log-probabilities in half precision, 13 MB an hour.
+    The chords are those of the whole waveform at once: groups of two minutes overlap as blocks within a group do.
     """
 
-    def __init__(self, change_penalty: float = CHANGE_PENALTY, key_weight: float = KEY_WEIGHT):
-        self._penalty, self._key_weight = change_penalty, key_weight
-        self._heard = []
-
-    def push(self, logits: np.ndarray) -> None:
-        """Takes the logits (frames, classes) of the next frames."""
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        self._heard.append(np.maximum(log_probabilities, -1e4).astype(np.float16))
-
-    def finish(self) -> np.ndarray:
-        """(frames,) class ids of the best path through all frames so far."""
-        if not self._heard:
-            return np.empty(0, np.int64)
-        heard = np.concatenate(self._heard)
-        blocks = [slice(start, start + BLOCK_FRAMES) for start in range(0, len(heard), BLOCK_FRAMES)]
-        ids = _best_path((heard[block].astype(np.float32) for block in blocks), self._penalty)
-        if not self._key_weight or heard.shape[1] != len(VOCABULARY):
-            return ids
-        in_key = (
-            heard[block] + self._key_weight * tonal_context(ids, block.start, min(block.stop, len(heard)))
-            for block in blocks
-        )
-        return _best_path(in_key, self._penalty)
-
-
-def _best_path(blocks: Iterable[np.ndarray], penalty: float) -> np.ndarray:
-    """(frames,) class ids of the most probable path through log-probabilities (n, classes) in blocks, where each change
-    costs `penalty`."""
-    best, stayed, scores = [], [], None
-    for log_probabilities in blocks:
-        for frame in log_probabilities:
-            if scores is None:
-                scores = frame
-                continue
-            best.append(int(scores.argmax()))
-            changed = scores[best[-1]] - penalty
-            stayed.append(np.packbits(scores >= changed).tobytes())  # a bit per class
-            scores = np.maximum(scores, changed) + frame
-            scores -= scores.max()  # only differences count; keeps an endless stream in range
-    ids = [int(scores.argmax())]
-    for bits, other in zip(reversed(stayed), reversed(best), strict=True):
-        ids.append(ids[-1] if bits[ids[-1] // 8] >> (7 - ids[-1] % 8) & 1 else other)
-    return np.array(ids[::-1])
-
-
-DECODINGS = {"paper": BestFrames, "smooth": SmoothFrames}
-
-
-class ChordStream:
-    """The chords of one waveform that arrives in blocks; holds at most two minutes of it."""
-
     def __init__(self, recognizer: "ChordRecognizer"):
-        self._recognizer = recognizer
+        self._labels = recognizer.labels
+        self._smooth = recognizer.decoding != "paper"
+        self._logits = FrameLogits(recognizer.model, overlap=self._smooth)
         self._frames = DECODINGS[recognizer.decoding]()
-        self._pieces, self._pending, self._samples = [], 0, 0
-        self._onsets, self._levels, self._likeliest = [], [], []
+        self._pieces: list[np.ndarray] = []  # of the current group
+        self._pending = self._samples = 0  # samples in the pieces, and of the track
+        self._levels: list[np.ndarray] = []  # of frames whose logits are complete
+        self._held_levels = np.empty(0, np.float32)  # of the other frames
+        self._likeliest: list[np.ndarray] = []
+        self._onsets: list[np.ndarray] = []
+        self._last_samples = np.empty(0, np.float32)  # of the group before, two hops of the onsets
         self._statistics = HarmonyStatistics()
 
     def push(self, samples: np.ndarray) -> None:
@@ -229,60 +212,71 @@ class ChordStream:
             self._pieces.append(piece.copy())  # the caller may reuse its buffer
             self._pending += len(piece)
             if self._pending == GROUP_CHUNKS * CHUNK_SAMPLES:
-                self._recognize_pending()
+                self._transform_pending()
 
-    def finish(self) -> list[ChordSegment]:
-        """The chords of everything that was pushed: the same as those of the whole waveform at once."""
+    def finish(self, duration: float | None = None) -> list[ChordSegment]:
+        """The chords of everything that was pushed.
+
+        duration: seconds after which no chord lasts. Without it, the last frame of decoding "paper" is whole, as
+        published, and reaches beyond the end of the track.
+        """
         if self._pending:
-            self._recognize_pending()
-        config = self._recognizer.model.config
-        labels = [config.id2label[i] for i in range(config.num_labels)]
-        ids = self._frames.finish()
-        if not self._smooth:
-            return frames_to_segments(ids, SECONDS_PER_FRAME, labels)
-        if self._levels:
-            ids = ring_out(ids, np.concatenate(self._levels), np.concatenate(self._likeliest))
-        borders = _changes(ids) * SECONDS_PER_FRAME
-        if self._onsets:
-            borders = at_onsets(borders, np.concatenate(self._onsets))
-        segments = frames_to_segments(ids, SECONDS_PER_FRAME, labels, borders)
-        duration = self._samples / SAMPLING_RATE  # the published last frame reaches beyond
-        return [ChordSegment(s.start, min(s.end, duration), s.label) for s in segments if s.start < duration]
-
-    def statistics(self) -> np.ndarray | None:
-        """(STATISTICS,) of everything that was recognised, see `HarmonyStatistics`; None where classes are others."""
-        return self._statistics.finish()
+            self._transform_pending()
+        self._decode(self._logits.finish())
+        ids, borders = self._frames.finish(), None
+        if self._smooth:
+            if self._likeliest:
+                ids = extend_into_decay(ids, np.concatenate(self._levels), np.concatenate(self._likeliest))
+            borders = _changes(ids) * SECONDS_PER_FRAME
+            if self._onsets:
+                borders = move_to_onsets(borders, np.concatenate(self._onsets))
+            duration = self.duration if duration is None else min(self.duration, duration)
+        segments = frames_to_segments(ids, SECONDS_PER_FRAME, self._labels, borders)
+        if duration is None:
+            return segments
+        return [replace(s, end=min(s.end, duration)) for s in segments if s.start < duration]
 
     @property
-    def _smooth(self) -> bool:
-        return self._recognizer.decoding != "paper"
+    def duration(self) -> float:
+        """Seconds that were pushed."""
+        return self._samples / SAMPLING_RATE
 
-    def _recognize_pending(self) -> None:
+    def statistics(self) -> np.ndarray | None:
+        """(STATISTICS,) float32 of everything so far, see `HarmonyStatistics`; None for other classes than the 170."""
+        return self._statistics.finish()
+
+    def _transform_pending(self) -> None:
         waveform = np.concatenate(self._pieces)
         self._pieces, self._pending = [], 0
-        model = self._recognizer.model
         features = cqt_features(waveform)
-        logits = frame_logits(features, model, overlap=self._smooth)
-        if logits.shape[1] == len(VOCABULARY):
+        self._held_levels = np.concatenate([self._held_levels, features.max(axis=1)])
+        if self._smooth:  # a group and the samples before it are multiples of the hop
+            strength = onset_strength(np.concatenate([self._last_samples, waveform]))
+            self._onsets.append(strength[len(self._last_samples) // ONSET_HOP :])
+            self._last_samples = waveform[-2 * ONSET_HOP :]
+        self._decode(self._logits.push(features))
+
+    def _decode(self, logits: np.ndarray) -> None:
+        if not len(logits):
+            return
+        levels, self._held_levels = np.split(self._held_levels, [len(logits)])
+        if full_vocabulary := logits.shape[1] == len(VOCABULARY):
             self._statistics.push(logits)
         if self._smooth:
-            self._onsets.append(onset_strength(waveform))  # two minutes are a multiple of its hop
-            levels = features.max(axis=1)
-            if logits.shape[1] == len(VOCABULARY):
+            if full_vocabulary:
                 self._levels.append(levels)
-                self._likeliest.append(logits[:, : len(VOCABULARY) - 2].argmax(axis=1))  # but X and N
-            if "N" in model.config.label2id:  # of any vocabulary
-                hush(logits, levels, model.config.label2id["N"])
+                self._likeliest.append(logits[:, : len(VOCABULARY) - 2].argmax(axis=1))  # without X and N
+            if "N" in self._labels:  # of any vocabulary
+                force_no_chord(logits, levels, self._labels.index("N"))
         self._frames.push(logits)
 
 
 class ChordRecognizer:
     """Waveform (samples,) at `sampling_rate`, mono -> list of ChordSegment without gaps.
 
-    decoding: "paper", each frame on its own, times as published; or "smooth", overlapping blocks, and chords of a
-    plausible duration that begin with a sound and end where the track ends. None takes what the model was saved with
-    ("paper" if nothing was said).
-    `push` and `finish` do the same for a waveform in blocks; `stream()` gives one such reader for each of several.
+    decoding: "paper", each frame on its own, times as published; or "smooth", overlapping blocks and the most probable
+    path, where chords begin with an onset and end with the track. None takes the decoding saved with the model
+    ("paper" without any).
     """
 
     sampling_rate = SAMPLING_RATE
@@ -291,13 +285,17 @@ class ChordRecognizer:
     def __init__(self, model: BTCModel, decoding: str | None = None):
         decoding = decoding or model.config.decoding
         if decoding not in DECODINGS:
-            raise ValueError(f"Unknown chord decoding {decoding!r}: choose {' or '.join(map(repr, DECODINGS))}.")
-        self.model = model.eval()
+            raise ModelError(f"Unknown chord decoding {decoding!r}: choose {' or '.join(map(repr, DECODINGS))}.")
+        self.model: BTCModel = model.eval()
         self.decoding = decoding
-        self._stream = None
+        names = cast(dict[int, str], model.config.id2label)
+        self.labels = [names[index] for index in range(len(names))]
 
     def __call__(self, waveform: np.ndarray) -> list[ChordSegment]:
-        """The chords of a whole waveform; none for an empty one. Raises ValueError for NaN or several channels."""
+        """The chords of a whole waveform; none for an empty one.
+
+        Raises: AudioError for NaN or infinite samples, ValueError for several channels.
+        """
         stream = self.stream()
         stream.push(waveform)
         return stream.finish()
@@ -306,29 +304,18 @@ class ChordRecognizer:
         """A reader for one waveform in blocks, independent of all others."""
         return ChordStream(self)
 
-    def push(self, samples: np.ndarray) -> None:
-        """Takes the next samples of the current waveform. The first call begins one, as after `finish` or an error."""
-        stream, self._stream = self._stream or self.stream(), None
-        stream.push(samples)
-        self._stream = stream
-
-    def finish(self) -> list[ChordSegment]:
-        """The chords of everything pushed since the last `finish`."""
-        stream, self._stream = self._stream, None
-        return stream.finish() if stream else []
-
     @property
     def device(self) -> torch.device:
-        """Where the network runs; the transform is computed on the CPU."""
+        """The device of the network; the transform is computed on the CPU."""
         return self.model.device
 
     def to(self, device: str | torch.device) -> "ChordRecognizer":
         """Itself, with the network on `device`."""
-        self.model.to(device)
+        cast(torch.nn.Module, self.model).to(device)
         return self
 
-    def save_pretrained(self, save_directory: str | Path) -> None:
-        """Writes the network into the folder `chords` of `save_directory`, in half precision where nothing is lost."""
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Writes the network into the folder `chords` of `save_directory`, in half precision where that is lossless."""
         self.model.config.decoding = self.decoding
         weights = self.model.state_dict()
         halves = {name: w.half() if w.is_floating_point() else w for name, w in weights.items()}
@@ -337,31 +324,49 @@ class ChordRecognizer:
 
     @classmethod
     def from_pretrained(
-        cls, repo_or_dir: str | Path, decoding: str | None = None, subfolder: str = "", **hub_arguments
+        cls,
+        repo_or_dir: str | os.PathLike[str],
+        decoding: str | None = None,
+        subfolder: str = "",
+        **hub_arguments: Any,
     ) -> "ChordRecognizer":
-        """The recogniser in the folder `chords` (below `subfolder`) of a hub repository or local folder, or at the top
-        of one that holds nothing else, in float32. Raises ValueError where weights are missing.
+        """The recogniser, in float32, of a hub repository or local folder: in its folder `chords` (below `subfolder`),
+        or at the top where it holds nothing else.
 
-        hub_arguments: cache_dir, force_download, local_files_only, revision, token; others are not looked at.
+        hub_arguments: cache_dir, force_download, local_files_only, revision, token; others are ignored.
+        Raises: ModelError.
         """
         arguments = {key: hub_arguments[key] for key in HUB_ARGUMENTS if hub_arguments.get(key) is not None}
         folder = subfolder or ""
-        if not _is_recognizer(repo_or_dir, folder, arguments):
-            folder = str(PurePosixPath(folder) / cls.subfolder)
-        model, report = BTCModel.from_pretrained(
-            repo_or_dir, subfolder=folder, dtype=torch.float32, output_loading_info=True, **arguments
-        )
-        if missing := report["missing_keys"]:  # transformers only warns, and leaves such weights random
-            raise ValueError(f"{repo_or_dir} lacks {len(missing)} weights of the chord recogniser: get it again.")
+        try:
+            if not _is_recognizer(repo_or_dir, folder, arguments):
+                folder = str(PurePosixPath(folder) / cls.subfolder)
+            loaded = BTCModel.from_pretrained(
+                repo_or_dir,
+                subfolder=folder,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below
+                **arguments,
+            )
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"{repo_or_dir} cannot be loaded as a chord recogniser ({reason(error)}): save or download it again."
+            ) from error
+        model, report = cast(tuple[BTCModel, dict[str, Any]], loaded)
+        if missing := [*report["missing_keys"], *report["mismatched_keys"]]:  # transformers leaves them random
+            raise ModelError(
+                f"{repo_or_dir} lacks {len(missing)} weights of the chord recogniser: save or download it again."
+            )
         return cls(model, decoding)
 
 
-def _is_recognizer(repo_or_dir: str | Path, folder: str, hub_arguments: dict) -> bool:
+def _is_recognizer(repo_or_dir: str | os.PathLike[str], folder: str, hub_arguments: dict[str, Any]) -> bool:
     """Whether the config.json of this folder is that of a chord recogniser."""
     quiet = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")}
     path = cached_file(repo_or_dir, "config.json", subfolder=folder, **quiet, **hub_arguments)
     try:
         config = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
-    except ValueError:  # whoever reads it has a better sentence
+    except ValueError:  # BTCModel.from_pretrained reports it better
         return False
     return config.get("model_type") == BTCConfig.model_type

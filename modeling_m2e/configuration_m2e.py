@@ -1,7 +1,8 @@
-"""Configuration of the music emotion model: sizes, labels, losses, calibration, and the two presets."""
+"""Configuration of the music emotion model: sizes, labels, losses, calibration, and two presets."""
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
 
@@ -41,35 +42,40 @@ def _check_frequencies(frequencies: Sequence[float]) -> None:
 
 
 class M2EConfig(PreTrainedConfig):
-    """Everything the network and the reading of its outputs need; the class defaults are the "default" preset.
+    """Settings of the network and of its outputs; the class defaults are the "default" preset.
 
     The labels are the moods: `id2label` (the 56 MTG-Jamendo mood/theme tags when nothing is given), `num_labels`.
 
     Network
         embedding_size: width of one encoder embedding.
-        use_encoder, use_harmony: leave out the audio embedding, or the chords and the key.
+        use_encoder, use_harmony: whether the audio embedding, and the chords and the key, are inputs.
         embedding_norm: "standard" (with stored means and deviations of the training set), "layer" or "none".
         chord_vocabulary: "m2e" or "paper", the token ids that the model was trained with.
         chord_size: width of the chord transformer; half for the root, half for the quality.
-        max_chords: further chords are cut off. None = no limit.
+        max_chords: chords that are read; further ones are cut off. None = no limit.
         pad_chords_to_max: always attend to `max_chords` positions, with token 0 beyond the last chord (paper).
         mask_chords: padding is not attended to.  learned_cls: a trained start token instead of zeros.
         chord_durations: the seconds of a chord are part of its token.
-        num_harmony_statistics: numbers of `HarmonyStatistics` beside the chords' vector and the mode; 0 = none.
+        num_harmony_statistics: how many `HarmonyStatistics` are inputs, with the chord vector and the mode; 0 = none.
         fusion_size, branch_size: hidden units of the trunk and of each branch.
         num_quadrants: 4 for a branch that classifies Russell's quadrants, 0 for none.
-        num_members: networks of these sizes that answer together, by their mean (deep ensemble, arXiv 1612.01474).
+        num_members: networks of these sizes whose outputs are averaged (deep ensemble, arXiv 1612.01474).
         va_initial: bias of the valence-arousal outputs before training. None = PyTorch's random start.
     Losses
         mood_frequencies: share of training tracks with the tag, per tag, for the class weighting. None = unweighted.
         mood_loss_weight, va_loss_weight, quadrant_loss_weight: factors in the total.
-    Reading
+    Outputs
         mood_scale, mood_offset: probability = sigmoid(scale * logit + offset), per tag. None = 1 and 0.
         mood_thresholds: a tag is selected above this probability, per tag. None = 0.5.
         va_min, va_max: ends of the valence-arousal scale.  neutral_valence, neutral_arousal: where quadrants meet.
     """
 
     model_type = "m2e"
+
+    if TYPE_CHECKING:  # the base class allows None before __post_init__
+        id2label: dict[int, str]
+        label2id: dict[str, int]
+        num_labels: int
 
     embedding_size: int = 1536
     use_encoder: bool = True
@@ -111,7 +117,7 @@ class M2EConfig(PreTrainedConfig):
     neutral_valence: float = 5.0
     neutral_arousal: float = 5.0
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = dict(enumerate(JAMENDO_MOODS))
         super().__post_init__(**kwargs)
@@ -122,7 +128,7 @@ class M2EConfig(PreTrainedConfig):
                 setattr(self, name, [float(value) for value in getattr(self, name)])
         self._check()
 
-    def _check(self):
+    def _check(self) -> None:
         if not (self.use_encoder or self.use_harmony):
             raise ValueError("M2EConfig: use_encoder and use_harmony are both off, so the model would have no input.")
         if self.embedding_norm not in ("standard", "layer", "none"):
@@ -155,7 +161,12 @@ class M2EConfig(PreTrainedConfig):
         return [self.id2label[index] for index in range(self.num_labels)]
 
     @classmethod
-    def default(cls, moods: Sequence[str] | None = None, mood_frequencies: Sequence[float] | None = None, **overrides):
+    def default(
+        cls,
+        moods: Sequence[str] | None = None,
+        mood_frequencies: Sequence[float] | None = None,
+        **overrides: Any,
+    ) -> "M2EConfig":
         """This project's network. `moods` are the labels in output order, `mood_frequencies` their training frequencies
         (the loss is then weighted, and the calibration starts at what undoes the weighting)."""
         if moods is not None:
@@ -163,7 +174,7 @@ class M2EConfig(PreTrainedConfig):
         return cls(**_with_weighting(mood_frequencies, overrides))
 
     @classmethod
-    def paper(cls, **overrides):
+    def paper(cls, **overrides: Any) -> "M2EConfig":
         """The published network (arXiv 2502.03979 and its code), with the 56 MTG-Jamendo tags and their weighting."""
         published = {
             "embedding_norm": "none",
@@ -186,7 +197,7 @@ class M2EConfig(PreTrainedConfig):
         return cls(**_with_weighting(frequencies, {**published, **overrides}))
 
 
-def _with_weighting(frequencies: Sequence[float] | None, fields: dict) -> dict:
+def _with_weighting(frequencies: Sequence[float] | None, fields: dict[str, Any]) -> dict[str, Any]:
     if frequencies is None:
         return fields
     frequencies = [float(p) for p in frequencies]

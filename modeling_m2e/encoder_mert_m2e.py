@@ -13,7 +13,12 @@ from transformers.utils import cached_file
 
 from .errors_m2e import ModelError, first_line
 
-MERT_LAYERS = (6, 7)  # indices into Hugging Face hidden_states that the published checkpoints were trained on
+# Indices into Hugging Face hidden_states that the published checkpoints were trained on: the outputs of the 6th and 7th
+# layer. The paper (arXiv 2502.03979) calls them layers 5 and 6, as its code drops hidden_states[0] before it indexes.
+MERT_LAYERS = (6, 7)
+# A CPU with AMX (PyTorch 2.13, oneDNN) computes grouped convolutions wrongly in low precision where a group has fewer
+# channels than this. The published MERTs have 48 or 64.
+_LOW_PRECISION_CHANNELS = 16
 _MODEL_TYPES = ("mert_model", "hubert")
 
 
@@ -60,6 +65,10 @@ def build(config: HubertConfig, weights: dict[str, Tensor], dtype: torch.dtype, 
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{source} does not hold the weights that its config.json describes: {reason}") from error
+    if dtype != torch.float32 and config.hidden_size // config.num_conv_pos_embedding_groups < _LOW_PRECISION_CHANNELS:
+        convolution = model.encoder.pos_conv_embed.conv.float()
+        convolution.register_forward_pre_hook(lambda module, inputs: (inputs[0].float(),))
+        convolution.register_forward_hook(lambda module, inputs, output: output.to(dtype))
     return model
 
 

@@ -73,6 +73,12 @@ _SOUNDING = np.array(
 )
 
 
+def key_profile(chord_vocabulary: str) -> str:
+    """The profile for a model that was trained with the chord tokens `chord_vocabulary`: the paper's for its tokens,
+    the fitted one for all others."""
+    return PAPER if chord_vocabulary == "paper" else FITTED
+
+
 @dataclass(frozen=True)
 class Key:
     """A key: `tonic`, `mode` "major" or "minor", `confidence` from 0 to 1 (see `estimate_key`)."""

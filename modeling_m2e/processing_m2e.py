@@ -1,8 +1,10 @@
-"""The processor: audio to everything that the model eats, with the encoder and the chord recogniser inside."""
+"""The processor: turns audio into the model's inputs, with the frozen encoder and the chord recogniser inside."""
 
+import copy
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,20 +13,22 @@ from transformers import BatchFeature, ProcessorMixin
 
 from .audio_m2e import AudioInput, describe, stream
 from .chord_labels_m2e import ChordSegment, chord_tokens
-from .chords_m2e import ChordRecognizer, ChordStream
+from .chords_m2e import ChordRecognizer
 from .encoder_m2e import HUB_ARGUMENTS, Encoder, load_encoder
+from .errors_m2e import ModelError
 from .feature_extraction_m2e import M2EFeatureExtractor
+from .harmony_m2e import Harmony, analyze_harmony, finish_harmony
 from .harmony_statistics_m2e import STATISTICS
-from .key_m2e import FITTED, PAPER, Key, estimate_key, mode_index, normalise
+from .key_m2e import Key, key_profile, mode_index, normalise
 from .windows_m2e import Window
 
 
 @dataclass(frozen=True)
 class TrackFeatures:
-    """What one pass over a track yields.
+    """The features of one track.
 
     embeddings: (windows, width) float32.  windows: their times and weights.  duration: seconds.
-    chords, key: None without harmony; key also where nothing decides it.
+    chords, key: None without harmony; the key also where nothing decides it.
     statistics: (STATISTICS,) float32, see `HarmonyStatistics`; None without harmony or with another vocabulary.
     """
 
@@ -41,27 +45,27 @@ class M2EProcessor(ProcessorMixin):
     """Bundles audio reading, a frozen encoder, chord recognition and the key.
 
     feature_extractor: sampling rate and window length of the encoder.
-    encoder_reference: where the encoder comes from; its weights travel in the folder "encoder" or stay on the hub.
+    encoder_reference: source of the encoder; its weights are in the folder "encoder" or stay on the hub.
     chord_vocabulary: token ids that the model was trained with, "m2e" or "paper".
-    has_chords: whether a chord recogniser travels in the folder "chords".
-    windows_per_batch: how many windows the encoder sees at once; more than 1 costs memory and pays on a GPU only.
+    has_chords: whether there is a chord recogniser in the folder "chords".
+    windows_per_batch: windows that the encoder embeds at once; more than 1 needs memory and is faster on a GPU only.
     """
 
     def __init__(
         self,
         feature_extractor: M2EFeatureExtractor,
-        encoder_reference: dict | None = None,
+        encoder_reference: dict[str, Any] | None = None,
         chord_vocabulary: str = "m2e",
         has_chords: bool = True,
         windows_per_batch: int = 1,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(feature_extractor, **kwargs)
         self.encoder_reference = encoder_reference
         self.chord_vocabulary = chord_vocabulary
         self.has_chords = has_chords
         self.windows_per_batch = windows_per_batch
-        # Networks are no JSON: they are kept out of the init parameters and saved by `save_pretrained` below.
+        # Networks are no JSON: they are no init parameters, and `save_pretrained` below writes them.
         self._encoder: Encoder | None = None
         self._chord_recognizer: ChordRecognizer | None = None
 
@@ -69,7 +73,7 @@ class M2EProcessor(ProcessorMixin):
     def build(
         cls, encoder: Encoder, chord_recognizer: ChordRecognizer | None = None, chord_vocabulary: str = "m2e"
     ) -> "M2EProcessor":
-        """A processor of loaded parts; without a chord recogniser it gives no harmony."""
+        """A processor made of loaded parts; without a chord recogniser it gives no harmony."""
         extractor = M2EFeatureExtractor(encoder.sampling_rate, encoder.window_seconds)
         processor = cls(extractor, encoder.reference(), chord_vocabulary, has_chords=chord_recognizer is not None)
         processor._encoder, processor._chord_recognizer = encoder, chord_recognizer
@@ -79,7 +83,7 @@ class M2EProcessor(ProcessorMixin):
     def encoder(self) -> Encoder:
         """The frozen audio encoder."""
         if self._encoder is None:
-            raise ValueError("This processor has no encoder: make it with from_pretrained or build.")
+            raise ModelError("This processor has no encoder: make it with from_pretrained or build.")
         return self._encoder
 
     @property
@@ -89,8 +93,8 @@ class M2EProcessor(ProcessorMixin):
 
     @property
     def key_profile(self) -> str:
-        """How the key is told from the chords: as in the paper for models that read its chord tokens."""
-        return PAPER if self.chord_vocabulary == "paper" else FITTED
+        """The profile that estimates the key from the chords, see `key_profile` of key_m2e."""
+        return key_profile(self.chord_vocabulary)
 
     def to(self, device: str | torch.device) -> "M2EProcessor":
         """Itself, with its networks on `device`."""
@@ -100,12 +104,14 @@ class M2EProcessor(ProcessorMixin):
         return self
 
     def analyze(self, source: AudioInput, harmony: bool = True) -> TrackFeatures:
-        """One pass over a track, decoded once and never held whole. Raises: AudioError."""
+        """The features of a track, decoded once and never held whole. Raises: AudioError."""
         cutter = self.feature_extractor.windows()
-        rate = self.feature_extractor.sampling_rate
-        reader = self._chord_recognizer.stream() if harmony and self._chord_recognizer is not None else None
-        rates = [rate] if reader is None else sorted({rate, self._chord_recognizer.sampling_rate})
-        pending, windows, embeddings = [], [], []
+        rate, chord_rate = self.feature_extractor.sampling_rate, ChordRecognizer.sampling_rate
+        chords = self._chord_recognizer.stream() if harmony and self._chord_recognizer is not None else None
+        rates = [rate] if chords is None else sorted({rate, chord_rate})
+        pending: list[tuple[np.ndarray, Window]] = []
+        windows: list[Window] = []
+        embeddings: list[torch.Tensor] = []
 
         def embed(enough: int) -> None:
             while len(pending) >= enough:
@@ -117,38 +123,25 @@ class M2EProcessor(ProcessorMixin):
         for block in stream(source, rates):
             pending += cutter.push(block[rate])
             embed(self.windows_per_batch)
-            if reader is not None:
-                reader.push(block[self._chord_recognizer.sampling_rate])
+            if chords is not None:
+                chords.push(block[chord_rate])
         pending += cutter.finish()
         embed(1)
 
-        duration = windows[-1].end
-        harmony = (None, None) if reader is None else self._harmony(reader, duration)
-        return TrackFeatures(describe(source), duration, windows, torch.cat(embeddings), *harmony)
+        track = TrackFeatures(describe(source), windows[-1].end, windows, torch.cat(embeddings), None, None)
+        if chords is None:
+            return track
+        found = finish_harmony(chords, track.duration, self.key_profile)
+        return replace(track, chords=found.chords, key=found.key, statistics=found.statistics)
 
-    def hear_harmony(self, source: AudioInput) -> tuple[list[ChordSegment], Key | None, np.ndarray | None]:
+    def analyze_harmony(self, source: AudioInput) -> Harmony:
         """Chords, key and statistics alone, as `analyze` gives them.
 
-        Raises: AudioError; ValueError without a chord recogniser.
+        Raises: AudioError; ModelError without a chord recogniser.
         """
         if self._chord_recognizer is None:
-            raise ValueError("This processor has no chord recogniser.")
-        reader, rate, samples = self._chord_recognizer.stream(), self._chord_recognizer.sampling_rate, 0
-        for block in stream(source, [rate]):
-            reader.push(block[rate])
-            samples += len(block[rate])
-        return self._harmony(reader, samples / rate)
-
-    def _harmony(
-        self, reader: ChordStream, duration: float
-    ) -> tuple[list[ChordSegment], Key | None, np.ndarray | None]:
-        """The chords that were heard, ending where the track ends, their key, and statistics."""
-        chords = [
-            ChordSegment(chord.start, min(chord.end, duration), chord.label)
-            for chord in reader.finish()
-            if chord.start < duration
-        ]
-        return chords, estimate_key(chords, profile=self.key_profile), reader.statistics()
+            raise ModelError("This processor has no chord recogniser: take a model that has one.")
+        return analyze_harmony(source, self._chord_recognizer, self.key_profile)
 
     def collate(self, tracks: Sequence[TrackFeatures]) -> BatchFeature:
         """The model's inputs for several tracks, shorter ones padded and masked.
@@ -160,7 +153,7 @@ class M2EProcessor(ProcessorMixin):
         tokens = [chord_tokens(normalise(track.chords or [], track.key), self.chord_vocabulary) for track in tracks]
         weights = [torch.tensor([window.weight for window in track.windows]) for track in tracks]
 
-        def padded(arrays) -> torch.Tensor:
+        def padded(arrays: Iterable[torch.Tensor | np.ndarray]) -> torch.Tensor:
             return pad_sequence([torch.as_tensor(array) for array in arrays], batch_first=True)
 
         return BatchFeature(
@@ -181,46 +174,49 @@ class M2EProcessor(ProcessorMixin):
         audio: AudioInput | Sequence[AudioInput] | None = None,
         sampling_rate: int | None = None,
         harmony: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> BatchFeature:
         """The model's inputs (see `collate`) for one track or a list of tracks.
 
-        audio: any form of the audio module; bare waveforms need their `sampling_rate`. Raises: AudioError.
+        audio: as `stream` of the audio module takes it; bare waveforms need their `sampling_rate`. Raises: AudioError.
         """
         sources = audio if isinstance(audio, list) else [audio]
         if sampling_rate is not None:
             sources = [(np.asarray(waveform), sampling_rate) for waveform in sources]
         return self.collate([self.analyze(source, harmony) for source in sources])
 
-    def to_dict(self) -> dict:
-        """What processor_config.json holds."""
-        networks = {name: self.__dict__.pop(name) for name in ("_encoder", "_chord_recognizer")}
-        try:  # the base class copies everything deeply
-            return super().to_dict()
-        finally:
-            self.__dict__.update(networks)
+    def to_dict(self) -> dict[str, Any]:
+        """The content of processor_config.json."""
+        bare = copy.copy(self)  # without the networks, which the base class would copy deeply
+        del bare._encoder, bare._chord_recognizer
+        return super(M2EProcessor, bare).to_dict()
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike, push_to_hub: bool = False, repo_id: str | None = None, **kwargs
-    ):
-        """Writes processor_config.json and the folders "encoder" (unless its weights stay on the hub) and "chords".
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, repo_id: str | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Paths of written files: processor_config.json and the folders "encoder" (unless its weights stay on the hub)
+        and "chords" are written.
 
-        push_to_hub: also into the repo `repo_id` (named as the folder), in one commit; kwargs are those of push_to_hub.
+        push_to_hub: also push to the repo `repo_id` (default: the folder's name) in one commit; kwargs are passed on.
         """
         os.makedirs(save_directory, exist_ok=True)
         self.encoder.save_pretrained(save_directory)
         if self._chord_recognizer is not None:
             self._chord_recognizer.save_pretrained(save_directory)
         written = super().save_pretrained(save_directory)
-        if push_to_hub:  # not by the base class, which would send what itself has written
+        if push_to_hub:  # the base class would push only its own files
             self.push_to_hub(repo_id or os.path.basename(os.path.abspath(save_directory)), **kwargs)
         return written
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+    def from_pretrained(  # type: ignore[override]  # the base class lists the hub's arguments, which pass through
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> "M2EProcessor":
         """The processor of a hub repo or a folder, with its encoder and, where there is one, its chord recogniser."""
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         hub = {name: kwargs[name] for name in HUB_ARGUMENTS if kwargs.get(name) is not None}
+        if processor.encoder_reference is None:
+            raise ModelError(f"{pretrained_model_name_or_path} names no encoder: save or download the model again.")
         processor._encoder = load_encoder(processor.encoder_reference, pretrained_model_name_or_path, **hub)
         if processor.has_chords:
             processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)

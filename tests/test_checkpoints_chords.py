@@ -1,4 +1,4 @@
-"""Every way to name a chord recogniser, and what it says of a track."""
+"""Every way to name a chord recogniser, and the record that it gives of a track."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from m2e.checkpoints.load import embedded_model
 from m2e.errors import AudioError, ModelError
 from modeling_m2e import BTCConfig, BTCModel, audio_m2e
 from modeling_m2e.chords_m2e import ChordRecognizer
-from modeling_m2e.key_m2e import estimate_key, key_segments
+from modeling_m2e.key_m2e import FITTED, PAPER, estimate_key, key_segments
 
 CHECKPOINT = "btc/tiny_checkpoint.pt"
 
@@ -52,7 +52,7 @@ def test_a_track_is_read_once_and_in_blocks(folder, monkeypatch):
             assert len(block[22050]) <= 8 * 22050
             yield block
 
-    monkeypatch.setattr("m2e.checkpoints.chords.stream", stream)
+    monkeypatch.setattr("modeling_m2e.harmony_m2e.stream", stream)
     waveform = tiny.waveform(31.0)
     record = pipe((waveform, tiny.SAMPLING_RATE))
     assert asked == [[22050]]
@@ -132,9 +132,40 @@ def test_what_is_no_model_is_one_sentence(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     weights = tmp_path / "copy/chords/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    assert refusal(tmp_path / "copy").startswith(f"{tmp_path / 'copy'} cannot be loaded (")
+    assert refusal(tmp_path / "copy").startswith(f"{tmp_path / 'copy'} cannot be loaded as a chord recogniser (")
     (tmp_path / "copy/chords/config.json").unlink()
-    assert refusal(tmp_path / "copy").startswith(f"{tmp_path / 'copy'} cannot be loaded (")
+    assert refusal(tmp_path / "copy").startswith(f"{tmp_path / 'copy'} cannot be loaded as a chord recogniser (")
+
+
+def test_a_bug_is_not_blamed_on_the_model(folder, monkeypatch):
+    def broken(*_):
+        raise IndexError("ours")
+
+    monkeypatch.setattr(ChordRecognizer, "__init__", broken)
+    with pytest.raises(IndexError, match="ours"):
+        m2e.load_chords(folder)
+
+
+# --- keys ---
+
+
+@pytest.mark.parametrize(("vocabulary", "profile"), [("m2e", FITTED), ("paper", PAPER)])
+def test_the_key_is_that_of_the_whole_model(folder, tmp_path, vocabulary, profile):
+    whole = tiny.pipeline().processor
+    whole.chord_vocabulary = vocabulary
+    whole.save_pretrained(tmp_path)
+    pipe, track = m2e.load_chords(tmp_path), (tiny.waveform(8.0), tiny.SAMPLING_RATE)
+    assert pipe.key_profile == whole.key_profile == profile
+    harmony, record = whole.analyze_harmony(track), pipe(track)
+    assert (record.chords, record.key) == (harmony.chords, harmony.key)
+    assert record.key == estimate_key(record.chords, profile=profile)
+
+
+def test_the_published_layout_takes_the_published_key(fixtures, tmp_path):
+    (tmp_path / "inference/data").mkdir(parents=True)
+    shutil.copy(fixtures / CHECKPOINT, tmp_path / "inference/data/btc_model_large_voca.pt")
+    assert m2e.load_chords(tmp_path).key_profile == PAPER
+    assert m2e.load_chords(fixtures / CHECKPOINT).key_profile == FITTED  # a recogniser alone
 
 
 def test_an_unknown_decoding_is_named():

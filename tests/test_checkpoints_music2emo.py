@@ -197,35 +197,6 @@ def test_new_commit_is_converted_anew(checkout, cache, conversions):
     assert conversions == [first.name, second.name] and "a" * 40 in first.name
 
 
-def test_half_made_folders_are_never_seen(tmp_path):
-    target = tmp_path / "cache" / "model"
-
-    def fails(folder):
-        folder.mkdir()
-        (folder / "config.json").write_text("half")
-        assert not target.exists()
-        raise RuntimeError("disk full")
-
-    with pytest.raises(RuntimeError, match="disk full"):
-        published.made_once(target, fails)
-    assert list(target.parent.iterdir()) == []
-
-
-def test_of_two_processes_the_first_wins(tmp_path):
-    target = tmp_path / "cache" / "model"
-
-    def make(folder, who):
-        folder.mkdir()
-        (folder / "who").write_text(who)
-
-    def slow(folder):  # another process is done meanwhile
-        published.made_once(target, lambda other: make(other, "first"))
-        make(folder, "second")
-
-    assert published.made_once(target, slow) == target
-    assert (target / "who").read_text() == "first" and list(target.parent.iterdir()) == [target]
-
-
 # --- what is no checkpoint ---
 
 

@@ -5,22 +5,34 @@ import logging
 import os
 import shutil
 import warnings
+from contextlib import nullcontext
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile as sf
+import tiny as tiny_models
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import HubertModel
+from transformers import HubertConfig, HubertModel
 
-from m2e.errors import ModelError
+from m2e.checkpoints.convert_taggers import halve_weights
+from m2e.errors import ModelError, TrainingError
+from m2e.features.cache import cached_features, encoder_fingerprint
+from m2e.training.output import save_model
+from m2e.training.teachers import model_teacher
+from modeling_m2e import M2EConfig, M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.encoder_m2e import (
     PINNED_REVISIONS,
+    Encoder,
     MertEncoder,
     TaggerEncoder,
     load_encoder,
     normalize,
 )
-from modeling_m2e.encoder_mert_m2e import mert_config
+from modeling_m2e.encoder_mert_m2e import build, mert_config
 from modeling_m2e.modeling_taggers import TaggersConfig, TaggersModel
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -176,6 +188,22 @@ def test_bfloat16_on_request(tiny, encoder, waveform):
     assert embedding.dtype == torch.float32
     difference = (embedding - encoder(waveform)).norm() / encoder(waveform).norm()
     assert 0 < difference < 0.1
+
+
+@pytest.mark.parametrize("groups", [1, 4, 8])
+def test_position_convolutions_of_any_width_run_in_low_precision(groups, waveform):
+    """On some CPUs, low precision is wrong for fewer than 16 channels in a group; here a group has 64 to 8."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 32}
+    config = HubertConfig(**sizes, conv_dim=[16] * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=groups)
+    model = HubertModel(config)
+    with torch.no_grad():
+        model.encoder.pos_conv_embed.conv.parametrizations.weight.original0.mul_(20)  # positions dominate
+    exact, half = (
+        MertEncoder(build(config, model.state_dict(), dtype, "here"), (0,)) for dtype in (torch.float32, torch.bfloat16)
+    )
+    difference = (half(waveform) - exact(waveform)).norm() / exact(waveform).norm()
+    assert 0 < difference < 0.1 and half.hidden_states(waveform)[0].dtype == torch.bfloat16
 
 
 def test_windows_of_other_precision_are_computed_in_float32(encoder, waveform):
@@ -428,6 +456,57 @@ def test_incomplete_references_are_refused():
         load_encoder({"type": "taggers"})
 
 
+# The protocol
+
+
+class Loudness:
+    """An encoder with the members of `Encoder` and no others."""
+
+    sampling_rate, hidden_size, window_seconds = 8000, 2, 2.0
+
+    def __init__(self, gain: float = 1.0):
+        self.gain = gain
+
+    def to(self, device: str | torch.device) -> "Loudness":
+        return self
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        return self.gain * torch.stack([windows.abs().mean(1), windows.square().mean(1)], dim=1)
+
+    def reference(self) -> dict[str, Any]:
+        return {"type": "loudness"}
+
+    def settings(self) -> dict[str, Any]:
+        return {"gain": self.gain}
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        (Path(save_directory) / "loudness.json").write_text(json.dumps(self.settings()))
+
+
+def test_nothing_but_the_protocol_is_used(tmp_path, monkeypatch):
+    encoder: Encoder = Loudness()
+    members = {*dir(Encoder), *Encoder.__annotations__}
+    assert {name for name in dir(Loudness) if name[0] != "_"} == {name for name in members if name[0] != "_"}
+    processor = M2EProcessor.build(encoder)
+    sf.write(tmp_path / "a.wav", tiny_models.waveform(5.0), tiny_models.SAMPLING_RATE)
+
+    track = processor.analyze(tmp_path / "a.wav")
+    assert track.embeddings.shape == (3, 2) and track.embeddings[0, 0] > 0
+
+    cached = cached_features(["a"], [tmp_path / "a.wav"], processor, tmp_path / "cache", lambda line: None)
+    assert torch.allclose(cached[0].embeddings, track.embeddings, rtol=2e-3)
+    assert encoder_fingerprint(processor) != encoder_fingerprint(M2EProcessor.build(Loudness(2.0)))
+
+    model = M2EForMusicEmotion(M2EConfig.default(["a"], embedding_size=2, use_harmony=False)).eval()
+    save_model(tmp_path / "out", model, processor, {}, None)
+    assert json.loads((tmp_path / "out" / "loudness.json").read_text()) == {"gain": 1.0}
+
+    for gain in (1.0, 2.0):
+        monkeypatch.setattr("m2e.training.teachers.load_encoder", lambda *_, gain=gain: Loudness(gain))
+        with nullcontext() if gain == 1.0 else pytest.raises(TrainingError):
+            assert model_teacher(tmp_path / "out", processor, model.config).tasks == ("mood", "va")
+
+
 # Taggers
 
 
@@ -462,6 +541,20 @@ def test_tagger_weights_travel_with_the_model_repo(taggers, tagger_windows, tmp_
     again = load_encoder(json.loads(json.dumps(taggers.reference())), tmp_path)
     assert again.model.dtype == torch.float32
     assert torch.equal(again(tagger_windows), taggers(tagger_windows))
+    assert again.settings() == taggers.settings()
+
+
+def test_weights_that_half_precision_holds_are_stored_in_it(tmp_path):
+    torch.manual_seed(0)
+    network = TaggersModel(TaggersConfig(nets=["crnn_msd"]))
+    for name, kept in (("single", network), ("half", halve_weights(deepcopy(network)).float())):
+        TaggerEncoder(kept).save_pretrained(tmp_path / name)
+        stored = load_file(tmp_path / name / "encoder" / "model.safetensors")
+        parameters = dict(network.named_parameters())
+        assert {stored[key].dtype for key in parameters} == {torch.float32 if name == "single" else torch.float16}
+        assert stored["mel_htk"].dtype == torch.float32
+        again = TaggerEncoder.from_pretrained(tmp_path / name)
+        assert again.model.dtype == torch.float32 and again.settings() == TaggerEncoder(kept).settings()
 
 
 def test_taggers_of_a_subfolder_and_of_a_hub_repo(taggers, tagger_windows, tmp_path):

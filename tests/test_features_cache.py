@@ -55,11 +55,11 @@ def album(tmp_path_factory):
 def counted(processor, monkeypatch):
     """What is encoded and what is listened to for chords, by file name."""
     encoded, heard = [], []
-    analyze, hear = processor.analyze, processor.hear_harmony
+    analyze, hear = processor.analyze, processor.analyze_harmony
     monkeypatch.setattr(
         processor, "analyze", lambda path, **kw: encoded.append(os.path.basename(path)) or analyze(path, **kw)
     )
-    monkeypatch.setattr(processor, "hear_harmony", lambda path: heard.append(os.path.basename(path)) or hear(path))
+    monkeypatch.setattr(processor, "analyze_harmony", lambda path: heard.append(os.path.basename(path)) or hear(path))
     return encoded, heard
 
 
@@ -254,7 +254,8 @@ def test_a_run_killed_at_random_20_times_gives_what_a_whole_run_gives(processor,
 
 
 def content(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_two_ranks_at_once_give_the_union(processor, album, tmp_path):
@@ -278,7 +279,28 @@ def test_two_ranks_at_once_give_the_union(processor, album, tmp_path):
     assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 4
 
 
-def test_all_bad_files_are_told_at_once_and_nothing_else_stops(processor, tracks, tmp_path):
+def test_a_second_command_on_the_folder_waits_its_turn(processor, album, tmp_path):
+    torch.set_num_threads(1)
+    cache = partial(feature_cache, tmp_path / "cache", album, processor)
+
+    def child(tell):
+        with cache().writers():
+            tell()
+            time.sleep(600)
+
+    process, pipe = forked(child)
+    assert os.read(pipe, 1) == b"."
+    with pytest.raises(DataError, match=f"Another command is writing to {tmp_path / 'cache'}: wait for it"):
+        compute(part := cache(), part.jobs(), lambda: processor)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.close(pipe)
+    assert len(compute(part := cache(), part.jobs(), lambda: processor)) == 1  # a kill releases the folder
+    with cache().writers():  # who only reads need not wait
+        assert len(cached_features(["song 1"], [album[1][1]], processor, tmp_path / "cache", silent)) == 1
+
+
+def test_all_bad_files_are_reported_and_nothing_else_stops(processor, tracks, tmp_path):
     (tmp_path / "noise.mp3").write_bytes(os.urandom(2000))
     sf.write(tmp_path / "mute.wav", np.zeros(30000), 8000)
     names = ["gone.wav", "noise.mp3", "a.wav", "mute.wav", "c.wav", "b.wav"]

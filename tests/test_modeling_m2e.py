@@ -6,9 +6,11 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from m2e.errors import DataError
+from modeling_m2e.chord_transformer_m2e import ChordTransformer, sinusoidal_positions
 from modeling_m2e.configuration_m2e import M2EConfig
 from modeling_m2e.losses_m2e import mood_loss
-from modeling_m2e.modeling_m2e import ChordTransformer, M2EForMusicEmotion, M2EModel, sinusoidal_positions
+from modeling_m2e.modeling_m2e import M2EForMusicEmotion, M2EModel
 
 MOODS = ["calm", "tense", "sad"]
 SMALL = {"embedding_size": 12, "chord_size": 16, "chord_ffn_size": 24, "fusion_size": 20, "branch_size": 10}
@@ -240,6 +242,17 @@ def test_constant_embeddings_are_not_divided_by_zero(batch):
     model = default()
     model.set_embedding_statistics(torch.zeros(12), torch.zeros(12))
     assert model(**batch).va.isfinite().all() and model.m2e.embedding_std.eq(1).all()
+
+
+def test_harmony_statistics_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="num_harmony_statistics"):
+        default().set_harmony_statistics(torch.zeros(3), torch.ones(3))
+    model, unknown = default(num_harmony_statistics=3), torch.full((3,), math.nan)
+    infinite = torch.tensor([1.0, math.inf, 1.0])
+    for mean, std in ((unknown, unknown), (torch.zeros(3), infinite), (torch.zeros(1), torch.ones(1))):
+        with pytest.raises(DataError, match=r"shape \(3,\).*training features"):
+            model.set_harmony_statistics(mean, std)
+    assert model.m2e.statistics_mean.tolist() == [0, 0, 0] and model.m2e.statistics_std.tolist() == [1, 1, 1]
 
 
 def test_statistics_that_cannot_be_are_refused():

@@ -8,9 +8,10 @@ import tiny
 import yaml
 
 from m2e.checkpoints.load import embedded_model
+from m2e.datasets.registry import DATASETS
 from m2e.errors import PublishError
 from m2e.publish.card import PACKAGES, card, write_card
-from m2e.publish.facts import DATASETS, PUBLISHED, Facts, is_noncommercial
+from m2e.publish.facts import PUBLISHED, Facts, is_noncommercial
 from m2e.publish.scores import scores_section
 
 RECIPE = {

@@ -16,7 +16,7 @@ from safetensors.torch import load_file  # noqa: E402
 from m2e.evaluation.data import Emotions  # noqa: E402
 from m2e.training import folds  # noqa: E402
 from m2e.training.loop import make_accelerator  # noqa: E402
-from m2e.training.packed import Features, Source  # noqa: E402
+from m2e.training.packed import LabelledTracks, PackedFeatures  # noqa: E402
 from m2e.training.recipe import Recipe, Training  # noqa: E402
 from m2e.training.validation import predict  # noqa: E402
 from modeling_m2e import M2EForMusicEmotion  # noqa: E402
@@ -86,7 +86,7 @@ def planted():
         teacher_va=va,
     )
     none = torch.zeros(0)
-    features = Features(
+    features = PackedFeatures(
         embeddings=torch.tensor(embeddings, dtype=torch.float32),
         weights=torch.ones(240),
         window_offsets=np.arange(241),
@@ -124,7 +124,7 @@ def test_the_networks_of_all_seeds_are_the_model(planted, tmp_path, monkeypatch)
     pipe = tiny.pipeline()
     beside_labels = Emotions(np.full((240, 2), np.nan), np.full((240, 2), np.nan), clips.quadrants)
     far = replace(features, embeddings=features.embeddings.roll(3, 1))
-    beside = Source("emopia", far, beside_labels, np.arange(120))
+    beside = LabelledTracks("emopia", far, beside_labels, np.arange(120))
     clips.ids, clips.paths = np.arange(240).astype(str), [""] * 240
     clips.splits = np.where(np.arange(240) < 200, "train", "test")
     monkeypatch.setattr(folds, "read_clips", lambda folder: clips)

@@ -1,4 +1,4 @@
-"""How much more likely a chord is in a key than anywhere: the table of modeling_m2e.tonal_context_m2e.
+"""How much more likely a chord is in a key than anywhere: the table of modeling_m2e.chord_decoding_m2e.
 
     python -m datasets_scripts.chords.key_table POP909_FOLDER
 
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from m2e.datasets.chords.pop909 import Song, read_songs
+from modeling_m2e.chord_decoding_m2e import THIRDS
 from modeling_m2e.chord_labels_m2e import QUALITIES, parse_chord
-from modeling_m2e.tonal_context_m2e import THIRDS
 
 RARE = 0.0005  # of a mode's time, given to every root and quality: what was never met is not impossible
 

@@ -1,4 +1,4 @@
-"""Chords and key without the rest: only the chord recogniser of a model is loaded."""
+"""Chords and key alone: of a model, only the chord recogniser is loaded."""
 
 from os import PathLike, fspath
 from pathlib import Path
@@ -6,66 +6,58 @@ from pathlib import Path
 from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, no_bars, read_json
 from m2e.checkpoints.music2emo import CHORDS
-from m2e.errors import ModelError, reason
+from m2e.errors import ModelError
 from modeling_m2e import BTCConfig, TrackHarmony
-from modeling_m2e.audio_m2e import AudioInput, describe, stream
+from modeling_m2e.audio_m2e import AudioInput, describe
 from modeling_m2e.chords_m2e import ChordRecognizer
-from modeling_m2e.key_m2e import estimate_key, key_segments
+from modeling_m2e.harmony_m2e import analyze_harmony
+from modeling_m2e.key_m2e import FITTED, PAPER, key_profile, key_segments
 
 
 class ChordPipeline:
-    """Audio in, its chords and key out: a record in which all that a mood network would say is None.
+    """Turns audio into a record of its chords and key.
 
-    recognizer: hears the chords.  name: what records call the model.
+    recognizer: predicts the chords.  name: of the model in records.  key_profile: as in `estimate_key`.
     """
 
-    def __init__(self, recognizer: ChordRecognizer, name: str):
-        self.recognizer, self.name = recognizer, name
+    def __init__(self, recognizer: ChordRecognizer, name: str, key_profile: str = FITTED):
+        self.recognizer, self.name, self.key_profile = recognizer, name, key_profile
 
     def __call__(self, source: AudioInput) -> TrackHarmony:
         """`path`, `duration`, `chords`, `key`, `key_segments` and `model` of one track, decoded once, never held whole.
 
-        The key is None where nothing decides it, and so it is with the key segments. Raises: AudioError.
+        The key is None where nothing decides it. Raises: AudioError.
         """
-        rate, reader, samples = self.recognizer.sampling_rate, self.recognizer.stream(), 0
-        for block in stream(source, [rate]):
-            reader.push(block[rate])
-            samples += len(block[rate])
-        chords = reader.finish()
-        key = estimate_key(chords)
+        harmony = analyze_harmony(source, self.recognizer, self.key_profile, whole_frames=True)
         return TrackHarmony(
             path=describe(source),
-            duration=samples / rate,
-            key=key,
-            chords=chords,
-            key_segments=key_segments(chords, key),
+            duration=harmony.duration,
+            key=harmony.key,
+            chords=harmony.chords,
+            key_segments=key_segments(harmony.chords, harmony.key),
             model=self.name,
         )
 
 
 def load_chords(model: str | PathLike | None = None, decoding: str | None = None) -> ChordPipeline:
-    """A pipeline that turns audio into records with chords and key; none of a repo's own code is run.
+    """A pipeline that turns audio into records with chords and key; it runs no code of the repo.
 
     model: None for the recogniser inside "m2e-small"; a folder or hub id of a model with chords, of a chord
     recogniser alone, or in the layout of "amaai-lab/music2emo"; or a file, a published BTC checkpoint (.pt).
-    decoding: "smooth", chords of plausible duration; or "paper", each frame on its own, as published: the last one may
-    reach beyond the end of the track by a tenth of a second. None takes what the model was saved with.
+    decoding: "smooth", chords of plausible duration; or "paper", each frame on its own, as published, where the last
+    chord may reach beyond the end of the track by a tenth of a second. None takes the decoding saved with the model.
+    The key is estimated as the whole model estimates it: see `key_profile`.
 
     Raises: ModelError.
     """
     model = EMBEDDED if model is None else fspath(model)
-    try:
-        with no_bars():
-            path, name = _local(model)
-            return ChordPipeline(_recognizer(path, model, decoding), name)
-    except ModelError:
-        raise
-    except Exception as error:  # a damaged file fails in as many ways as there are readers
-        raise ModelError(f"{model} cannot be loaded ({reason(error)}): get it again.") from error
+    with no_bars():
+        path, name = _local(model)
+        return ChordPipeline(_recognizer(path, model, decoding), name, _key_profile(path))
 
 
 def _local(model: str) -> tuple[Path, str]:
-    """(file or folder that holds the recogniser, what records call it)."""
+    """(file or folder of the recogniser, name of the model in records)."""
     if model == EMBEDDED:
         return embedded_model(), model
     path = Path(model).expanduser()
@@ -80,3 +72,12 @@ def _recognizer(path: Path, model: str, decoding: str | None) -> ChordRecognizer
     if not (path / own).is_file() and read_json(path / "config.json").get("model_type") != BTCConfig.model_type:
         raise ModelError(f"{model} holds no chord recogniser: neither {own} nor {CHORDS} is there.")
     return ChordRecognizer.from_pretrained(path, decoding)
+
+
+def _key_profile(path: Path) -> str:
+    """The key profile of the whole model in a folder; that of m2e for a chord recogniser alone."""
+    if (path / CHORDS).is_file():  # the published models read the paper's chord tokens
+        return PAPER
+    if path.is_file():
+        return FITTED
+    return key_profile(read_json(path / "processor_config.json").get("chord_vocabulary", "m2e"))

@@ -4,8 +4,6 @@ Whatever is asked for becomes a local folder first, and only its weights and con
 model repo carries is neither fetched nor run.
 """
 
-import errno
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from m2e.checkpoints.hub_errors import explained
+from m2e.checkpoints.weight_files import check_weights
 from m2e.errors import ModelError, reason
+from m2e.storage import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,6 @@ def load(
 
     Raises: ModelError.
     """
-    from m2e.errors import ModelError
     from modeling_m2e import MusicEmotionPipeline
 
     if window is not None and not 0.5 <= window < float("inf"):
@@ -73,22 +73,19 @@ def load(
     chosen = _device(device)
     hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     model = EMBEDDED if model is None else fspath(model)
-    try:
-        with _loading, no_bars():
-            folder, name = local_folder(model, variant, revision, hub)
-            with explained(_encoder_id(folder) or name):
-                pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
-    except ModelError:
-        raise
-    except Exception as error:  # a damaged file fails in as many ways as there are readers
-        raise ModelError(f"{model} cannot be loaded ({reason(error)}): save or download it again.") from error
+    with _loading, no_bars(), readable(model):
+        folder, name = local_folder(model, variant, revision, hub)
+        with explained(_encoder_id(folder) or name):
+            pipe = MusicEmotionPipeline.from_pretrained(
+                folder,
+                device=chosen,
+                window_seconds=window,
+                windows_per_batch=batch_size or (None if chosen.type == "cpu" else GPU_BATCH),
+                harmony=harmony,
+                key_segments=key_segments,
+                **hub,
+            )
     pipe.name = name
-    if window is not None:
-        pipe.processor.feature_extractor.window_seconds = float(window)
-    if batch_size is not None or chosen.type != "cpu":
-        pipe.processor.windows_per_batch = batch_size or GPU_BATCH
-    pipe._preprocess_params["harmony"] = harmony
-    pipe._postprocess_params["key_segments"] = key_segments
     return pipe
 
 
@@ -129,7 +126,7 @@ def local_folder(
     else:
         source, name = download(model, variant, revision, hub), model
         commit = source.name
-    model_type = read_json(source / "config.json").get("model_type")
+    model_type = read_json(source / "config.json", ModelError).get("model_type")
     if model_type == "m2e":
         if variant:
             raise ModelError(f"{model} holds one model, without variants: leave out {variant}.")
@@ -200,14 +197,51 @@ def missing_parts(folder: Path, processor: dict[str, Any]) -> list[str]:
     index = f"{WEIGHTS}.index.json"
     if (folder / index).is_file():
         needed.remove(WEIGHTS)
-        needed += sorted(set(read_json(folder / index).get("weight_map", {}).values()))
+        needed += sorted(set(read_json(folder / index, ModelError).get("weight_map", {}).values()))
     return [name for name in needed if not (folder / name).is_file()]
 
 
 def _complete(folder: Path, model: str) -> Path:
-    if missing := missing_parts(folder, read_json(folder / "processor_config.json")):
+    """`folder`, whose files are all there and readable. Raises ModelError."""
+    processor = read_json(folder / "processor_config.json", ModelError)
+    if missing := missing_parts(folder, processor):
         raise ModelError(f"{model} is incomplete: it lacks {', '.join(missing)}; save or download it again.")
+    if not isinstance(processor.get("encoder_reference"), dict):
+        raise ModelError(f"{folder / 'processor_config.json'} names no encoder: save or download the model again.")
+    _check_configurations(folder)
+    for pattern in (WEIGHTS, *SHARDS, *PARTS):
+        for path in folder.glob(pattern):
+            if path.suffix == ".safetensors":
+                check_weights(path)
     return folder
+
+
+def _check_configurations(folder: Path) -> None:
+    from modeling_m2e import BTCConfig, M2EConfig
+    from modeling_m2e.modeling_taggers import TaggersConfig
+
+    for part, config in ((".", M2EConfig), ("chords", BTCConfig), ("encoder", TaggersConfig)):
+        path = folder / part / "config.json"
+        if content := read_json(path, ModelError):
+            try:
+                config.from_dict(content)
+            except ValueError as error:
+                raise ModelError(f"{path} is wrong ({reason(error)}): save or download the model again.") from error
+
+
+@contextmanager
+def readable(model: str) -> Iterator[None]:
+    """Turns what transformers raises for damaged or wrong files of `model` into a ModelError; bugs pass."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{model} cannot be loaded ({reason(error)}): save or download it again.") from error
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):  # how transformers names weights of the wrong shapes
+            raise
+        raise ModelError(f"{model} has weights that do not fit its config.json: save or download it again.") from error
 
 
 def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hub: dict[str, Any]) -> str:
@@ -235,73 +269,4 @@ def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hu
 
 def _encoder_id(folder: Path) -> str | None:
     """Hub id of the encoder whose weights do not travel with the model."""
-    return (read_json(folder / "processor_config.json").get("encoder_reference") or {}).get("id")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, empty where there is no such file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ModelError(f"{path} is damaged ({reason(error)}): save or download the model again.") from error
-    return content if isinstance(content, dict) else {}
-
-
-# --- why a model cannot be had ---
-
-
-@contextmanager
-def explained(repo: str, revision: str | None = None) -> Iterator[None]:
-    """Turns what the hub and the disk do to `repo` meanwhile into a ModelError; other errors pass."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except Exception as error:
-        sentence = next(filter(None, (_explain(cause, repo, revision) for cause in causes(error))), None)
-        if sentence is None:
-            raise
-        raise ModelError(sentence) from error
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it was raised from, and so on."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _explain(error: BaseException, repo: str, revision: str | None) -> str | None:
-    """One sentence on an error of the hub or the disk; None for any other."""
-    from huggingface_hub import constants, errors
-
-    if isinstance(error, errors.GatedRepoError):
-        return f"{repo} is gated: accept its terms at {constants.ENDPOINT}/{repo}, then log in with `hf auth login`."
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return (
-            f"{repo} is neither a folder nor a hub repo that you may read: check the name, or log in with "
-            "`hf auth login` if it is private."
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"{repo} has no revision {revision or 'of that name'}: give a branch, tag or commit of it."
-    status = getattr(getattr(error, "response", None) or getattr(error.__cause__, "response", None), "status_code", 0)
-    if status >= 500:
-        return f"The hub answers {status} for {repo}: try again later."
-    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
-        return (
-            f"{repo} is no folder, not (or not completely) in the cache, and the hub is out of reach: connect once, "
-            "without HF_HUB_OFFLINE, or give a folder."
-        )
-    if status == 401:
-        return f"The hub refuses the access token for {repo}: log in with `hf auth login`, or unset HF_TOKEN."
-    if isinstance(error, errors.HfHubHTTPError) and not isinstance(error, errors.EntryNotFoundError):
-        return f"The hub answers {status} for {repo}: check the name, or try again later."
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
-        return f"The disk is full: free some space where {constants.HF_HOME} lies, or set HF_HOME to another place."
-    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
-        return f"{error.filename} cannot be used ({error.strerror}): set HF_HOME to a folder that is yours."
-    if type(error).__module__.startswith("httpx") or "Consistency check failed" in str(error):
-        return f"The download of {repo} broke off ({reason(error)}): try again."
-    return None
+    return (read_json(folder / "processor_config.json", ModelError).get("encoder_reference") or {}).get("id")

@@ -11,16 +11,14 @@ They become a model folder of this project in the cache, once per commit and var
 
 import hashlib
 import re
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from transformers import PreTrainedModel
 
 from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from m2e.checkpoints.convert_music2emo import convert_music2emo_checkpoint
 from m2e.errors import ModelError
+from m2e.storage import write_folder
 from modeling_m2e import M2EProcessor, MertEncoder, MusicEmotionPipeline
 from modeling_m2e.chords_m2e import ChordRecognizer
 
@@ -62,13 +60,15 @@ def converted(source: Path, variant: str, name: str, commit: str | None, hub: di
     version = commit or hashlib.sha256(checkpoint.read_bytes() + chords.read_bytes()).hexdigest()[:40]
     cache = Path(hub.get("cache_dir") or constants.HF_HOME) / "m2e" / f"v{FORMAT}"
     target = cache / f"{name.replace('/', '--')}--{version}--{variant}"
-    return made_once(target, lambda folder: convert(checkpoint, chords, folder, hub))
+    if not target.is_dir():  # of several processes that convert at once, the first wins and all use its folder
+        write_folder(target, lambda folder: convert(checkpoint, chords, folder, hub), replace=False)
+    return target
 
 
 def convert(checkpoint: Path, chords: Path, folder: Path, hub: dict[str, Any]) -> None:
     """Writes the model of a published checkpoint and chord recogniser into a new folder; no code of theirs is run."""
-    model = _read(convert_music2emo_checkpoint, checkpoint)
-    recognizer = ChordRecognizer(_read(convert_btc_checkpoint, chords), decoding="paper")
+    model = convert_music2emo_checkpoint(checkpoint)
+    recognizer = ChordRecognizer(convert_btc_checkpoint(chords), decoding="paper")
     encoder = MertEncoder.from_pretrained(ENCODER, **hub)
     if encoder.hidden_size != model.config.embedding_size:
         raise ModelError(
@@ -77,31 +77,3 @@ def convert(checkpoint: Path, chords: Path, folder: Path, hub: dict[str, Any]) -
         )
     processor = M2EProcessor.build(encoder, recognizer, chord_vocabulary=model.config.chord_vocabulary)
     MusicEmotionPipeline(model=model, processor=processor).save_pretrained(folder)
-
-
-def _read(converter: Callable[[Path], PreTrainedModel], path: Path) -> PreTrainedModel:
-    try:
-        return converter(path)
-    except ModelError as error:
-        if error.__cause__ is None:
-            raise ModelError(str(error)) from error
-        # Not in the words of torch, which advises to read the file without protection.
-        raise ModelError(f"{path} cannot be read safely: download it again from where it was published.") from error
-
-
-def made_once(target: Path, make: Callable[[Path], None]) -> Path:
-    """The folder `target`, filled by `make` where there is none yet.
-
-    It appears whole or not at all; of several processes that make it at once, the first wins and all use what it made.
-    """
-    if not target.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as work:
-            made = Path(work) / target.name
-            make(made)
-            try:
-                made.rename(target)
-            except OSError:
-                if not target.is_dir():
-                    raise
-    return target

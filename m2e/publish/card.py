@@ -8,8 +8,9 @@ from pathlib import Path
 from huggingface_hub import ModelCardData, hf_hub_url
 
 from m2e.checkpoints.load import EMBEDDED, read_json
+from m2e.datasets.registry import DATASETS
 from m2e.errors import PublishError
-from m2e.publish.facts import DATASETS, Facts, encoder_terms, facts_of, is_noncommercial, panda4q
+from m2e.publish.facts import Facts, encoder_terms, facts_of, is_noncommercial, panda4q
 from m2e.publish.scores import EVALUATION, model_index, scores_section
 
 CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser

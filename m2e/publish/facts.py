@@ -8,19 +8,10 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from m2e.datasets.registry import DATASETS
 from m2e.errors import PublishError
 
 FILE = "card.json"
-
-DATASETS = {  # slug -> name and where it is described
-    "panda-4q": "Panda 4Q (Panda, Malheiro, Paiva: Novel Audio Features for Music Emotion Recognition, TAFFC 2018)",
-    "mtg-jamendo": "MTG-Jamendo mood/theme (Bogdanov et al.: The MTG-Jamendo Dataset, ICML workshop ML4MD 2019)",
-    "deam": "DEAM (Aljanaki, Yang, Soleymani: Developing a Benchmark for Emotional Analysis of Music, PLoS ONE 2017)",
-    "emomusic": "EmoMusic (Soleymani et al.: 1000 Songs for Emotional Analysis of Music, CrowdMM 2013)",
-    "pmemo": "PMEmo (Zhang et al.: The PMEmo Dataset for Music Emotion Recognition, ICMR 2018)",
-    "emopia": "EMOPIA (Hung et al.: EMOPIA: A Multi-Modal Pop Piano Dataset, ISMIR 2021)",
-    "pop909": "POP909 (Wang et al.: POP909: A Pop-Song Dataset for Music Arrangement Generation, ISMIR 2020)",
-}
 
 ENCODERS = {  # what the id or the name of a net begins with -> what it is, its licence, the notice that goes with it
     "m-a-p/MERT": ("MERT (Li et al., ICLR 2024)", "CC BY-NC 4.0", None),

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from m2e.errors import TrainingError
-from m2e.training.packed import Source, harmony_statistics, statistics
+from m2e.training.packed import LabelledTracks, harmony_statistics, statistics
 from m2e.training.recipe import Training
 from modeling_m2e.configuration_m2e import M2EConfig
 
 Moments = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
 
-def moments(sources: Sequence[Source], config: M2EConfig, training: Training) -> Moments:
+def moments(sources: Sequence[LabelledTracks], config: M2EConfig, training: Training) -> Moments:
     """Mean and deviation, over all tracks, of the features that `augmented` changes. Raises: TrainingError."""
     found = {}
     if training.noise or training.part_dropout:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from m2e.training.checkpoint import write_text
+from m2e.storage import write_text
 
 FILE, TENSORBOARD = "training.jsonl", "tensorboard"
 

@@ -1,0 +1,46 @@
+"""The harmony of one track: its chords, its key, and statistics of both."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .audio_m2e import AudioInput, stream
+from .chord_labels_m2e import ChordSegment
+from .chords_m2e import ChordRecognizer, ChordStream
+from .key_m2e import FITTED, Key, estimate_key
+
+
+@dataclass(frozen=True)
+class Harmony:
+    """Chords without gaps; the key, None where nothing decides it; `duration` of the track in seconds.
+
+    statistics: (STATISTICS,) float32, see `HarmonyStatistics`; None for a recogniser of other classes than the 170.
+    """
+
+    chords: list[ChordSegment]
+    key: Key | None
+    statistics: np.ndarray | None
+    duration: float
+
+
+def analyze_harmony(
+    source: AudioInput, recognizer: ChordRecognizer, key_profile: str = FITTED, whole_frames: bool = False
+) -> Harmony:
+    """The harmony of a track, decoded in blocks and never held whole. Parameters as in `finish_harmony`.
+
+    Raises: AudioError.
+    """
+    chords = recognizer.stream()
+    for block in stream(source, [recognizer.sampling_rate]):
+        chords.push(block[recognizer.sampling_rate])
+    return finish_harmony(chords, chords.duration, key_profile, whole_frames)
+
+
+def finish_harmony(chords: ChordStream, duration: float, key_profile: str, whole_frames: bool = False) -> Harmony:
+    """The harmony of a track of `duration` seconds that was pushed into `chords`.
+
+    key_profile: as in `estimate_key`.  whole_frames: do not clip the chords to the duration: with decoding "paper", the
+    last frame then reaches beyond it, as published.
+    """
+    segments = chords.finish(None if whole_frames else duration)
+    return Harmony(segments, estimate_key(segments, profile=key_profile), chords.statistics(), duration)
