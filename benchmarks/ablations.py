@@ -152,10 +152,10 @@ def piano_sources(folder: Path, processor, cache: Path) -> dict[str, LabelledTra
     paths = [Path(track["audio"]) for track in chosen]
     midis = [folder / "midis" / f"{track['id']}.mid" for track in chosen]
     emopia.render_all(midis, paths[0].parent, emopia.SOUND_FONT, os.cpu_count() or 1)
-    heard = cached_features([track["id"] for track in chosen], paths, processor, cache, print)
+    tracks = cached_features([track["id"] for track in chosen], paths, processor, cache, print)
     quadrants = np.array([QUADRANTS.index(track["quadrant"]) for track in chosen])
     unknown = np.full((len(chosen), len(JAMENDO_MOODS)), np.nan), np.full((len(chosen), 2), np.nan)
-    features, splits = pack(heard, processor.collate), np.array([track["split"] for track in chosen])
+    features, splits = pack(tracks, processor.collate), np.array([track["split"] for track in chosen])
     labels = Emotions(*unknown, quadrants)
     return {
         split: LabelledTracks("emopia", features, labels, np.flatnonzero(splits == split))

@@ -112,9 +112,9 @@ def _features(hidden: np.ndarray, minor: np.ndarray, towards: np.ndarray, size: 
     for start in range(0, n, _TRACKS_AT_ONCE):
         rows = np.arange(start, min(start + _TRACKS_AT_ONCE, n))
         mean = hidden[rows].astype(np.float32) @ towards / np.sqrt(width) * 4
-        heard = np.repeat(mean, windows[rows], axis=0)
-        heard += rng.standard_normal(heard.shape, np.float32)
-        embeddings[window_offsets[rows[0]] : window_offsets[rows[-1] + 1]] = heard
+        windowed = np.repeat(mean, windows[rows], axis=0)
+        windowed += rng.standard_normal(windowed.shape, np.float32)
+        embeddings[window_offsets[rows[0]] : window_offsets[rows[-1] + 1]] = windowed
     return PackedFeatures(
         embeddings=torch.from_numpy(embeddings),
         weights=torch.ones(len(embeddings)),

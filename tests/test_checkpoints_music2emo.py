@@ -35,7 +35,7 @@ def mert() -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def layout(fixtures) -> dict[str, bytes]:
-    """The published layout, with random heads and a chord recogniser that always hears A minor."""
+    """The published layout, with random heads and a chord recogniser that always detects A minor."""
     return {
         "README.md": b"# Music2Emo\n",
         "music2emo.py": b"raise SystemExit('the code of a repo was run')",
