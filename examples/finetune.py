@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A model of your own moods
 #
-# Trains m2e-small further on a folder of audio with a table. `python examples/finetune.py` cuts the clips of this folder
-# into pieces and gives them moods that m2e-small does not know. `python examples/finetune.py FOLDER` uses your own folder.
-# Needs a checkout and `pip install ".[train]"`.
+# Trains m2e-small further on a folder of audio with a table. `python examples/finetune.py` cuts the clips of this
+# folder into pieces and gives them moods that m2e-small does not know. `python examples/finetune.py FOLDER` uses your
+# own folder. Needs a checkout and `pip install ".[train]"`.
 
 # %%
 import csv
@@ -56,8 +56,8 @@ print((folder / "labels.csv").read_text()[:300], "...")
 # %% [markdown]
 # ## 2. One command
 #
-# Features are cached in `runs/features`; the training itself takes seconds. `--set` changes any number of the recipe. The
-# same command resumes an interrupted run.
+# Features are cached in `runs/features`; the training itself takes seconds. `--set` changes any number of the recipe.
+# The same command resumes an interrupted run.
 
 # %%
 recipe = ROOT / "configuration" / "fine-tune.yaml"
