@@ -109,7 +109,7 @@ def estimate_key(segments: Sequence[ChordSegment], backend: str = "histogram", p
     """The key of a chord sequence and the probability that it is right, or None where nothing decides it.
 
     Profile "pop909" scores a key by the weighted sum of the square roots of the shares that the pitch classes have in
-    what sounds; the confidence is the softmax over all 24 keys, less certain the less was heard.
+    what sounds; the confidence is the softmax over all 24 keys, which is lower for short music.
     The profiles of KEY_PROFILES score it by their correlation with the seconds of each pitch class; the confidence is
     the softmax with a temperature fitted for whole pop songs. "aarden-essen" is the paper's.
     None: no chord sounds, all pitch classes sound alike, or several keys score alike (a lone diminished seventh chord).

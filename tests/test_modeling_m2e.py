@@ -96,9 +96,9 @@ def test_masked_chords_are_not_heard_and_the_others_are(batch):
         padded = {**batch, name: batch[name].clone()}
         padded[name][1, 3] += 1
         torch.testing.assert_close(model(**padded).va, before)
-        heard = {**batch, name: batch[name].clone()}
-        heard[name][1, 1] += 1
-        after = model(**heard).va
+        changed = {**batch, name: batch[name].clone()}
+        changed[name][1, 1] += 1
+        after = model(**changed).va
         torch.testing.assert_close(after[0], before[0])
         assert (after[1] - before[1]).abs().max() > 1e-4, name
     backwards = {

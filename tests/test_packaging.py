@@ -285,6 +285,16 @@ def test_the_links_of_a_document_lead_somewhere(document):
     assert broken == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_modules_that_a_document_names_exist(document):
+    names = set(re.findall(r"[\w./-]+\.(?:py|yaml)\b", document.read_text(encoding="utf-8")))
+    folders = [*PACKAGES, *TRAINING_FOLDERS, "configuration", "examples", "tests"]
+    files = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.*")}
+    files |= {path.name for path in ROOT.iterdir()}
+    real = {name for name in names if not re.search(r"[A-Z]", name) and "scripts/download" not in name}
+    assert {name for name in real if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()
+
+
 def test_the_readme_is_short_and_links_the_documents():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 250
