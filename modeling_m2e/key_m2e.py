@@ -161,7 +161,7 @@ def key_segments(segments: Sequence[ChordSegment], whole: Key | None = None) -> 
 
 def pitch_class_seconds(segments: Sequence[ChordSegment]) -> np.ndarray:
     """(L, 12) seconds that each pitch class sounds in each chord; none in `N` and `X`."""
-    classes = [parse_chord(segment.label).index for segment in segments]
+    classes = [segment.chord.index for segment in segments]
     return _SOUNDING[classes] * np.array([segment.duration for segment in segments]).reshape(-1, 1)
 
 
@@ -228,7 +228,7 @@ def pitch_class_histogram(segments: Iterable[ChordSegment]) -> np.ndarray:
     """Seconds that each pitch class sounds, float64 (12,), C first. `N` sounds none, `X` all twelve."""
     histogram = np.zeros(12)
     for segment in segments:
-        histogram[parse_chord(segment.label).pitch_classes] += segment.duration
+        histogram[segment.chord.pitch_classes] += segment.duration
     return histogram
 
 
@@ -254,7 +254,7 @@ def _music21_correlations(segments: Sequence[ChordSegment], profile: str) -> np.
         raise ImportError("Key backend 'music21' needs music21: pip install music21, or use 'histogram'.") from error
     score = stream.Stream()
     for segment in segments:
-        pitches = parse_chord(segment.label).pitch_classes
+        pitches = segment.chord.pitch_classes
         if pitches and segment.duration > 0:  # nothing sounds otherwise
             score.append(chord.Chord(pitches, quarterLength=segment.duration))
     best = score.analyze(profile)
