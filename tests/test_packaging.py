@@ -124,7 +124,7 @@ def test_imports_are_followed():
     assert "torch" not in imported_with("m2e.cli.predict"), "the command line answers --help without loading torch"
 
 
-def test_a_hub_repo_needs_no_music21():
+def test_a_hub_repo_needs_no_more_than_the_base_requirements():
     """transformers refuses to load a repo whose code imports, outside of `try:`, what is not installed."""
     base = modules_of(setup()["options"]["install_requires"]) - {"typer", "rich"}
     assert undeclared(sorted((ROOT / "modeling_m2e").glob("*.py")), base - set(PACKAGES)) == []
