@@ -20,7 +20,7 @@ READERS = {
 }
 
 
-def read_dataset(name: str, folder: str | Path, **options) -> "Dataset":
+def read_dataset(name: str, folder: str | Path, **options: object) -> "Dataset":
     """The user's copy of a data set in the common schema (see datasets_scripts.schema).
 
     name: one of READERS.  folder: where the copy lies; for "hub" the id of the data set.  options: those of the module.
