@@ -1,13 +1,13 @@
-"""Publishes a model folder on the Hugging Face Hub, and the Space beside it.
+"""Publish a model folder on the Hugging Face Hub, and a Space with the demo.
 
     python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --dry-run
     python push_to_hub.py runs/teacher --repo NAME/m2e-teacher --private
     python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --space NAME/m2e
     python push_to_hub.py amaai-lab/music2emo@D_all --repo NAME/music2emo-d
 
-MODEL is the folder that training wrote: a teacher, a student, or a chord recogniser; or a published checkpoint,
-Music2Emo by its name or BTC as a .pt file, which is converted. What goes up is made of it anew: weights, configuration,
-code, licences and the card, in one commit. Exit status: 0 all is published, 1 it is not, 2 wrong usage.
+MODEL is a folder that training wrote (a teacher, a student or a chord recogniser), or a published checkpoint, which is
+converted: Music2Emo by its name, BTC as a .pt file. One commit sends weights, configuration, code, licences and a new
+card. Exit status: 0 everything is published, 1 an error, 2 wrong usage.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from m2e.checkpoints.load import local_folder
-from m2e.errors import ModelError, PublishError
+from m2e.errors import M2EError
 from m2e.publish.repository import Repository, repository, space
 from m2e.publish.upload import check_name, publish, sizes, write
 
@@ -28,13 +28,19 @@ DRY_RUN = Path("build") / "hub"  # below the current folder
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("model", nargs="?", help="model folder, or published checkpoint")
-    options.add_argument("--repo", metavar="NAME/REPO", help="where the model goes; made if it is not there")
-    options.add_argument("--space", metavar="NAME/REPO", help="where the folder space/ goes, as a Gradio Space")
-    options.add_argument("--private", action="store_true", help="only its owners see what is new")
-    options.add_argument("--revision", metavar="BRANCH", help="of the model; main if not given")
-    options.add_argument("--license", metavar="ID", help="of the weights, where no card.json says it (apache-2.0, ...)")
-    options.add_argument("--message", default="Publish with m2e", help="of the commit")
-    options.add_argument("--dry-run", action="store_true", help=f"write the files to {DRY_RUN} and list them")
+    options.add_argument(
+        "--repo", metavar="NAME/REPO", help="publish the model here; creates the repository if need be"
+    )
+    options.add_argument("--space", metavar="NAME/REPO", help="publish the folder space/ here, as a Gradio Space")
+    options.add_argument("--private", action="store_true", help="make new repositories visible to their owners only")
+    options.add_argument("--revision", metavar="BRANCH", help="publish the model on this branch instead of main")
+    options.add_argument(
+        "--license", metavar="ID", help="set the licence of the weights if there is no card.json (apache-2.0, ...)"
+    )
+    options.add_argument("--message", default="Publish with m2e", help="set the message of the commit")
+    options.add_argument(
+        "--dry-run", action="store_true", help=f"write the files to {DRY_RUN} and list them; send nothing"
+    )
     return options
 
 
@@ -46,14 +52,14 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             publish_all(args, Path(scratch))
-        except (ModelError, PublishError) as error:
+        except M2EError as error:
             sys.exit(f"push_to_hub: {error}")
         except KeyboardInterrupt:
-            sys.exit("push_to_hub: interrupted; what was not yet published is as it was: run the same command again.")
+            sys.exit("push_to_hub: interrupted; repositories without a message above are unchanged: run it again.")
 
 
 def publish_all(args: argparse.Namespace, scratch: Path) -> None:
-    """Makes everything before anything goes up. scratch: an empty folder for what has to be converted."""
+    """Prepares everything before it sends anything. scratch: an empty folder for converted checkpoints."""
     todo: list[tuple[str, Repository, bool]] = []
     if args.repo:
         check_name(args.repo)
@@ -73,7 +79,7 @@ def publish_all(args: argparse.Namespace, scratch: Path) -> None:
 
 
 def model_folder(model: str, scratch: Path) -> Path:
-    """The folder of a model, which a published checkpoint becomes. Raises ModelError."""
+    """The folder of a model; a published checkpoint is converted into one. Raises ModelError."""
     path = Path(model).expanduser()
     if path.is_file():
         from m2e.checkpoints.chords import load_chords
@@ -86,7 +92,7 @@ def model_folder(model: str, scratch: Path) -> Path:
 
 
 def show(repo: str, files: Repository, is_space: bool) -> None:
-    """Prints names and sizes."""
+    """Prints the names and sizes of the files."""
     listed = sizes(files)
     print(f"{'Space' if is_space else 'model'} {repo}:")
     for name, size in listed.items():
@@ -95,7 +101,7 @@ def show(repo: str, files: Repository, is_space: bool) -> None:
 
 
 def send(repo: str, files: Repository, is_space: bool, args: argparse.Namespace) -> str:
-    """The address of what is then published."""
+    """Publishes the files and returns their address."""
     from huggingface_hub import HfApi
 
     api = HfApi()

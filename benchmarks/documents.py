@@ -1,14 +1,14 @@
-"""Puts measured parts into a document: what lies between `<!-- NAME ... -->` and `<!-- end -->`."""
+"""Replaces the measured parts of a document: the text between `<!-- NAME ... -->` and `<!-- end -->`."""
 
 import re
 import sys
 from pathlib import Path
 
-from m2e.training.checkpoint import write_text
+from m2e.storage import write_text
 
 
 def put(document: Path, parts: dict[str, str]) -> None:
-    """Replaces the parts of these names, all of them or none. Ends the program where one is missing."""
+    """Replaces the parts with these names, all or none of them. Exits if the document lacks one."""
     text = document.read_text(encoding="utf-8")
     for name, part in parts.items():
         pattern = re.compile(rf"(<!-- {re.escape(name)}[^>]*-->).*?<!-- end -->", re.DOTALL)

@@ -5,8 +5,8 @@
 One epoch of the four teachers and of the student, for each of the two recipes on MERT-v1-95M. Features are random, as
 many and as wide as the real ones: 30-s windows and chords of full tracks and of 45-s clips. What is planted: six
 directions of the embeddings carry arousal, the moods and most of the valence; the mode carries the rest of the valence,
-so that an encoder alone cannot find it. Prints what of it was found, beside the most that can be found under the noise
-of the labels, and how fast; at full size also writes results/training.json and the table in docs/training.md.
+so that an encoder alone cannot find it. Prints the scores, the best scores that the noise of the labels allows, and
+the speed; at full size also writes results/training.json and the table in docs/results.md.
 """
 
 import argparse
@@ -22,10 +22,10 @@ from accelerate.utils import set_seed
 
 from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import MIN_POSITIVES, NO_QUADRANT, dimension_scores, tag_scores
-from m2e.training.checkpoint import write_text
+from m2e.storage import write_text
 from m2e.training.loop import fit, make_accelerator
 from m2e.training.network import new_network
-from m2e.training.packed import Features, Source, mood_frequencies
+from m2e.training.packed import LabelledTracks, PackedFeatures, mood_frequencies
 from m2e.training.recipe import Recipe, read_recipe
 from m2e.training.teachers import ModelTeacher
 from m2e.training.validation import evaluate
@@ -33,7 +33,7 @@ from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES, JAMENDO_MOO
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results" / "training.json"
-DOCS = ROOT / "docs" / "training.md"
+DOCS = ROOT / "docs" / "results.md"
 WIDTH = 1536  # of two layers of MERT-v1-95M
 DIRECTIONS = 6
 NOISE = 0.5  # of valence and arousal: the deviation that raters leave
@@ -61,14 +61,14 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Planted:
-    """A data set by split, and the scores of somebody who knows the signal but not the noise of the labels."""
+    """A data set by split, and the scores of a model that knows the signal but not the noise of the labels."""
 
-    sources: dict[str, Source]
+    sources: dict[str, LabelledTracks]
     best: dict[str, float]
 
 
 def plant(name: str, size: Size, width: int = WIDTH, moods: int = len(JAMENDO_MOODS), seed: int = 0) -> Planted:
-    """Features and labels of one data set; the signal is the same in all."""
+    """PackedFeatures and labels of one data set; the signal is the same in all."""
     signal = np.random.default_rng(seed)
     towards = signal.normal(size=(DIRECTIONS, width)).astype(np.float32)
     of_moods = signal.normal(size=(DIRECTIONS, moods)) / np.sqrt(DIRECTIONS)
@@ -100,10 +100,10 @@ def plant(name: str, size: Size, width: int = WIDTH, moods: int = len(JAMENDO_MO
             f"r2_{dimension}": dimension_scores(va[test, column], true_va[test, column])["r2"]
             for column, dimension in enumerate(("valence", "arousal"))
         }
-    return Planted({split: Source(name, features, labels, rows) for split, rows in splits.items()}, best)
+    return Planted({split: LabelledTracks(name, features, labels, rows) for split, rows in splits.items()}, best)
 
 
-def _features(hidden: np.ndarray, minor: np.ndarray, towards: np.ndarray, size: Size, rng) -> Features:
+def _features(hidden: np.ndarray, minor: np.ndarray, towards: np.ndarray, size: Size, rng) -> PackedFeatures:
     n, width = len(hidden), towards.shape[1]
     windows = rng.integers(1 + size.windows // 2, size.windows + size.windows // 2 + 1, n)
     chords = rng.integers(1 + size.chords // 2, size.chords + size.chords // 2 + 1, n)
@@ -112,10 +112,10 @@ def _features(hidden: np.ndarray, minor: np.ndarray, towards: np.ndarray, size: 
     for start in range(0, n, _TRACKS_AT_ONCE):
         rows = np.arange(start, min(start + _TRACKS_AT_ONCE, n))
         mean = hidden[rows].astype(np.float32) @ towards / np.sqrt(width) * 4
-        heard = np.repeat(mean, windows[rows], axis=0)
-        heard += rng.standard_normal(heard.shape, np.float32)
-        embeddings[window_offsets[rows[0]] : window_offsets[rows[-1] + 1]] = heard
-    return Features(
+        around = np.repeat(mean, windows[rows], axis=0)
+        around += rng.standard_normal(around.shape, np.float32)
+        embeddings[window_offsets[rows[0]] : window_offsets[rows[-1] + 1]] = around
+    return PackedFeatures(
         embeddings=torch.from_numpy(embeddings),
         weights=torch.ones(len(embeddings)),
         window_offsets=window_offsets,
@@ -161,7 +161,7 @@ def table(content: dict) -> str:
         f"{content['threads']} CPU cores with a load of {content['load']} by other programs, one epoch "
         "(`python benchmarks/training.py`):",
         "",
-        "| recipe | model | tracks | epoch | with validation | CPU time | found / most that can be found |",
+        "| recipe | model | tracks | epoch | with validation | CPU time | score / best possible score |",
         "|---|---|---|---|---|---|---|",
     ]
     for recipe, models in content["runs"].items():
@@ -218,7 +218,7 @@ def main() -> None:
         "runs": runs,
     }
     write_text(RESULTS, json.dumps(content, indent=1) + "\n")
-    from documents import put  # beside this script; tests import it from elsewhere
+    from documents import put  # in this folder, which is on the path of the script only
 
     put(DOCS, {"numbers: training": table(content)})
 

@@ -11,7 +11,6 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from datasets import Audio, ClassLabel, Dataset, DatasetDict, List, concatenate_
 from datasets.exceptions import DatasetsError
 
 from m2e.datasets.archive import verify
-from m2e.datasets.schema import FEATURES, SCALE, Track, listed, rescale, to_dataset
-from m2e.datasets.splits import grouped_split
-from m2e.errors import DataError
+from m2e.datasets.schema import FEATURES, SCALE, Track, listed, rescale, split_words, to_dataset
+from m2e.datasets.splits import with_splits
+from m2e.errors import DataError, reason
 
 TABLES = ("labels.csv", "metadata.csv", "labels.jsonl", "metadata.jsonl")
 AUDIO = ("audio", "path", "file", "file_name", "filename")
@@ -69,10 +68,8 @@ def read_hub(
     Audio that is embedded stays so: {"bytes", "path"}. No code of the repository is run.  config, revision, cache_dir:
     see datasets.load_dataset.  Others: see read_folder.  Raises DataError.
     """
-    loaded = source
-    if isinstance(source, str | Path):
-        loaded = _load(str(source), config, revision=revision, cache_dir=cache_dir)
-    parts = loaded if isinstance(loaded, DatasetDict) else {None: loaded}
+    loaded = _load(str(source), config, revision, cache_dir) if isinstance(source, str | Path) else source
+    parts: dict[str | None, Dataset] = dict(loaded) if isinstance(loaded, DatasetDict) else {None: loaded}
     whole = concatenate_datasets(list(parts.values()))
     origin = [part for part, dataset in parts.items() for _ in range(len(dataset))]
     name = str(source) if isinstance(source, str | Path) else "the data set"
@@ -94,17 +91,15 @@ def read_hub(
     return concatenate_datasets([labels.remove_columns("audio"), audio], axis=1).select_columns(list(FEATURES))
 
 
-def _load(source: str, config: str | None, **settings) -> Dataset | DatasetDict:
-    """Raises DataError where it cannot be read; OSError where there is no such data set."""
+def _load(source: str, config: str | None, revision: str | None, cache_dir: str | Path | None) -> Dataset | DatasetDict:
+    """The data set as `load_dataset` reads it. Raises DataError."""
     if os.path.exists(source):  # a folder called "csv" is not the loader of that name
         source = os.path.abspath(source)
     try:
-        return load_dataset(source, config, **settings)
-    except OSError:
-        raise
-    except (DatasetsError, ValueError) as error:
-        reason = str(error.__cause__ or error).strip().partition("\n")[0]
-        raise DataError(f"{source} cannot be read as a data set ({reason}).") from error
+        return load_dataset(source, config, revision=revision, cache_dir=cache_dir)
+    except (DatasetsError, OSError, ValueError) as error:  # ValueError: an unknown config
+        why = reason(error.__cause__ or error)
+        raise DataError(f"{source} cannot be read as a data set ({why}): give a folder or an id of the hub.") from error
 
 
 def _read_rows(path: Path) -> list[dict]:
@@ -156,7 +151,7 @@ def _tracks(
                     id=str(cells["id"]) if "id" in names else os.path.splitext(path)[0].replace("/", "_"),
                     audio=folder / path,
                     split=_split(cells["split"]) if "split" in names else "",
-                    moods=_words(cells.get("moods"), separator),
+                    moods=None if cells.get("moods") is None else split_words(cells["moods"], separator),
                     valence=_rating(cells.get("valence"), va_range),
                     arousal=_rating(cells.get("arousal"), va_range),
                     quadrant=cells.get("quadrant"),
@@ -168,10 +163,7 @@ def _tracks(
             faults.append(f"row {number}: {error}")
     if faults:
         raise DataError(f"{name} has {len(faults)} rows that cannot be read ({listed(faults)}).")
-    if "split" in names:
-        return tracks
-    splits = grouped_split([track.artist or f"track {track.id}" for track in tracks])
-    return [replace(track, split=split) for track, split in zip(tracks, splits, strict=True)]
+    return tracks if "split" in names else with_splits(tracks)
 
 
 def _filled(cell: Any) -> Any:
@@ -196,13 +188,6 @@ def _rating(cell: Any, va_range: tuple[float, float]) -> float | None:
     if not (math.isfinite(value) and low <= value <= high):
         raise ValueError(f"{cell} is not between {low} and {high}, see va_range")
     return rescale(value, low, high)
-
-
-def _words(cell: Any, separator: str) -> list[str] | None:
-    if cell is None:
-        return None
-    words = cell.split(separator) if isinstance(cell, str) else cell
-    return [str(word).strip() for word in words if str(word).strip()]
 
 
 def _named_classes(dataset: Dataset) -> list[dict]:

@@ -1,18 +1,18 @@
 """Panda 4Q: 900 clips of 30 s with a quadrant and AllMusic mood words.
 
 Panda, Malheiro, Paiva: "Novel audio features for music emotion recognition", IEEE TAFFC 2018.  Licence: research; the
-audio is commercial and stays where it is.  Size: 0.3 GB of MP3.  From: http://mir.dei.uc.pt/downloads.html ("4Q audio
-emotion dataset"). Two layouts are read, the archive's and a table with a split and with valence and arousal:
+audio is commercial and must not be published.  Size: 0.3 GB of MP3.  From: http://mir.dei.uc.pt/downloads.html ("4Q
+audio emotion dataset"). Two layouts are read:
 
-    Q1/SONG.mp3 ... Q4/             metadata.csv        song_id, artist, quadrant, valence, arousal, tags, split
-    panda_dataset_taffc_annotations.csv     audio/SONG_ID.opus
-    panda_dataset_taffc_metadata.csv        soft_labels.npz     optional: outputs of teachers, see Clips
+    the archive                                 a table
+    Q1/SONG.mp3 ... Q4/                         metadata.csv          song_id, quadrant, tags; see TABLE for the rest
+    panda_dataset_taffc_annotations.csv         audio/SONG_ID.opus
+    panda_dataset_taffc_metadata.csv            soft_labels.npz       optional: teachers' outputs, used in training only
 
-The archive has neither split nor valence and arousal; it is split 70/15/15 with no artist in two parts. In the table
-valence and arousal come from the same words as the moods: no word may be an input of a model of them.
+The archive has no split, valence or arousal. Without a split, the clips are split 70/15/15 by artist. In the table,
+valence and arousal come from the same words as the moods: a model of them must not take the words as input.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +20,24 @@ import numpy as np
 from datasets import Dataset
 
 from m2e.datasets.archive import find, need, read_table, verify
-from m2e.datasets.schema import Track, listed, to_dataset
-from m2e.datasets.splits import grouped_split
+from m2e.datasets.schema import Track, listed, split_words, to_dataset
+from m2e.datasets.splits import with_splits
 from m2e.errors import DataError
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 from modeling_m2e.scale_m2e import QUADRANTS
 
 NAME = "Panda 4Q"
 CLIPS = 900  # of the archive
-# AllMusic mood -> MTG-Jamendo mood/theme tags that mean the same; words without a counterpart are left out.
+TABLE = {  # columns of metadata.csv: whether the table must have them; others are ignored
+    "song_id": True,
+    "artist": False,
+    "quadrant": True,  # Q1 to Q4
+    "valence": False,  # 1 to 9
+    "arousal": False,
+    "tags": True,  # AllMusic moods, separated by ";"
+    "split": False,  # train, validation or test
+}
+# AllMusic mood -> MTG-Jamendo mood/theme tags of the same meaning; moods without such a tag are not listed.
 ALLMUSIC_TO_JAMENDO = {
     "Atmospheric": "soundscape", "Bittersweet": "melancholic", "Bleak": "dark", "Bright": "positive",
     "Brooding": "dark", "Calm/Peaceful": "calm relaxing", "Celebratory": "party happy", "Cheerful": "happy upbeat",
@@ -52,62 +61,89 @@ ALLMUSIC_TO_JAMENDO = {
 
 
 def read(folder: str | Path, audio: str | Path | None = None, check: str = "strict") -> Dataset:
-    """All clips in the common schema, of either layout; moods are AllMusic's words (see jamendo_labels).
+    """All clips in the common schema, from either layout; moods are AllMusic's words.
 
-    audio: what holds Q1 to Q4, or the clips, where it is not in ``folder``.  check: see archive.verify.
-    Raises DataError, DataError, DataError.
+    audio: the folder of Q1 to Q4, or of the clips, if it is not inside ``folder``.  check: see archive.verify.
+    Raises DataError.
     """
     folder = Path(folder)
-    if (folder / "metadata.csv").is_file():
-        return to_dataset(NAME, verify(NAME, folder, _of_table(folder, audio), None, check))
-    if not find(folder, "panda_dataset_taffc_metadata.csv"):
-        raise DataError(
-            f"{folder} holds neither panda_dataset_taffc_metadata.csv nor metadata.csv: give the 4Q folder."
-        )
-    return to_dataset(NAME, verify(NAME, folder, _of_archive(folder, audio), CLIPS, check))
+    tables = "panda_dataset_taffc_metadata.csv", "metadata.csv"
+    if (folder / "metadata.csv").is_file():  # a folder with both: the table says more
+        tables = tables[::-1]
+    table = find(folder, *tables)
+    if table is None:
+        raise DataError(f"{folder} holds neither {tables[0]} nor {tables[1]}: give the 4Q folder.")
+    if table.name == "metadata.csv":
+        return to_dataset(NAME, verify(NAME, folder, _of_table(table, audio), None, check))
+    return to_dataset(NAME, verify(NAME, folder, _of_archive(folder, table, audio), CLIPS, check))
 
 
-def _of_archive(folder: Path, audio: str | Path | None) -> list[Track]:
-    metadata = need(folder, "panda_dataset_taffc_metadata.csv")
+def _of_archive(folder: Path, metadata: Path, audio: str | Path | None) -> list[Track]:
     rows = {row["Song"]: row for row in read_table(metadata)}
     annotated = {
         row["Song"]: row["Quadrant"] for row in read_table(need(folder, "panda_dataset_taffc_annotations.csv"))
     }
     if wrong := [song for song in rows.keys() | annotated if annotated.get(song) != rows.get(song, {}).get("Quadrant")]:
-        raise DataError(f"The two tables in {metadata.parent} differ about the quadrants of {listed(sorted(wrong))}.")
+        raise DataError(
+            f"The two tables in {metadata.parent} differ about the quadrants of {listed(sorted(wrong))}: unpack the"
+            " archive again."
+        )
     root = Path(audio or metadata.parent)
-    splits = grouped_split([row["Artist"] or song for song, row in rows.items()])
-    return [
+    tracks = [
         Track(
             id=song,
             audio=root / row["Quadrant"] / f"{song}.mp3",
-            split=split,
-            moods=_words(row["MoodsStr"]),
+            split="",
+            moods=split_words(row["MoodsStr"]),
             quadrant=row["Quadrant"],
             artist=row["Artist"] or None,
         )
-        for (song, row), split in zip(rows.items(), splits, strict=True)
+        for song, row in rows.items()
     ]
+    return with_splits(tracks)
 
 
-def _of_table(folder: Path, audio: str | Path | None) -> list[Track]:
-    return [
+def _of_table(table: Path, audio: str | Path | None) -> list[Track]:
+    rows = read_table(table)
+    if absent := [name for name, needed in TABLE.items() if needed and rows and name not in rows[0]]:
+        raise DataError(f"{table} has no column {listed(absent)}: give a table with {', '.join(TABLE)}.")
+    root = Path(audio or table.parent / "audio")
+    cells = [{name: row.get(name, "") for name in TABLE} for row in rows]
+    faults = [f"row {number}: {fault}" for number, row in enumerate(cells, 1) if (fault := _fault(row))]
+    if faults:
+        raise DataError(f"{table} has {len(faults)} rows that cannot be read ({listed(faults)}): correct them.")
+    tracks = [
         Track(
             id=row["song_id"],
-            audio=Path(audio or folder / "audio") / f"{row['song_id']}.opus",
+            audio=root / f"{row['song_id']}.opus",
             split=row["split"],
-            moods=_words(row["tags"]),
-            valence=float(row["valence"]),
-            arousal=float(row["arousal"]),
-            quadrant=row["quadrant"],
+            moods=split_words(row["tags"]),
+            valence=_number(row["valence"]),
+            arousal=_number(row["arousal"]),
+            quadrant=row["quadrant"] or None,
             artist=row["artist"] or None,
         )
-        for row in read_table(folder / "metadata.csv")
+        for row in cells
     ]
+    if not any(track.split for track in tracks):
+        return with_splits(tracks)
+    return tracks
 
 
-def _words(cell: str) -> list[str]:
-    return [word.strip() for word in cell.split(";") if word.strip()]
+def _fault(row: dict[str, str]) -> str | None:
+    """What is wrong with a row of the table, apart from what `to_dataset` checks."""
+    if not row["song_id"]:
+        return "no song_id"
+    for name in ("valence", "arousal"):
+        try:
+            _number(row[name])
+        except ValueError:
+            return f"{name} is {row[name]!r}, not a number"
+    return None
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None
 
 
 @dataclass(frozen=True)
@@ -143,29 +179,28 @@ def jamendo_labels(words: list[list[str]]) -> np.ndarray:
 
 
 def read_clips(folder: str | Path) -> Clips:
-    """All clips of a folder in the layout above. Raises FileNotFoundError naming what is missing, all at once."""
+    """All clips of a folder with the table, in columns. Raises DataError that lists all missing files."""
     folder = Path(folder)
     if not (folder / "metadata.csv").is_file():
-        raise FileNotFoundError(f"{folder} holds no metadata.csv: give the 4Q folder.")
-    with open(folder / "metadata.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    paths = [folder / "audio" / f"{row['song_id']}.opus" for row in rows]
+        raise DataError(f"{folder} holds no metadata.csv: give the 4Q folder.")
+    tracks = _of_table(folder / "metadata.csv", None)
+    paths = [Path(track.audio) for track in tracks]
     if missing := [path.name for path in paths if not path.is_file()]:
-        raise FileNotFoundError(f"{folder / 'audio'} lacks {len(missing)} clips: {', '.join(missing[:20])}")
+        raise DataError(f"{folder / 'audio'} lacks {len(missing)} clips: {listed(missing)}")
     logits = teacher_va = None
     if (folder / "soft_labels.npz").is_file():
         with np.load(folder / "soft_labels.npz") as soft:  # numeric arrays only: song_ids is a pickled array
-            if soft["moods"].tolist() != list(JAMENDO_MOODS) or len(soft["moods_logits"]) != len(rows):
-                raise ValueError(f"{folder / 'soft_labels.npz'} does not belong to this metadata.csv.")
+            if soft["moods"].tolist() != list(JAMENDO_MOODS) or len(soft["moods_logits"]) != len(tracks):
+                raise DataError(f"{folder / 'soft_labels.npz'} does not belong to this metadata.csv.")
             logits, teacher_va = soft["moods_logits"], soft["va_emomusic"]
     return Clips(
-        ids=np.array([row["song_id"] for row in rows]),
-        artists=np.array([row["artist"] for row in rows]),
-        splits=np.array([row["split"] for row in rows]),
+        ids=np.array([track.id for track in tracks]),
+        artists=np.array([track.artist or track.id for track in tracks]),
+        splits=np.array([track.split for track in tracks]),
         paths=paths,
-        quadrants=np.array([QUADRANTS.index(row["quadrant"]) for row in rows]),
-        va=np.array([[float(row["valence"]), float(row["arousal"])] for row in rows]),
-        moods=jamendo_labels([row["tags"].split("; ") for row in rows]),
+        quadrants=np.array([QUADRANTS.index(track.quadrant) for track in tracks if track.quadrant]),
+        va=np.array([[track.valence, track.arousal] for track in tracks], dtype=np.float64),
+        moods=jamendo_labels([track.moods or [] for track in tracks]),
         teacher_mood_logits=logits,
         teacher_va=teacher_va,
     )

@@ -79,6 +79,12 @@ def rescale(value: float, low: float, high: float) -> float:
     return SCALE[0] + (SCALE[1] - SCALE[0]) * (value - low) / (high - low)
 
 
+def split_words(cell: str | Iterable[object], separator: str = ";") -> list[str]:
+    """The words of a cell, with or without blanks around the separator; without empty words and repetitions."""
+    words = cell.split(separator.strip() or separator) if isinstance(cell, str) else map(str, cell)
+    return list(dict.fromkeys(word.strip() for word in words if word.strip()))
+
+
 def listed(names: Iterable[str], limit: int = 20) -> str:
     """The first names, and how many more there are."""
     names = list(names)

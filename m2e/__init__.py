@@ -1,13 +1,14 @@
-"""Music emotion recognition: a file in, its emotion out.
+"""Music emotion recognition: predicts the emotion of an audio file.
 
     import m2e
     record = m2e.load()("song.mp3")
     record.valence, record.arousal, record.selected_moods, record.key
 
-Light to import: torch and transformers are loaded with the first model.
+Light to import: torch and transformers are loaded on first use.
 """
 
 from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -21,7 +22,7 @@ _LAZY = {
 __all__ = ["__version__", *_LAZY]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'm2e' has no attribute {name!r}")

@@ -1,6 +1,6 @@
-"""The errors that a user can mend, all of them an `M2EError`: each message is one sentence that says what to do.
+"""All errors that a user can fix. Each is an `M2EError` whose message is one sentence that says what to do.
 
-Commands catch `M2EError` and nothing wider: every other exception is a bug and shows its traceback.
+Commands catch only `M2EError`. Every other exception is a bug and shows its traceback.
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from modeling_m2e.errors_m2e import AudioError, DataError, M2EError, ModelError, first_line, reason
 else:
-    # Load the module without its package, which would bring torch: commands check their arguments first.
+    # Load the module without its package, which imports torch: commands first check their arguments.
     _NAME, _FILE = "modeling_m2e.errors_m2e", Path(__file__).parent.parent / "modeling_m2e" / "errors_m2e.py"
     if _NAME not in sys.modules:
         _spec = importlib.util.spec_from_file_location(_NAME, _FILE)
@@ -44,7 +44,7 @@ class WorkerError(M2EError):
 
 
 class TrainingError(M2EError):
-    """A recipe, a setting or the state of a training cannot be used."""
+    """A recipe, a setting or a checkpoint of a training run cannot be used."""
 
 
 class PublishError(M2EError):

@@ -1,4 +1,4 @@
-"""What the commands say beside their results: sentences and progress, all on stderr."""
+"""Messages and progress of the commands, all on stderr."""
 
 import os
 import shutil
@@ -15,24 +15,26 @@ SECONDS_BETWEEN_LINES = 60.0  # of progress in a log file
 
 
 def tell(sentence: str) -> None:
+    """Prints a message."""
     from m2e.views.records import printable
 
     print("m2e:", printable(sentence), file=sys.stderr)
 
 
 def fail(sentence: str, status: int = 2) -> NoReturn:
+    """Prints a message and ends the command with an exit status."""
     tell(sentence)
     raise typer.Exit(status)
 
 
 def terminal_width() -> int:
-    """Characters in a line; a fixed number where no terminal listens."""
+    """Characters in a line; a fixed number without a terminal."""
     return shutil.get_terminal_size((NO_TERMINAL_WIDTH, 24)).columns
 
 
 @contextmanager
 def progress(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
-    """A bar on stderr while the block runs; call what it gives with the number of tracks done and the next's name."""
+    """A progress bar while the block runs. Call the result with the number of tracks done and the next one's name."""
     if not visible:
         yield lambda done, name: None
         return
@@ -42,7 +44,7 @@ def progress(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
     from m2e.views.records import printable
 
     columns = MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False)
-    # stdout is not rich's to redirect: results would go to stderr
+    # if rich redirected stdout, results would go to stderr
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as tracks:
         task = tracks.add_task("", total=total)
         yield lambda done, name: tracks.update(task, completed=done, description=printable(os.path.basename(name)))
@@ -50,22 +52,22 @@ def progress(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
 
 @contextmanager
 def pace(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
-    """Progress with tracks per second and what is left, on stderr: a bar in a terminal, else a line now and then.
+    """Progress with tracks per second and the time left: a bar in a terminal, otherwise a line every minute.
 
-    Call what it gives with the number of tracks done, and the next one's name.
+    Call the result with the number of tracks done and the next one's name.
     """
     terminal = sys.stderr.isatty()
-    start = told = time.monotonic()
+    start = last_line = time.monotonic()
 
     with progress(total, visible and terminal) as show:
 
         def begin(done: int, name: str) -> None:
-            nonlocal told
+            nonlocal last_line
             now = time.monotonic()
             speed = done / max(now - start, 1e-9)
             show(done, f"{speed:.2f} tracks a second, {os.path.basename(name)}" if done else name)
-            if visible and not terminal and done and (now - told > SECONDS_BETWEEN_LINES or done == total):
-                told = now
+            if visible and not terminal and done and (now - last_line > SECONDS_BETWEEN_LINES or done == total):
+                last_line = now
                 left = f", {span((total - done) / speed)} left" if done < total else ""
                 tell(f"{done} of {total} tracks, {speed:.2f} tracks a second{left}.")
 

@@ -6,132 +6,140 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from m2e.errors import ModelError, WorkerError, first_line
+from m2e.errors import M2EError, WorkerError, first_line
 from m2e.inputs import Source
 
 if TYPE_CHECKING:
-    from modeling_m2e.record_m2e import MusicEmotion
-
-Pipe = Callable[[str], "MusicEmotion"]
-
-
-def predict_one(pipe: Pipe | None, source: Source) -> "MusicEmotion":
-    """The record of one track, failed or not; `pipe` may be None for a source with an error."""
-    sentence = source.error
-    if sentence is None:
-        try:
-            return pipe(source.path)
-        except Exception as error:  # neither a bad file nor a fault in the code ends the run
-            sentence = first_line(error)
-            if not isinstance(error, ValueError):  # as AudioError is, which brings a whole sentence
-                sentence = f"{type(error).__name__}: {sentence}"
     from modeling_m2e.record_m2e import FailedTrack
 
-    if source.path not in sentence:
-        sentence = f"{source.path}: {sentence}"
-    return FailedTrack(source.path, sentence, getattr(pipe, "name", None))
+R = TypeVar("R")  # the record of a track
+CANNOT_START = "the worker processes could not start: use fewer --workers."
+
+
+def predict_one(pipe: Callable[[str], R], source: Source) -> "R | FailedTrack":
+    """The record of one track. An error of any kind becomes a FailedTrack, so that one track cannot end a batch."""
+    if source.error is not None:
+        return failed_track(source, source.error, pipe)
+    try:
+        return pipe(source.path)
+    except M2EError as error:
+        return failed_track(source, first_line(error), pipe)
+    except Exception as error:
+        return failed_track(source, f"{type(error).__name__}: {first_line(error)}", pipe)
+
+
+def failed_track(source: Source, sentence: str, pipe: object = None) -> "FailedTrack":
+    """The record of a track that failed; its sentence names the track, and `pipe` the model."""
+    from modeling_m2e.record_m2e import FailedTrack
+
+    named = sentence if source.path in sentence else f"{source.path}: {sentence}"
+    return FailedTrack(source.path, named, getattr(pipe, "name", None))
 
 
 @contextmanager
 def predictions(
-    load: Callable[[], Pipe], sources: Sequence[Source], workers: int = 1
-) -> Iterator[Iterator["MusicEmotion"]]:
-    """The records of `sources`, in their order, as they come.
+    load: Callable[[], Callable[[str], R]], sources: Sequence[Source], workers: int = 1
+) -> "Iterator[Iterator[R | FailedTrack]]":
+    """The records of `sources`, in their order, as they are computed.
 
-    load: makes the model; called once in every process that predicts, not at all where there is nothing to read.
+    load: gives the model; called once in every process that predicts, and not at all if no source can be read.
     Several workers need it to be picklable.
 
-    Raises: ModelError before the first record, WorkerError instead of the next.
+    Raises: whatever `load` raises, before the first record; WorkerError.
     """
-    workers = min(workers, sum(source.error is None for source in sources))
-    if workers > 1:
+    unreadable = [failed_track(source, source.error) for source in sources if source.error is not None]
+    workers = min(workers, len(sources) - len(unreadable))
+    if workers == 0:
+        yield iter(unreadable)
+    elif workers == 1:
+        pipe = load()
+        yield (predict_one(pipe, source) for source in sources)
+    else:
         with _pool(load, workers) as pool:
-            yield _results(pool, sources)
-        return
-    pipe = _load_or_explain(load) if workers else None
-    if isinstance(pipe, str):
-        raise ModelError(pipe)
-    yield (predict_one(pipe, source) for source in sources)
-
-
-def _load_or_explain(load: Callable[[], Pipe]) -> Pipe | str:
-    try:
-        return load()
-    except Exception as error:  # of whichever library found the fault
-        return first_line(error)
+            yield _results(pool, sources, workers)
 
 
 @contextmanager
-def _pool(load: Callable[[], Pipe], workers: int) -> Iterator[ProcessPoolExecutor]:
-    # Read when a worker imports torch: workers that use all cores each are in each other's way.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+def _pool(load: Callable[[], Any], workers: int) -> Iterator[ProcessPoolExecutor]:
     spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads or a GPU may hang
     pool = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(load,))
     try:
+        with _starting(workers):
+            loaded = pool.submit(_raise_load_error)
         try:
-            with _interrupts_wait():
-                fault = pool.submit(_fault_in_worker)
-            fault = fault.result()
-        except (BrokenExecutor, OSError):
-            raise WorkerError("the worker processes could not start: use fewer --workers.") from None
-        if fault is not None:
-            raise ModelError(fault)
+            loaded.result()
+        except BrokenExecutor as error:
+            raise WorkerError(CANNOT_START) from error
         yield pool
     except BaseException:
-        for worker in multiprocessing.active_children():  # they would work on for nobody
+        for worker in multiprocessing.active_children():  # nobody needs their results any more
             worker.terminate()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C reaches all processes and the parent decides: workers that start meanwhile never see it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _results(pool: ProcessPoolExecutor, sources: Sequence[Source], workers: int) -> Iterator[Any]:
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _results(pool: ProcessPoolExecutor, sources: Sequence[Source]) -> Iterator["MusicEmotion"]:
-    try:
-        with _interrupts_wait():
+        with _starting(workers):
             records = pool.map(_predict_in_worker, sources)
         yield from records
-    except BrokenExecutor:
-        raise WorkerError("a worker process died, perhaps for want of memory: use fewer --workers.") from None
+    except BrokenExecutor as error:
+        raise WorkerError("a worker process died, perhaps because memory ran out: use fewer --workers.") from error
 
 
-# --- in a worker process: its model, or why there is none ---
-_pipe: Pipe | str | None = None
+@contextmanager
+def _starting(workers: int) -> Iterator[None]:
+    """What workers inherit when they are started in this block: a share of the cores, and no Ctrl-C.
+
+    Ctrl-C reaches all processes, but only the parent may act on it. Raises: WorkerError.
+    """
+    with ExitStack() as undo:
+        if "OMP_NUM_THREADS" not in os.environ:  # read when a worker imports torch
+            os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+            undo.callback(os.environ.pop, "OMP_NUM_THREADS", None)
+        if hasattr(signal, "pthread_sigmask"):  # not on Windows
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            undo.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        try:
+            yield
+        except OSError as error:
+            raise WorkerError(CANNOT_START) from error
 
 
-def _start_worker(load: Callable[[], Pipe]) -> None:
-    global _pipe
+# --- in a worker process: its model, or the error of loading it ---
+_pipe: Callable[[str], Any]
+_load_error: Exception | None = None
+
+
+def _start_worker(load: Callable[[], Callable[[str], Any]]) -> None:
+    global _pipe, _load_error
     from tqdm import tqdm
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    tqdm.set_lock(threading.RLock())  # its own is one of all processes, which nobody removes where one is terminated
-    _pipe = _load_or_explain(load)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    # tqdm's own lock is a semaphore of all processes, which nobody removes if a worker is terminated
+    tqdm.set_lock(threading.RLock())
+    try:
+        _pipe = load()
+    except Exception as error:  # an error here would only say that the pool is broken: the first task raises it
+        _load_error = error
 
 
-def _leave_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+def _exit_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
-def _fault_in_worker() -> str | None:
-    return _pipe if isinstance(_pipe, str) else None
+def _raise_load_error() -> None:
+    if _load_error is not None:
+        raise _load_error
 
 
-def _predict_in_worker(source: Source) -> "MusicEmotion":
+def _predict_in_worker(source: Source) -> Any:
+    _raise_load_error()
     return predict_one(_pipe, source)

@@ -1,9 +1,12 @@
-"""Configuration of the music emotion model: sizes, labels, losses, calibration, and the two presets."""
+"""Configuration of the music emotion model: sizes, labels, losses, calibration, and two presets."""
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
+
+from .errors_m2e import ModelError
 
 # Tracks per mood/theme tag in the official MTG-Jamendo split-0 training set (autotagging_moodtheme-train.tsv,
 # github.com/MTG/mtg-jamendo-dataset, CC BY-NC-SA 4.0), in the output order of the published networks.
@@ -37,39 +40,44 @@ def weighting_calibration(frequencies: Sequence[float]) -> tuple[list[float], li
 
 def _check_frequencies(frequencies: Sequence[float]) -> None:
     if not all(0 < p <= 1 for p in frequencies):
-        raise ValueError("Mood frequencies must lie in (0, 1]; leave out moods that no training track has.")
+        raise ModelError("Mood frequencies must lie in (0, 1]: drop moods that no training track has.")
 
 
 class M2EConfig(PreTrainedConfig):
-    """Everything the network and the reading of its outputs need; the class defaults are the "default" preset.
+    """Settings of the network and of its outputs; the class defaults are the "default" preset.
 
     The labels are the moods: `id2label` (the 56 MTG-Jamendo mood/theme tags when nothing is given), `num_labels`.
 
     Network
         embedding_size: width of one encoder embedding.
-        use_encoder, use_harmony: leave out the audio embedding, or the chords and the key.
+        use_encoder, use_harmony: whether the audio embedding, and the chords and the key, are inputs.
         embedding_norm: "standard" (with stored means and deviations of the training set), "layer" or "none".
         chord_vocabulary: "m2e" or "paper", the token ids that the model was trained with.
         chord_size: width of the chord transformer; half for the root, half for the quality.
-        max_chords: further chords are cut off. None = no limit.
+        max_chords: chords that are read; further ones are cut off. None = no limit.
         pad_chords_to_max: always attend to `max_chords` positions, with token 0 beyond the last chord (paper).
         mask_chords: padding is not attended to.  learned_cls: a trained start token instead of zeros.
         chord_durations: the seconds of a chord are part of its token.
-        num_harmony_statistics: numbers of `HarmonyStatistics` beside the chords' vector and the mode; 0 = none.
+        num_harmony_statistics: how many `HarmonyStatistics` are inputs, with the chord vector and the mode; 0 = none.
         fusion_size, branch_size: hidden units of the trunk and of each branch.
         num_quadrants: 4 for a branch that classifies Russell's quadrants, 0 for none.
-        num_members: networks of these sizes that answer together, by their mean (deep ensemble, arXiv 1612.01474).
+        num_members: networks of these sizes whose outputs are averaged (deep ensemble, arXiv 1612.01474).
         va_initial: bias of the valence-arousal outputs before training. None = PyTorch's random start.
     Losses
         mood_frequencies: share of training tracks with the tag, per tag, for the class weighting. None = unweighted.
         mood_loss_weight, va_loss_weight, quadrant_loss_weight: factors in the total.
-    Reading
+    Outputs
         mood_scale, mood_offset: probability = sigmoid(scale * logit + offset), per tag. None = 1 and 0.
         mood_thresholds: a tag is selected above this probability, per tag. None = 0.5.
         va_min, va_max: ends of the valence-arousal scale.  neutral_valence, neutral_arousal: where quadrants meet.
     """
 
     model_type = "m2e"
+
+    if TYPE_CHECKING:  # the base class allows None before __post_init__
+        id2label: dict[int, str]
+        label2id: dict[str, int]
+        num_labels: int
 
     embedding_size: int = 1536
     use_encoder: bool = True
@@ -111,7 +119,7 @@ class M2EConfig(PreTrainedConfig):
     neutral_valence: float = 5.0
     neutral_arousal: float = 5.0
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = dict(enumerate(JAMENDO_MOODS))
         super().__post_init__(**kwargs)
@@ -122,31 +130,33 @@ class M2EConfig(PreTrainedConfig):
                 setattr(self, name, [float(value) for value in getattr(self, name)])
         self._check()
 
-    def _check(self):
+    def _check(self) -> None:
         if not (self.use_encoder or self.use_harmony):
-            raise ValueError("M2EConfig: use_encoder and use_harmony are both off, so the model would have no input.")
+            raise ModelError(
+                "M2EConfig: use_encoder and use_harmony are both off, so the model has no input: turn one on."
+            )
         if self.embedding_norm not in ("standard", "layer", "none"):
-            raise ValueError(
+            raise ModelError(
                 f"M2EConfig: embedding_norm is {self.embedding_norm!r}; use 'standard', 'layer' or 'none'."
             )
         if self.chord_vocabulary not in ("m2e", "paper"):
-            raise ValueError(f"M2EConfig: chord_vocabulary is {self.chord_vocabulary!r}; use 'm2e' or 'paper'.")
+            raise ModelError(f"M2EConfig: chord_vocabulary is {self.chord_vocabulary!r}; use 'm2e' or 'paper'.")
         if self.chord_size % 2 or self.chord_size % self.chord_heads:
-            raise ValueError(
+            raise ModelError(
                 f"M2EConfig: chord_size {self.chord_size} is not divisible by 2 and by {self.chord_heads} heads."
             )
         if self.pad_chords_to_max and self.max_chords is None:
-            raise ValueError("M2EConfig: pad_chords_to_max needs max_chords.")
+            raise ModelError("M2EConfig: pad_chords_to_max needs max_chords: set it.")
         if self.num_quadrants not in (0, 4):
-            raise ValueError(f"M2EConfig: num_quadrants is {self.num_quadrants}; use 4, or 0 for no quadrant branch.")
+            raise ModelError(f"M2EConfig: num_quadrants is {self.num_quadrants}; use 4, or 0 for no quadrant branch.")
         if self.num_members < 1:
-            raise ValueError(f"M2EConfig: num_members is {self.num_members}; use at least 1.")
+            raise ModelError(f"M2EConfig: num_members is {self.num_members}; use at least 1.")
         if len(self.label2id) != len(self.id2label):
-            raise ValueError("M2EConfig: two moods have the same name.")
+            raise ModelError("M2EConfig: two moods have the same name: give each its own.")
         for name in ("mood_frequencies", "mood_scale", "mood_offset", "mood_thresholds"):
             values = getattr(self, name)
             if values is not None and len(values) != self.num_labels:
-                raise ValueError(f"M2EConfig: {name} has {len(values)} numbers for {self.num_labels} moods.")
+                raise ModelError(f"M2EConfig: {name} has {len(values)} numbers for {self.num_labels} moods.")
         _check_frequencies(self.mood_frequencies or [])
 
     @property
@@ -155,7 +165,12 @@ class M2EConfig(PreTrainedConfig):
         return [self.id2label[index] for index in range(self.num_labels)]
 
     @classmethod
-    def default(cls, moods: Sequence[str] | None = None, mood_frequencies: Sequence[float] | None = None, **overrides):
+    def default(
+        cls,
+        moods: Sequence[str] | None = None,
+        mood_frequencies: Sequence[float] | None = None,
+        **overrides: Any,
+    ) -> "M2EConfig":
         """This project's network. `moods` are the labels in output order, `mood_frequencies` their training frequencies
         (the loss is then weighted, and the calibration starts at what undoes the weighting)."""
         if moods is not None:
@@ -163,7 +178,7 @@ class M2EConfig(PreTrainedConfig):
         return cls(**_with_weighting(mood_frequencies, overrides))
 
     @classmethod
-    def paper(cls, **overrides):
+    def paper(cls, **overrides: Any) -> "M2EConfig":
         """The published network (arXiv 2502.03979 and its code), with the 56 MTG-Jamendo tags and their weighting."""
         published = {
             "embedding_norm": "none",
@@ -186,7 +201,7 @@ class M2EConfig(PreTrainedConfig):
         return cls(**_with_weighting(frequencies, {**published, **overrides}))
 
 
-def _with_weighting(frequencies: Sequence[float] | None, fields: dict) -> dict:
+def _with_weighting(frequencies: Sequence[float] | None, fields: dict[str, Any]) -> dict[str, Any]:
     if frequencies is None:
         return fields
     frequencies = [float(p) for p in frequencies]

@@ -1,22 +1,25 @@
 """Frozen audio encoders: equal windows of a waveform in, one embedding per window out.
 
-The rest of the package sees one seam, `Encoder`. Two kinds stand behind it: `MertEncoder` (MERT, a HuBERT network with
-published weights that stay on the hub) and `TaggerEncoder` (small taggers whose weights travel with the model repo).
+The rest of the project uses nothing but the members of the protocol `Encoder`. Two classes have them: `MertEncoder`
+(MERT, a HuBERT network whose published weights stay on the hub) and `TaggerEncoder` (small taggers whose weights travel
+with the model repo).
 """
 
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import HubertModel
+from transformers import HubertModel, PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils.hub import extract_commit_hash
 
 from .encoder_mert_m2e import MERT_LAYERS, build, check_layers, find_file, mert_config, read_json, read_weights
 from .errors_m2e import ModelError, reason
 from .modeling_taggers import TaggersModel
+from .weights_m2e import fingerprint, halve_file
 
 WINDOW_SECONDS = 30.0  # length of the paper's segments
 MERT_SAMPLING_RATE = 24000  # Hz
@@ -35,13 +38,18 @@ _VARIANCE_FLOOR = 1e-7  # of Wav2Vec2FeatureExtractor: keeps silence finite
 
 
 class Encoder(Protocol):
-    """What a frozen encoder offers; `window_seconds` is the longest window it is meant for."""
+    """What a frozen encoder offers, and all that the rest of the project uses of it.
+
+    sampling_rate: Hz.  hidden_size: width of an embedding.  window_seconds: the longest window it is meant for.
+    """
 
     sampling_rate: int
     hidden_size: int
     window_seconds: float
 
-    def to(self, device: str | torch.device) -> "Encoder": ...
+    def to(self, device: str | torch.device) -> "Encoder":
+        """This encoder, moved."""
+        ...
 
     def __call__(self, windows: Tensor) -> Tensor:
         """Embeddings (n, hidden_size), float32 on the CPU, of windows (n, samples) at `sampling_rate`."""
@@ -51,7 +59,14 @@ class Encoder(Protocol):
         """What `load_encoder` needs to make this encoder again; JSON-able."""
         ...
 
-    def save_pretrained(self, save_directory: str | os.PathLike) -> None:
+    def settings(self) -> dict[str, Any]:
+        """What embeddings depend on besides `reference`: weights, precision, normalisation; JSON-able.
+
+        Encoders with equal settings give equal embeddings. Cached features are named by them.
+        """
+        ...
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write the weights that travel with the model repo, if any."""
         ...
 
@@ -73,8 +88,9 @@ class MertEncoder:
     (MERT-v1-330M) apply one more norm after their last layer; every state here, the last included, is taken before it.
 
     Args:
-        model: its encoder has at least max(layers) layers; more are run for nothing (`from_pretrained` drops them).
-        layers: read in this order; the published emotion models read (6, 7) of MERT-v1-95M.
+        model: its encoder has at least max(layers) layers; further ones cost time only (`from_pretrained` drops them).
+        layers: read in this order; the published emotion models read (6, 7) of MERT-v1-95M, which their paper calls
+            layers 5 and 6.
         name, revision: hub id (or folder) and commit that `reference` reports.
         sampling_rate: of the windows, in Hz.
         do_normalize: whether the network was trained on waveforms of zero mean and unit variance.
@@ -115,7 +131,7 @@ class MertEncoder:
         Args:
             name: such as "m-a-p/MERT-v1-95M", or a folder with config.json and model.safetensors or pytorch_model.bin.
             revision: commit, tag or branch; None takes the pinned commit of the known repositories, else the default
-                branch. Means nothing for a folder.
+                branch. Ignored for a folder.
             layers: see the class.
             dtype: "bfloat16" halves time and memory on hardware that has it, for a relative difference near 1 %.
             hub_arguments: cache_dir, force_download, token, local_files_only, subfolder.
@@ -137,7 +153,7 @@ class MertEncoder:
         config_file = find_file(name, "config.json", hub)
         if config_file is None:
             raise ModelError(
-                f"{name} has no config.json within reach: check the name, or connect once so that it is cached."
+                f"{name} has no config.json here or in the cache: check the name, or connect once to download it."
             )
         published = read_json(config_file)
         config = mert_config(published, layers, name)
@@ -146,8 +162,8 @@ class MertEncoder:
         weights_file = find_file(name, "model.safetensors", hub) or find_file(name, "pytorch_model.bin", hub)
         if weights_file is None:
             raise ModelError(
-                f"{name} has neither model.safetensors nor pytorch_model.bin within reach: check the name, "
-                "or connect once so that the weights are cached."
+                f"{name} has neither model.safetensors nor pytorch_model.bin here or in the cache: check the name, or "
+                "connect once to download the weights."
             )
         model = build(config, read_weights(weights_file, config.num_hidden_layers), dtype, weights_file)
         if not os.path.isdir(name):
@@ -215,8 +231,12 @@ class MertEncoder:
             raise ModelError("This MERT encoder was built from a bare model: give it the name of published weights.")
         return {"type": "mert", "id": self.name, "revision": self.revision, "layers": list(self.layers)}
 
-    def save_pretrained(self, save_directory: str | os.PathLike) -> None:
-        """Nothing is written: `reference` says where the weights are."""
+    def settings(self) -> dict[str, Any]:
+        """See `Encoder.settings`."""
+        return _settings(self.model, self.do_normalize)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write nothing: `reference` says where the weights are."""
 
 
 class TaggerEncoder:
@@ -249,7 +269,7 @@ class TaggerEncoder:
         parent = hub.pop("subfolder", "")
         subfolder = f"{parent}/{TAGGERS_SUBFOLDER}" if parent else TAGGERS_SUBFOLDER
         try:
-            model, report = TaggersModel.from_pretrained(
+            loaded = TaggersModel.from_pretrained(
                 name, subfolder=subfolder, dtype=torch.float32, output_loading_info=True, **hub
             )
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -257,6 +277,7 @@ class TaggerEncoder:
                 f"{name} has no readable encoder in its folder {subfolder} ({reason(error)}): save or download it "
                 "again."
             ) from error
+        model, report = cast(tuple[TaggersModel, dict[str, Any]], loaded)  # a pair, with output_loading_info
         missing = sorted(report["missing_keys"])
         if missing:  # transformers only warns, and leaves such weights random
             raise ModelError(
@@ -286,12 +307,21 @@ class TaggerEncoder:
         return self.model(input_values=windows.to(self.device)).embeddings.float().cpu()
 
     def reference(self) -> dict[str, Any]:
-        """The kind only: the weights lie beside the model, see `save_pretrained`."""
+        """The type only: the weights lie in the model repo, see `save_pretrained`."""
         return {"type": "taggers"}
 
-    def save_pretrained(self, save_directory: str | os.PathLike) -> None:
-        """Write configuration and weights to the folder "encoder" below `save_directory`."""
-        self.model.save_pretrained(os.path.join(save_directory, TAGGERS_SUBFOLDER))
+    def settings(self) -> dict[str, Any]:
+        """See `Encoder.settings`."""
+        return _settings(self.model, normalized=False)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write configuration and weights to the folder "encoder" below `save_directory`.
+
+        Weights that float16 holds exactly are stored in it.
+        """
+        folder = os.path.join(save_directory, TAGGERS_SUBFOLDER)
+        self.model.save_pretrained(folder)
+        halve_file(os.path.join(folder, SAFE_WEIGHTS_NAME), self.model)
 
 
 def load_encoder(
@@ -327,9 +357,14 @@ def load_encoder(
     raise ModelError(f"There is no encoder of type {kind!r}: known types are mert and taggers.")
 
 
+def _settings(model: PreTrainedModel, normalized: bool) -> dict[str, Any]:
+    dtype = str(model.dtype).removeprefix("torch.")
+    return {"network": fingerprint(model), "dtype": dtype, "normalized": normalized}
+
+
 def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    resolved = _DTYPES.get(dtype, None) if isinstance(dtype, str) else dtype
-    if resolved not in _DTYPES.values():
+    resolved = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if resolved is None or resolved not in _DTYPES.values():
         raise ModelError(f"An encoder cannot run in {dtype}: choose {', '.join(_DTYPES)}.")
     return resolved
 

@@ -1,4 +1,4 @@
-"""Losses of the emotion network: missing labels count nothing (class weights: arXiv 2502.03979)."""
+"""Losses of the emotion network; missing labels do not count (class weights: arXiv 2502.03979)."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 IGNORED_QUADRANT = -100
 
 
-def class_weights(frequencies: Sequence[float] | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def class_weights(frequencies: Sequence[float] | torch.Tensor | float) -> tuple[torch.Tensor, torch.Tensor]:
     """(positive, negative) weights 2 / (1 + p) and 2 p / (1 + p) of the tag frequencies p (arXiv 2502.03979)."""
     p = torch.as_tensor(frequencies, dtype=torch.float32)
     return 2 / (1 + p), 2 * p / (1 + p)
@@ -26,9 +26,8 @@ def mood_loss(
     labels = labels.to(logits)
     labelled = ~labels.isnan()
     labels = torch.where(labelled, labels, 0.0)  # before the arithmetic: NaN times zero would survive in the gradient
-    positive, negative = 1.0, 1.0
-    if frequencies is not None:
-        positive, negative = (weight.to(logits.device) for weight in class_weights(frequencies))
+    weights = class_weights(1.0 if frequencies is None else frequencies)
+    positive, negative = (weight.to(logits.device) for weight in weights)
     losses = -positive * labels * F.logsigmoid(logits) - negative * (1 - labels) * F.logsigmoid(-logits)
     return _mean(losses, labelled)
 

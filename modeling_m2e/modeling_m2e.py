@@ -9,21 +9,23 @@ Shapes: B tracks, W windows of a track, H embedding width, L chords, M moods.
 import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from .chord_transformer_m2e import ChordTransformer
 from .configuration_m2e import M2EConfig
+from .errors_m2e import DataError, ModelError
 from .losses_m2e import mood_loss, quadrant_loss, va_loss
 
-PAD_TOKEN = 0  # of roots and qualities, in both vocabularies
-
-
 # Outputs --------------------------------------------------------------------------------------------------------------
+
+
+# ModelOutput needs a default for every field; the fields whose type has no None are always set.
 
 
 @dataclass
@@ -34,9 +36,9 @@ class M2EModelOutput(ModelOutput):
     harmony: (B, chord_size) harmony vector, or None without harmony.
     """
 
-    fused: torch.FloatTensor | None = None
-    window_fused: torch.FloatTensor | None = None
-    harmony: torch.FloatTensor | None = None
+    fused: torch.Tensor = None  # type: ignore[assignment]
+    window_fused: torch.Tensor | None = None
+    harmony: torch.Tensor | None = None
 
 
 @dataclass
@@ -47,81 +49,23 @@ class M2EOutput(ModelOutput):
     va: (B, 2) valence, arousal on the 1-9 scale, not clipped.
     quadrant_logits: (B, 4) for Q1..Q4, or None without that branch.
     window_va: (B, W, 2) of each window, or None when not asked for.
-    hidden_states: harmony vector (B, chord_size), left out without harmony, and trunk output (B, fusion_size), those of
-    all members of an ensemble one after the other; or None.
+    hidden_states: harmony vector (B, chord_size), if the network has one, and trunk output (B, fusion_size); those of
+    the members of an ensemble are concatenated. None when not asked for.
     mood_loss, va_loss, quadrant_loss: the parts of the loss before their factors.
     """
 
-    loss: torch.FloatTensor | None = None
-    mood_logits: torch.FloatTensor | None = None
-    va: torch.FloatTensor | None = None
-    quadrant_logits: torch.FloatTensor | None = None
-    window_va: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    mood_loss: torch.FloatTensor | None = None
-    va_loss: torch.FloatTensor | None = None
-    quadrant_loss: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    mood_logits: torch.Tensor = None  # type: ignore[assignment]
+    va: torch.Tensor = None  # type: ignore[assignment]
+    quadrant_logits: torch.Tensor | None = None
+    window_va: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    mood_loss: torch.Tensor | None = None
+    va_loss: torch.Tensor | None = None
+    quadrant_loss: torch.Tensor | None = None
 
 
 # Network --------------------------------------------------------------------------------------------------------------
-
-
-def sinusoidal_positions(length: int, size: int, device: torch.device | None = None) -> torch.Tensor:
-    """(length, size) sines at even and cosines at odd indices (Vaswani et al. 2017, section 3.5). `size` is even."""
-    position = torch.arange(length, dtype=torch.float32, device=device)[:, None]
-    frequency = torch.exp(torch.arange(0, size, 2, dtype=torch.float32, device=device) * (-math.log(10000.0) / size))
-    angle = position * frequency
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
-
-
-class ChordTransformer(nn.Module):
-    """Chord tokens to one harmony vector: the output at the start token."""
-
-    def __init__(self, config: M2EConfig):
-        super().__init__()
-        size = config.chord_size
-        self.max_chords = config.max_chords
-        self.pad_to_max = config.pad_chords_to_max
-        self.mask_padding = config.mask_chords
-        self.root_embedding = nn.Embedding(config.num_root_tokens, size // 2)
-        self.quality_embedding = nn.Embedding(config.num_quality_tokens, size // 2)
-        self.duration_projection = nn.Linear(1, size) if config.chord_durations else None
-        self.cls = nn.Parameter(torch.zeros(size)) if config.learned_cls else None
-        layer = nn.TransformerEncoderLayer(
-            size, config.chord_heads, config.chord_ffn_size, config.chord_dropout, batch_first=True
-        )
-        # Nested tensors would drop padding rows on one code path only; the mask alone gives the same result on all.
-        self.encoder = nn.TransformerEncoder(layer, config.chord_layers, enable_nested_tensor=False)
-
-    def forward(
-        self,
-        roots: torch.Tensor,
-        qualities: torch.Tensor,
-        durations: torch.Tensor | None = None,
-        mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """(B, size) from (B, L) token ids, seconds, and mask (true = a chord; None = wherever the root is no padding).
-
-        L may be 0, and every chord of a track may be masked: the start token is always there to attend to.
-        """
-        if mask is None:
-            mask = roots != PAD_TOKEN
-        chords = [roots, qualities, durations, mask.bool()]
-        if self.max_chords is not None:
-            chords = [part if part is None else part[:, : self.max_chords] for part in chords]
-        if self.pad_to_max:
-            missing = self.max_chords - chords[0].shape[1]
-            chords = [part if part is None else F.pad(part, (0, missing)) for part in chords]
-        roots, qualities, durations, mask = chords
-
-        tokens = torch.cat([self.root_embedding(roots), self.quality_embedding(qualities)], dim=-1)
-        tokens = tokens + sinusoidal_positions(tokens.shape[1], tokens.shape[2], tokens.device).to(tokens)
-        if self.duration_projection is not None and durations is not None:
-            tokens = tokens + self.duration_projection(durations.float().log1p().to(tokens)[..., None])
-        start = tokens.new_zeros(tokens.shape[-1]) if self.cls is None else self.cls
-        tokens = torch.cat([start.expand(len(tokens), 1, -1), tokens], dim=1)
-        padding = F.pad(~mask, (1, 0), value=False) if self.mask_padding else None
-        return self.encoder(tokens, src_key_padding_mask=padding)[:, 0]
 
 
 class M2EPreTrainedModel(PreTrainedModel):
@@ -132,7 +76,7 @@ class M2EPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
 
     @torch.no_grad()
-    def _init_weights(self, module):
+    def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # norms, attention
         # PyTorch's own defaults for the rest, as the published network was trained from: narrow embeddings of
         # standard deviation 0.02 would drown in the positions.
@@ -155,6 +99,11 @@ class M2EPreTrainedModel(PreTrainedModel):
 class M2EModel(M2EPreTrainedModel):
     """The trunk: embeddings, chords and key to one fused vector."""
 
+    embedding_mean: torch.Tensor
+    embedding_std: torch.Tensor
+    statistics_mean: torch.Tensor
+    statistics_std: torch.Tensor
+
     def __init__(self, config: M2EConfig):
         super().__init__(config)
         size = 0
@@ -176,25 +125,29 @@ class M2EModel(M2EPreTrainedModel):
 
     @torch.no_grad()
     def set_embedding_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store mean and deviation (embedding_size,) of the training embeddings; a deviation of 0 becomes 1."""
+        """Store mean and deviation (embedding_size,) of the training embeddings; a deviation of 0 becomes 1.
+
+        Raises: DataError for another shape or numbers that are not finite.
+        """
         if not self.config.use_encoder or self.config.embedding_norm != "standard":
             raise ValueError(
                 "Embedding statistics need a configuration with use_encoder and embedding_norm='standard'."
             )
-        mean, std = torch.as_tensor(mean), torch.as_tensor(std)
-        expected = (self.config.embedding_size,)
-        if mean.shape != expected or std.shape != expected or not (mean.isfinite().all() and (std >= 0).all()):
-            raise ValueError(
-                f"Embedding statistics must be finite, of shape {expected}, with deviations of at least 0."
-            )
+        mean, std = _statistics("embeddings", mean, std, self.config.embedding_size)
         self.embedding_mean.copy_(mean)
-        self.embedding_std.copy_(torch.where(std > 1e-6, std, 1.0))
+        self.embedding_std.copy_(std)
 
     @torch.no_grad()
     def set_harmony_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store mean and deviation (num_harmony_statistics,) of the training tracks; a deviation of 0 becomes 1."""
+        """Store mean and deviation (num_harmony_statistics,) of the training tracks; a deviation of 0 becomes 1.
+
+        Raises: DataError for another shape or numbers that are not finite, as of tracks without chords.
+        """
+        if not self.config.use_harmony or not self.config.num_harmony_statistics:
+            raise ValueError("Harmony statistics need a configuration with use_harmony and num_harmony_statistics.")
+        mean, std = _statistics("harmony", mean, std, self.config.num_harmony_statistics)
         self.statistics_mean.copy_(mean)
-        self.statistics_std.copy_(torch.where(std > 1e-6, std, 1.0))
+        self.statistics_std.copy_(std)
 
     def forward(
         self,
@@ -210,9 +163,9 @@ class M2EModel(M2EPreTrainedModel):
     ) -> M2EModelOutput:
         """Trunk output; arguments as in `M2EForMusicEmotion.forward`."""
         harmony, context = self._harmony(embeddings, chord_roots, chord_qualities, chord_durations, chord_mask, mode)
-        if self.config.use_harmony and self.config.num_harmony_statistics:
-            context = torch.cat([context, self._statistics(harmony, harmony_statistics)], dim=-1)
-        if not self.config.use_encoder:
+        if harmony is not None and context is not None and self.config.num_harmony_statistics:
+            context = torch.cat([context, self._standardised(harmony, harmony_statistics)], dim=-1)
+        if not self.config.use_encoder and context is not None:
             return M2EModelOutput(fused=self.fusion(context), harmony=harmony)
 
         windows = self._windows(embeddings)
@@ -231,19 +184,27 @@ class M2EModel(M2EPreTrainedModel):
         if embeddings.ndim == 2:
             embeddings = embeddings[:, None]
         if embeddings.ndim != 3 or embeddings.shape[-1] != self.config.embedding_size:
-            raise ValueError(
+            raise ModelError(
                 f"`embeddings` has shape {tuple(embeddings.shape)}; this model takes (tracks, windows, "
                 f"{self.config.embedding_size}): use the encoder it was trained with."
             )
         return embeddings.to(self.dtype)
 
-    def _harmony(self, embeddings, roots, qualities, durations, mask, mode):
+    def _harmony(
+        self,
+        embeddings: torch.Tensor | None,
+        roots: torch.Tensor | None,
+        qualities: torch.Tensor | None,
+        durations: torch.Tensor | None,
+        mask: torch.Tensor | None,
+        mode: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor] | tuple[None, None]:
         """Harmony vector (B, chord_size), and the same with the mode appended; both None without harmony."""
         if not self.config.use_harmony:
             return None, None
         if (roots is None) != (qualities is None):
             raise ValueError("`chord_roots` and `chord_qualities` must be given together.")
-        if roots is None:  # a track without chords
+        if roots is None or qualities is None:  # tracks without chords
             given = mode if embeddings is None else embeddings
             if given is None:
                 raise ValueError("The model was given neither `embeddings` nor chords.")
@@ -253,8 +214,8 @@ class M2EModel(M2EPreTrainedModel):
         mode = harmony.new_zeros(len(harmony), 1) if mode is None else mode.to(harmony).reshape(-1, 1)
         return harmony, torch.cat([harmony, mode], dim=-1)
 
-    def _statistics(self, harmony: torch.Tensor, statistics: torch.Tensor | None) -> torch.Tensor:
-        """(B, num_harmony_statistics) in deviations from the training tracks' mean, 0 where unknown."""
+    def _standardised(self, harmony: torch.Tensor, statistics: torch.Tensor | None) -> torch.Tensor:
+        """(B, num_harmony_statistics) in deviations from the mean of the training tracks, 0 where unknown."""
         if statistics is None:
             return harmony.new_zeros(len(harmony), self.config.num_harmony_statistics)
         found = (statistics.to(self.statistics_mean) - self.statistics_mean) / self.statistics_std
@@ -271,6 +232,18 @@ class M2EModel(M2EPreTrainedModel):
         return self.fusion(embeddings)
 
 
+def _statistics(name: str, mean: torch.Tensor, std: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation, checked; a deviation of 0 becomes 1."""
+    mean, std = torch.as_tensor(mean), torch.as_tensor(std)
+    shaped = mean.shape == std.shape == (size,)
+    if not (shaped and mean.isfinite().all() and std.isfinite().all() and (std >= 0).all()):
+        raise DataError(
+            f"Mean and deviation of the {name} must be finite numbers of shape ({size},), deviations at least 0: check "
+            "the training features."
+        )
+    return mean, torch.where(std > 1e-6, std, 1.0)
+
+
 def _weighted_mean(windows: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
     if weights is None:
         return windows.mean(dim=1)
@@ -282,7 +255,7 @@ def _weighted_mean(windows: torch.Tensor, weights: torch.Tensor | None) -> torch
 class M2EForMusicEmotion(M2EPreTrainedModel):
     """The trunk with a mood branch, a valence-arousal branch and, if configured, a quadrant branch.
 
-    With several `config.num_members`, the others are such networks, too, and the answer is the mean of all.
+    With several `config.num_members` it is an ensemble: `others` are such networks, and the outputs are their means.
     """
 
     def __init__(self, config: M2EConfig):
@@ -290,7 +263,7 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         self.m2e = M2EModel(config)
         self.mood_branch = self._branch(config.num_labels)
         self.va_branch = self._branch(2)
-        self.va_branch[-1].bias_start = config.va_initial  # read by _init_weights
+        self.va_branch[-1].bias_start = config.va_initial  # type: ignore[assignment]  # read by _init_weights
         self.quadrant_branch = self._branch(config.num_quadrants) if config.num_quadrants else None
         alone = copy.deepcopy(config)
         alone.num_members = 1
@@ -299,7 +272,7 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
 
     @property
     def members(self) -> list["M2EForMusicEmotion"]:
-        """The networks that answer together, this one first."""
+        """The networks of the ensemble, this one first."""
         return [self, *self.others]
 
     def _branch(self, outputs: int) -> nn.Sequential:
@@ -333,14 +306,14 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         output_windows: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-    ) -> M2EOutput:
-        """Logits, valence-arousal and, with labels, the loss.
+    ) -> M2EOutput | tuple[torch.Tensor, ...]:
+        """Logits, valence-arousal and, with labels, the loss; a tuple of what is not None for return_dict=False.
 
         embeddings: (B, W, H) or (B, H) of the encoder.  window_weights: (B, W), 0 for padding windows; None = equal.
         chord_roots, chord_qualities: (B, L) token ids of the key-normalised chords; None = tracks without chords.
         chord_durations: (B, L) seconds.  chord_mask: (B, L), true = a chord; None = where the root is no padding.
-        mode: (B,) 0 major, 1 minor.  harmony_statistics: (B, num_harmony_statistics), NaN = unknown; not looked at
-        without that configuration.
+        mode: (B,) 0 major, 1 minor.  harmony_statistics: (B, num_harmony_statistics), NaN = unknown; ignored where the
+        configuration has none.
         mood_labels: (B, M) in 0..1, NaN = missing.  va_labels: (B, 2), NaN = missing.  quadrant_labels: (B,), -100 =
         missing. A branch without labels gets a zero gradient, and none at all where its labels are None.
         output_windows: give `window_va` too; None = when not training. The harmony vector is that of the whole track.
@@ -358,9 +331,10 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         }
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
-        output = _together([member._answer(inputs, output_hidden_states) for member in self.members])
+        output = _mean([member._predict(inputs, bool(output_hidden_states)) for member in self.members])
 
-        config, losses = self.config, {}
+        config = self.config
+        losses: dict[str, torch.Tensor] = {}
         if mood_labels is not None:
             losses["mood_loss"] = mood_loss(output.mood_logits, mood_labels, config.mood_frequencies)
         if va_labels is not None:
@@ -368,11 +342,12 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         if quadrant_labels is not None and output.quadrant_logits is not None:
             losses["quadrant_loss"] = quadrant_loss(output.quadrant_logits, quadrant_labels)
         total = sum(getattr(config, f"{name}_weight") * loss for name, loss in losses.items()) if losses else None
-        output = M2EOutput(loss=total, **output, **losses)
+        fields: dict[str, Any] = {"loss": total, **output, **losses}
+        output = M2EOutput(**fields)
         return output.to_tuple() if return_dict is False else output
 
-    def _answer(self, inputs: dict, output_hidden_states: bool) -> M2EOutput:
-        """What this network says by itself, without losses."""
+    def _predict(self, inputs: dict[str, Any], output_hidden_states: bool) -> M2EOutput:
+        """The outputs of this network alone, without losses."""
         trunk = self.m2e(**inputs)
         hidden_states = tuple(state for state in (trunk.harmony, trunk.fused) if state is not None)
         return M2EOutput(
@@ -384,15 +359,15 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         )
 
 
-def _together(answers: list[M2EOutput]) -> M2EOutput:
-    """The mean of what several networks say, with the hidden states of all."""
-    if len(answers) == 1:
-        return answers[0]
-    together = M2EOutput()
-    for name, value in answers[0].items():
-        every = [answer[name] for answer in answers]
+def _mean(outputs: list[M2EOutput]) -> M2EOutput:
+    """The means of the outputs of several networks, with the hidden states of all."""
+    if len(outputs) == 1:
+        return outputs[0]
+    mean = M2EOutput()
+    for name, value in outputs[0].items():
+        every = [output[name] for output in outputs]
         if isinstance(value, tuple):
-            together[name] = tuple(torch.cat(each, dim=-1) for each in zip(*every, strict=True))
+            mean[name] = tuple(torch.cat(each, dim=-1) for each in zip(*every, strict=True))
         else:
-            together[name] = torch.stack(every).mean(0)
-    return together
+            mean[name] = torch.stack(every).mean(0)
+    return mean

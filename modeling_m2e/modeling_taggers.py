@@ -1,10 +1,11 @@
-"""Small music taggers as frozen feature extractors: MusiCNN, FCN and CRNN behind one model.
+"""Small music taggers as frozen feature extractors: MusiCNN, FCN and CRNN in one model.
 
 MusiCNN: Pons & Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging", ISMIR-LBD 2019.
 FCN and CRNN: Won et al., "Evaluation of CNN-based automatic music tagging models", SMC 2020.
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import librosa
 import torch
@@ -14,19 +15,21 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-SAMPLING_RATE = 16000  # Hz; every net
+from .errors_m2e import ModelError
+
+SAMPLING_RATE = 16000  # Hz, of every net
 N_FFT = 512
 HOP_LENGTH = 256
 N_MELS = 96
-N_TAGS = 50
+N_TAGS = 50  # tags of both training sets
 PATCH_FRAMES = 187  # MusiCNN's input: 3 s
 
 
 class TaggersConfig(PreTrainedConfig):
-    """Which nets run and what the embedding is made of.
+    """The nets and the features that make up the embedding.
 
     nets: names `<architecture>_<training set>`, the architecture one of musicnn, fcn, crnn (`musicnn_msd`, ...).
-    features: architecture -> names of the features that enter the embedding (where not given: `DEFAULT_FEATURES`).
+    features: architecture -> names of the features in the embedding (where not given: `DEFAULT_FEATURES`).
     """
 
     model_type = "m2e-taggers"
@@ -35,31 +38,31 @@ class TaggersConfig(PreTrainedConfig):
     sampling_rate: int = SAMPLING_RATE
     hidden_size: int = 0  # derived from nets and features
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.nets = list(self.nets)
         self.features = {key: list(value) for key, value in {**DEFAULT_FEATURES, **(self.features or {})}.items()}
         if not self.nets or len(set(self.nets)) < len(self.nets):
-            raise ValueError(f"TaggersConfig.nets must name at least one net and each only once, got {self.nets}.")
+            raise ModelError(f"TaggersConfig.nets must name at least one net and each only once, got {self.nets}.")
         for architecture in self.features:
             self.architecture(architecture)
         self.hidden_size = sum(sum(self.embedding_widths(name).values()) for name in self.nets)
 
     @staticmethod
     def architecture(name: str) -> str:
-        """The architecture of a net called `name`; ValueError for an unknown one."""
+        """The architecture of a net called `name`; ModelError for an unknown one."""
         architecture = name.partition("_")[0]
         if architecture not in FEATURE_WIDTHS:
-            raise ValueError(f"Unknown tagger {name!r}: its name must begin with one of {', '.join(FEATURE_WIDTHS)}.")
+            raise ModelError(f"Unknown tagger {name!r}: its name must begin with one of {', '.join(FEATURE_WIDTHS)}.")
         return architecture
 
     def embedding_widths(self, name: str) -> dict[str, int]:
         """Feature name -> width, for the features of net `name` that enter the embedding, in order."""
         architecture = self.architecture(name)
         widths = FEATURE_WIDTHS[architecture]
-        chosen = self.features[architecture]
+        chosen = (self.features or DEFAULT_FEATURES)[architecture]
         if not chosen or not set(chosen) <= set(widths):
-            raise ValueError(f"{architecture} offers the features {', '.join(widths)}, TaggersConfig wants {chosen}.")
+            raise ModelError(f"{architecture} offers the features {', '.join(widths)}, TaggersConfig wants {chosen}.")
         return {feature: widths[feature] for feature in chosen}
 
 
@@ -76,8 +79,8 @@ class TaggersOutput(ModelOutput):
     """embeddings: (n, hidden_size), the chosen features of every net, each net scaled by 1 / sqrt(its width).
     blocks: on request, `<net>.<feature>` -> (n, width), every feature of every net, unscaled."""
 
-    embeddings: torch.FloatTensor | None = None
-    blocks: dict[str, torch.FloatTensor] | None = None
+    embeddings: torch.Tensor = None  # type: ignore[assignment]  # always set; ModelOutput needs a default
+    blocks: dict[str, torch.Tensor] | None = None
 
 
 def repeat_to_length(waveform: torch.Tensor, samples: int) -> torch.Tensor:
@@ -107,15 +110,31 @@ def zero_padded_edges(power: torch.Tensor, waveform: torch.Tensor) -> torch.Tens
     return torch.cat([edges[:, :1], power[:, 1:-1], edges[:, 1:]], dim=1)
 
 
-class MusiCNN(nn.Module):
+class _Net(nn.Module):
+    """A tagger behind its spectrogram.
+
+    mel_scale: see `mel_matrix`.  min_samples: shortest input.  zero_padded: the waveform at its ends; False: reflected.
+    """
+
+    mel_scale: str
+    min_samples: int
+    zero_padded: bool
+
+    @staticmethod
+    def compress(mel: torch.Tensor) -> torch.Tensor:
+        """The mel spectrogram on the net's logarithmic scale."""
+        raise NotImplementedError
+
+
+class MusiCNN(_Net):
     """Tall and long convolutions side by side, three over time, maximum and mean over time, two dense layers."""
 
     mel_scale = "slaney"
     min_samples = (PATCH_FRAMES - 1) * HOP_LENGTH  # one patch
-    zero_padded = True  # at the ends of the waveform; False: reflected
+    zero_padded = True
     chunk = 10  # patches in one go: keeps the widest activation (204 x 187 x 59 per patch) near 90 MB
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         eps = 1e-3
         self.input_norm = nn.BatchNorm2d(1, eps=eps)
@@ -137,16 +156,17 @@ class MusiCNN(nn.Module):
         """Feature name -> (n, width) of patches (n, 187, 96)."""
         x = self.input_norm(log_mel[:, None])
         bands = []
-        for conv, norm in zip([*self.timbral, *self.temporal], self.front_norms, strict=True):
+        front = cast(list[nn.Conv2d], [*self.timbral, *self.temporal])
+        for conv, front_norm in zip(front, cast(list[nn.BatchNorm1d], list(self.front_norms)), strict=True):
             frames = conv.kernel_size[0]
             # TensorFlow's "same" padding puts the odd cell after
             padded = x if conv.padding[0] else F.pad(x, (0, 0, (frames - 1) // 2, frames // 2))
-            y, sign = _conv_for_maximum(padded, conv, norm)
-            bands.append(norm(F.relu(y.amax(-1) * sign[:, None])))
+            y, sign = _conv_for_maximum(padded, conv, front_norm)
+            bands.append(front_norm(F.relu(y.amax(-1) * sign[:, None])))
         x = torch.cat(bands, dim=1)
         layers = [x]
-        for i, (conv, norm) in enumerate(zip(self.middle, self.middle_norms, strict=True)):
-            y = norm(F.relu(conv(x)))
+        for i, (middle, norm) in enumerate(zip(self.middle, self.middle_norms, strict=True)):
+            y = norm(F.relu(middle(x)))
             x = y + x if i else y
             layers.append(x)
         x = torch.cat(layers, dim=1)
@@ -164,12 +184,15 @@ class MusiCNN(nn.Module):
         return {key: torch.cat([part[key] for part in parts]).unflatten(0, (n, -1)).mean(1) for key in parts[0]}
 
 
-def _conv_for_maximum(x: torch.Tensor, conv: nn.Conv2d, norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def _conv_for_maximum(
+    x: torch.Tensor, conv: nn.Conv2d, norm: nn.BatchNorm1d | nn.BatchNorm2d
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(sign * conv(x), sign); sign (channels,) is that of the norm's scale, so that norm(sign * y) rises with y.
 
-    A maximum may then be taken before the norm and the ReLU, with the same result, and leaves them far less data."""
+    Taking a maximum before the norm and the ReLU then gives the same result, and leaves them far less data."""
     sign = torch.where(norm.weight < 0, -1.0, 1.0).to(x.dtype)
-    return F.conv2d(x, conv.weight * sign[:, None, None, None], conv.bias * sign, padding=conv.padding), sign
+    bias = None if conv.bias is None else conv.bias * sign
+    return F.conv2d(x, conv.weight * sign[:, None, None, None], bias, padding=conv.padding), sign
 
 
 class ConvBlock(nn.Module):
@@ -186,7 +209,7 @@ class ConvBlock(nn.Module):
         return F.relu(self.bn(F.max_pool2d(y, self.pooling) * sign[:, None, None]))
 
 
-class _MelConvNet(nn.Module):
+class _MelConvNet(_Net):
     """The front that FCN and CRNN share: decibels of the mel spectrogram, normalised, then convolution blocks."""
 
     mel_scale = "htk"
@@ -203,7 +226,7 @@ class _MelConvNet(nn.Module):
         return 10 * torch.log10(mel.clamp(min=1e-10))
 
     def run_blocks(self, log_mel: torch.Tensor) -> list[torch.Tensor]:
-        """What each block leaves, (n, width, bands, time), from (n, frames, 96)."""
+        """The output of each block, (n, width, bands, time), from (n, frames, 96)."""
         x = self.spec_bn(log_mel.transpose(1, 2)[:, None])
         layers = []
         for block in self.blocks:
@@ -217,7 +240,7 @@ class FCN(_MelConvNet):
 
     min_samples = int(29.0 * SAMPLING_RATE)  # the length it was trained on
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__((64, 128, 128, 128, 64), ((2, 4), (2, 4), (2, 4), (3, 5), (4, 4)))
         self.dense = nn.Linear(64, N_TAGS)
 
@@ -232,7 +255,7 @@ class CRNN(_MelConvNet):
 
     min_samples = int(29.1 * SAMPLING_RATE)  # the length it was trained on
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__((64, 128, 128, 128), ((2, 2), (3, 3), (4, 4), (4, 4)))
         self.gru = nn.GRU(128, 32, num_layers=2, batch_first=True)
         self.dense = nn.Linear(32, N_TAGS)
@@ -256,30 +279,35 @@ class TaggersModel(PreTrainedModel):
     main_input_name = "input_values"
     input_modalities = "audio"
 
-    def __init__(self, config):
+    def __init__(self, config: TaggersConfig):
         super().__init__(config)
         self.nets = nn.ModuleDict({name: ARCHITECTURES[config.architecture(name)]() for name in config.nets})
-        # persistent: what is made here does not survive from_pretrained
-        for scale in sorted({net.mel_scale for net in self.nets.values()}):
+        for scale in self._mel_scales():  # persistent: from_pretrained loses buffers that are not in the file
             self.register_buffer(f"mel_{scale}", torch.zeros(N_FFT // 2 + 1, N_MELS))
         self.post_init()
 
     @torch.no_grad()
-    def _init_weights(self, module):
+    def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if module is self:
-            for scale in sorted({net.mel_scale for net in self.nets.values()}):
+            for scale in self._mel_scales():
                 init.copy_(getattr(self, f"mel_{scale}"), mel_matrix(scale))
+
+    def _named_nets(self) -> list[tuple[str, _Net]]:
+        return cast(list[tuple[str, _Net]], list(self.nets.items()))  # ModuleDict does not tell what it holds
+
+    def _mel_scales(self) -> list[str]:
+        return sorted({net.mel_scale for _, net in self._named_nets()})
 
     def forward(
         self, input_values: torch.Tensor, output_blocks: bool = False, return_dict: bool | None = None
-    ) -> TaggersOutput:
+    ) -> TaggersOutput | tuple[torch.Tensor, ...]:
         """`TaggersOutput.embeddings` (n, hidden_size), float32; no gradients unless in training mode.
 
         input_values: (n, samples) waveforms at 16 kHz. A net that needs more (29 s for FCN, 29.1 s for CRNN, 3 s for
-        MusiCNN) sees the waveform repeated; a longer one is seen whole.
+        MusiCNN) takes the waveform repeated; a longer one is taken whole.
         output_blocks: return every feature of every net as well.
-        ValueError: not two-dimensional, or without samples.
+        Raises: ValueError for another number of dimensions, or no samples.
         """
         if input_values.ndim != 2 or input_values.shape[-1] == 0:
             raise ValueError(
@@ -297,8 +325,10 @@ class TaggersModel(PreTrainedModel):
 
     def _features(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
         """`<net>.<feature>` -> (n, width) float32, of (n, samples) float32."""
-        powers, log_mels, blocks = {}, {}, {}
-        for name, net in self.nets.items():
+        powers: dict[int, torch.Tensor] = {}
+        log_mels: dict[tuple[int, str], torch.Tensor] = {}
+        blocks: dict[str, torch.Tensor] = {}
+        for name, net in self._named_nets():
             filled = repeat_to_length(waveform, net.min_samples)
             length = filled.shape[-1]
             if length not in powers:

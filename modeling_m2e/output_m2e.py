@@ -1,16 +1,37 @@
-"""`compose`: the record of a track from the outputs of the model. Pure; no torch."""
+"""`compose`: the record of a track from the outputs of the network. Pure; no torch."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from .chord_labels_m2e import ChordSegment
+from .errors_m2e import ModelError
 from .key_m2e import Key
 from .record_m2e import CurvePoint, Mood, MusicEmotion
 from .scale_m2e import QUADRANTS, quadrant
 
+if TYPE_CHECKING:
+    import torch
 
-def calibrate(logits, scale: Sequence[float] | None = None, offset: Sequence[float] | None = None) -> np.ndarray:
+    from .configuration_m2e import M2EConfig
+
+    Numbers = np.ndarray | torch.Tensor | Sequence
+
+
+class Span(Protocol):
+    """Anything with a start and an end, such as a `Window`; seconds."""
+
+    @property
+    def start(self) -> float: ...
+
+    @property
+    def end(self) -> float: ...
+
+
+def calibrate(
+    logits: "Numbers", scale: Sequence[float] | None = None, offset: Sequence[float] | None = None
+) -> np.ndarray:
     """(..., M) probabilities sigmoid(scale * logit + offset), float64."""
     x = _array(logits)
     if scale is not None:
@@ -26,13 +47,13 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def compose(
-    mood_logits,
-    va,
-    quadrant_logits=None,
-    window_va=None,
+    mood_logits: "Numbers",
+    va: "Numbers",
+    quadrant_logits: "Numbers | None" = None,
+    window_va: "Numbers | None" = None,
     *,
-    config,
-    windows: Sequence = (),
+    config: "M2EConfig",
+    windows: Sequence[Span] = (),
     path: str | None = None,
     duration: float | None = None,
     key: Key | None = None,
@@ -42,17 +63,19 @@ def compose(
     """The record of one track, from the network's outputs for it.
 
     mood_logits: (M,).  va: (2,).  quadrant_logits: (4,); None = the quadrant follows from valence and arousal.
-    window_va: (W, 2); a batch pads, so W may exceed the windows.  windows: objects with `start`, `end` in seconds.
-    config: an M2EConfig, for labels, calibration, thresholds and scale.
-    Raises ValueError when the network gave a value that is not finite.
+    window_va: (W, 2); W may exceed the number of windows, as a batch is padded.
+    config: for labels, calibration, thresholds and scale.
+    Raises: ModelError when an output of the network is not finite.
     """
     mood_logits, va = _array(mood_logits), _array(va)
     curve_va = np.zeros((0, 2)) if window_va is None else _array(window_va)
     quadrants = np.zeros(0) if quadrant_logits is None else _array(quadrant_logits)
     if not all(np.isfinite(values).all() for values in (mood_logits, va, curve_va, quadrants)):
-        raise ValueError(f"The model gave no finite values for {path or 'the track'}: check its weights and precision.")
+        raise ModelError(
+            f"The outputs of the model for {path or 'the track'} are not finite: check its weights and its precision."
+        )
     if window_va is not None and len(windows) > len(curve_va):
-        raise ValueError(f"{len(windows)} windows were given with valence-arousal of {len(curve_va)}.")
+        raise ValueError(f"{len(windows)} windows, but the valence-arousal of {len(curve_va)}.")
 
     labels = [config.id2label[index] for index in range(len(mood_logits))]
     scores = calibrate(mood_logits, config.mood_scale, config.mood_offset)
@@ -86,8 +109,8 @@ def compose(
     )
 
 
-def _array(values) -> np.ndarray:
+def _array(values: "Numbers") -> np.ndarray:
     """float64 copy of an array, list, or tensor of any device and precision."""
-    if hasattr(values, "detach"):
+    if hasattr(values, "detach"):  # a tensor
         values = values.detach().cpu().double().numpy()  # in this order: some devices have no doubles
     return np.asarray(values, dtype=np.float64)

@@ -14,7 +14,10 @@ from .chord_labels_m2e import ChordSegment
 from .key_m2e import Key, KeySegment
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    try:  # else transformers asks everyone who loads a model repository to install matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        pass
 
 _TIMES = ("start", "end", "duration")
 _ON_REQUEST = ("key_segments",)  # fields that a mapping has only where they are known

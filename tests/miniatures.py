@@ -144,6 +144,22 @@ def panda4q(folder: Path) -> Path:
     return folder
 
 
+def panda4q_table(folder: Path, splits: tuple[str, ...] = ("train", "train", "validation", "test") * 3) -> Path:
+    """Clips of a second with a split, valence and arousal, each by an artist of its own."""
+    words = [("Happy; Fun", "Q1", 7.0, 6.5), ("Harsh;Fierce", "Q2", 4.0, 7.0), ("Sad", "Q3", 3.0, 3.5)]
+    words.append(("Calm/Peaceful; Happy", "Q4", 6.5, 3.0))
+    rows = []
+    for number, split in enumerate(splits):
+        moods, quadrant, valence, arousal = words[number % 4]
+        row = (f"MT{number}", f"Artist {number}", "T", quadrant, valence + number / 20, arousal + number / 30)
+        rows.append((*row, moods, "Pop", split))
+        (folder / "audio").mkdir(parents=True, exist_ok=True)
+        tone = 0.3 * np.sin(np.arange(48000) * (0.05 + 0.01 * number)).astype(np.float32)
+        soundfile.write(folder / "audio" / f"MT{number}.opus", tone, 48000, format="OGG", subtype="OPUS")
+    table(folder / "metadata.csv", "song_id,artist,title,quadrant,valence,arousal,tags,genres,split", rows)
+    return folder
+
+
 def emopia(folder: Path) -> Path:
     """Four clips of three videos; the lists know two of the videos."""
     import pretty_midi

@@ -114,8 +114,8 @@ def test_every_layout_gives_the_same_model(published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "b.pt")
     save_file({name: t.contiguous() for name, t in published.state_dict().items()}, tmp_path / "c.safetensors")
     torch.save(lightning(published), tmp_path / "d.ckpt", _use_new_zipfile_serialization=False)
-    models = convert_music2emo_checkpoint([tmp_path / name for name in ("a.ckpt", "b.pt", "c.safetensors", "d.ckpt")])
-    assert len(models) == 4
+    names = "a.ckpt", "b.pt", "c.safetensors", "d.ckpt"
+    models = [convert_music2emo_checkpoint(tmp_path / name) for name in names]
     for model in models[1:]:
         for name, tensor in models[0].state_dict().items():
             assert torch.equal(model.state_dict()[name], tensor), name
@@ -158,7 +158,7 @@ class Trap:
         return self.function, ("true",)
 
 
-def test_foreign_objects_beside_the_weights_are_skipped_not_run(published, tmp_path):
+def test_foreign_objects_in_the_file_are_skipped_not_run(published, tmp_path):
     """Optimiser and callback state, hyper-parameters of other packages, and code that must not run."""
     content = lightning(
         published,
@@ -176,7 +176,7 @@ def test_foreign_objects_beside_the_weights_are_skipped_not_run(published, tmp_p
 
 def test_calls_of_the_operating_system_are_refused(published, tmp_path):
     torch.save(lightning(published, callbacks=Trap(os.system)), tmp_path / "student.ckpt")
-    with pytest.raises(ModelError, match="can be read safely"):
+    with pytest.raises(ModelError, match="cannot be read safely: download it again"):
         convert_music2emo_checkpoint(tmp_path / "student.ckpt")
 
 
@@ -190,10 +190,10 @@ def without(key):
         (without("model.regression_branch.2.bias"), r"missing va_branch\.3\.bias"),
         (lambda state: state.update({"model.extra.weight": torch.zeros(1)}), r"unexpected extra\.weight"),
         (lambda state: state.update({"model.regression_branch.2.bias": torch.zeros(3)}), r"shape \(3,\) for \(2,\)"),
-        (without("model.classification_branch.2.weight"), "not a Music2Emo student"),
-        (without("model.input_proj.0.weight"), "not a Music2Emo student"),
+        (without("model.classification_branch.2.weight"), "not a Music2Emo network"),
+        (without("model.input_proj.0.weight"), "not a Music2Emo network"),
         (lambda state: state.update({"model.regression_branch.2.bias": "text"}), "no state dict of tensors"),
-        (lambda state: state.clear(), "not a Music2Emo student"),
+        (lambda state: state.clear(), "not a Music2Emo network"),
     ],
 )
 def test_other_tensors_are_refused_by_name(published, tmp_path, change, message):
@@ -212,7 +212,7 @@ def test_other_tag_counts_are_refused(tmp_path):
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):
-    with pytest.raises(ModelError, match="no such file"):
+    with pytest.raises(ModelError, match="is not a file"):
         convert_music2emo_checkpoint(tmp_path / "absent.ckpt")
     for name, content in (("empty.ckpt", b""), ("text.ckpt", b"hello\n"), ("broken.safetensors", b"\x08")):
         (tmp_path / name).write_bytes(content)

@@ -1,6 +1,5 @@
 """Every way to name a model, and every way in which there is none."""
 
-import errno
 import json
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 import tiny
 import torch
 from fakehub import FakeHub
+from safetensors.numpy import save
 
 import m2e
 from m2e.checkpoints import load as hub
@@ -93,17 +93,20 @@ def test_progress_bars_are_left_as_they_were(folder, capfd):
 
 @pytest.mark.parametrize("name", ["a/b/c", "./missing", "/missing", "missing", "~/missing", "a b/c", "a/b/c@J_all"])
 def test_neither_folder_nor_hub_id(name):
-    assert "is neither a folder nor a hub id such as amaai-lab/music2emo." in refusal(name)
+    assert "is neither a folder nor a hub id such as amaai-lab/music2emo: check the name." in refusal(name)
 
 
 def test_folders_that_hold_no_model(tmp_path, copy):
     (tmp_path / "song.mp3").write_bytes(b"")
     assert "is a file: give the folder of a model" in refusal(tmp_path / "song.mp3")
     (tmp_path / "empty").mkdir()
-    assert "holds no model: neither config.json nor saved_models/J_all.ckpt is there." in refusal(tmp_path / "empty")
+    assert (
+        "holds no model (neither config.json nor saved_models/J_all.ckpt): give another folder or hub id."
+        in refusal(tmp_path / "empty")
+    )
     (tmp_path / "empty" / "config.json").write_text('{"model_type": "bert"}')
     assert "holds a bert model" in refusal(tmp_path / "empty")
-    assert "holds one model, without variants: leave out D_all." in refusal(f"{copy}@D_all")
+    assert "holds one model, without variants: omit D_all." in refusal(f"{copy}@D_all")
     assert refusal(copy, "D_all") == refusal(f"{copy}@D_all")
 
 
@@ -118,8 +121,43 @@ def test_folder_that_lacks_a_file(copy, file):
 
 @pytest.mark.parametrize("file", ["config.json", "processor_config.json", "model.safetensors", *PARTS])
 def test_damaged_files(copy, file):
-    (copy / file).write_bytes((copy / file).read_bytes()[:100])
-    assert str(copy) in refusal(copy)
+    content = (copy / file).read_bytes()
+    for damaged in (content[:100], b"", b"\xff\xfe\x00", b"[1]"):
+        (copy / file).write_bytes(damaged)
+        assert str(copy / file) in refusal(copy)
+
+
+def test_damage_that_the_header_of_the_weights_reveals(copy):
+    content = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(content[:-100])
+    assert f"{copy / 'model.safetensors'} is damaged (" in refusal(copy)
+    (copy / "model.safetensors").write_bytes(save({}))
+    assert f"{copy / 'model.safetensors'} holds no weights" in refusal(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "sentence"),
+    [
+        ("config.json", {"fusion_size": 7}, "has weights that do not fit its config.json: save or download it again."),
+        ("config.json", {"num_members": 0}, "config.json is wrong (M2EConfig: num_members is 0; use at least 1): "),
+        ("encoder/config.json", {"nets": ["foo"]}, "encoder/config.json is wrong (Unknown tagger 'foo'"),
+        ("processor_config.json", {"encoder_reference": None}, "processor_config.json names no encoder: save or "),
+    ],
+)
+def test_configurations_that_cannot_be(copy, file, change, sentence):
+    (copy / file).write_text(json.dumps(json.loads((copy / file).read_text()) | change))
+    assert sentence in refusal(copy)
+
+
+@pytest.mark.parametrize("bug", [TypeError("a bug"), ValueError("a bug"), RuntimeError("a bug"), KeyError("a bug")])
+def test_bugs_are_not_the_fault_of_the_files(folder, monkeypatch, bug):
+    def fails(*args, **kwargs):
+        raise bug
+
+    monkeypatch.setattr(MusicEmotionPipeline, "from_pretrained", fails)
+    with pytest.raises(type(bug), match="a bug") as error:
+        m2e.load(folder)
+    assert error.value is bug
 
 
 # --- settings ---
@@ -199,7 +237,7 @@ def test_hub(folder, tmp_path):
     offline = m2e.load("me/model", cache_dir=tmp_path / "hf" / "hub")  # the tests' own process knows no network
     assert found["me/model"] == ["me/model", offline(SINE).valence] and offline.name == "me/model"
     assert found["me/half"] == "me/half is incomplete: it lacks model.safetensors; save or download it again."
-    assert found["me/bert"] == "me/bert holds a bert model: give one that was made by m2e, or Music2Emo checkpoints."
+    assert found["me/bert"] == "me/bert holds a bert model: give one that m2e saved, or Music2Emo checkpoints."
     assert found["me/raw"] == "me/raw has no variant J_all: choose E_all."
     assert found["me/gated"].startswith(f"me/gated is gated: accept its terms at {hub.endpoint}/me/gated, then log in")
     assert found["me/down"] == "The hub answers 503 for me/down: try again later."
@@ -210,26 +248,6 @@ def test_hub(folder, tmp_path):
 
 def test_unknown_repo_without_network(tmp_path):
     assert "connect once, without HF_HUB_OFFLINE, or give a folder." in refusal("me/model", cache_dir=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full: free some space where "),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), "The disk is full: free some space where "),
-        (
-            PermissionError(errno.EACCES, "Permission denied", "/locked/x"),
-            "/locked/x cannot be used (Permission denied)",
-        ),
-        (OSError("Consistency check failed: file should be of size 9"), "The download of me/model broke off (Consist"),
-    ],
-)
-def test_what_the_disk_does(monkeypatch, error, sentence):
-    def fails(*args, **kwargs):
-        raise ValueError("wrapped") from error
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
-    assert refusal("me/model").startswith(sentence)
 
 
 def test_encoder_errors_are_model_errors(folder, monkeypatch):

@@ -24,7 +24,7 @@ RATE = 8000
 
 
 class FakePipeline:
-    """Reads the audio for real, and hears C major in its first half."""
+    """Reads the audio, and gives C major for its first half."""
 
     name = "fake"
 
@@ -191,9 +191,9 @@ def test_a_bad_file_does_not_end_the_run(loaded, music):
     bad = ["text.mp3", "silent.wav", "short.wav"]
     result = run("a.wav", *bad, "b.flac", "--format", "lab", "-o", "out", status=1)
     assert files("out") == ["a.lab", "b.lab"]
-    told = result.stderr.splitlines()
-    assert told[0] == "m2e: 3 of 5 files failed:" and len(told) == 4
-    assert [line.split(":")[1].strip() for line in told[1:]] == bad
+    messages = result.stderr.splitlines()
+    assert messages[0] == "m2e: 3 of 5 files failed:" and len(messages) == 4
+    assert [line.split(":")[1].strip() for line in messages[1:]] == bad
     alone = run("silent.wav", "-o", "silent.lab", status=1)
     assert alone.stderr.count("\n") == 1 and alone.stdout == "" and not Path("silent.lab").exists()
 
@@ -214,10 +214,10 @@ def test_a_bad_file_does_not_end_the_run(loaded, music):
         (["a.wav", "named.lab", "-o", ".", "--format", "lab"], "named.lab is one of the files to read"),
         (["a.wav", "-o", "b.flac/x.lab"], "b.flac/x.lab cannot be written: "),
         (["a.wav", "-o", "x.mid", "--midi", "./x.mid"], "x.mid cannot hold both text and MIDI"),
-        (["b.flac", "b.flac.wav", "b.wav", "-o", "out"], "two tracks have names"),
+        (["b.flac", "b.flac.wav", "b.wav", "-o", "out"], "two tracks would get the same file"),
     ],
 )
-def test_wrong_usage_is_told_before_anything_is_loaded(loaded, music, arguments, sentence):
+def test_wrong_usage_is_reported_before_anything_is_loaded(loaded, music, arguments, sentence):
     os.symlink("a.wav", "link.mid")
     shutil.copy("a.wav", "named.lab")
     for name in ("b.wav", "b.flac.wav"):
@@ -228,7 +228,7 @@ def test_wrong_usage_is_told_before_anything_is_loaded(loaded, music, arguments,
     assert {path: Path(path).read_bytes() for path in files()} == before
 
 
-def test_a_missing_midi_library_is_told_before_anything_is_loaded(loaded, music, monkeypatch):
+def test_a_missing_midi_library_is_reported_before_anything_is_loaded(loaded, music, monkeypatch):
     monkeypatch.setitem(sys.modules, "pretty_midi", None)
     result = run("a.wav", "--midi", "a.mid", status=2)
     assert result.stderr == "m2e: MIDI files need pretty_midi: pip install pretty_midi.\n"
@@ -241,7 +241,17 @@ def test_a_missing_model_is_wrong_usage(music):
     assert result.stderr == sentence and result.stdout == "" and files() == SONGS
 
 
-def test_a_full_disk_is_told(loaded, music):
+@pytest.mark.parametrize("error", [OSError("no such file"), ImportError("no module"), ValueError("shapes differ")])
+def test_a_bug_while_the_model_is_loaded_is_not_made_a_sentence(music, monkeypatch, error):
+    def load(*_):
+        raise error
+
+    monkeypatch.setattr(cli_chords, "load", load)
+    with pytest.raises(type(error)):
+        run("a.wav")
+
+
+def test_a_full_disk_is_reported(loaded, music):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
     result = run("a.wav", "-o", "/dev/full", "--format", "lab", status=1)
@@ -284,6 +294,6 @@ def test_the_embedded_recogniser_on_an_example(tmp_path):
     chords = read_lab(lab.read_text())
     assert chords[0].start == 0 and chords[-1].end == pytest.approx(soundfile.info(song).duration, abs=0.1)
     assert all(a.end == b.start for a, b in zip(chords, chords[1:], strict=False))
-    heard = {chord.label: sum(c.duration for c in chords if c.label == chord.label) for chord in chords}
-    assert max(heard, key=heard.get) == "C#:min"  # the first two bars, and where the phrase comes back to
+    seconds = {chord.label: sum(c.duration for c in chords if c.label == chord.label) for chord in chords}
+    assert max(seconds, key=seconds.get) == "C#:min"  # the first two bars, and where the phrase comes back to
     assert json.loads(run(song, "--format", "json").stdout)["key"]["mode"] == "minor"

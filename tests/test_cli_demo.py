@@ -32,7 +32,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def test_a_model_that_is_none_is_told_before_anything_is_served(free_port, tmp_path):
+def test_a_model_that_is_none_is_reported_before_anything_is_served(free_port, tmp_path):
     result = demo("--model", tmp_path, "--port", free_port, status=2)
     assert f"{tmp_path} holds no model" in result.stderr
 

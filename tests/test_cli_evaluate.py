@@ -130,7 +130,7 @@ def test_a_card_can_be_made_of_the_file(music):
     assert result.split == "test" and "r2_valence" in result.scores and "mood_roc_auc" not in result.scores
 
 
-def test_a_track_that_fails_is_left_out_and_told(music):
+def test_a_track_that_fails_is_left_out_and_reported(music):
     (music / "b.wav").write_bytes(b"no audio")
     done = run("--option", "check=off", "-o", "evaluation.json")
     assert done.exit_code == 1 and "b.wav" in done.stderr and "1 of 4 tracks" in done.stderr
@@ -150,7 +150,7 @@ def test_a_track_that_fails_is_left_out_and_told(music):
         (["--predictions", "absent.jsonl"], "absent.jsonl"),
         (["--predictions", "labels.csv"], "is no record"),
         (["--predictions", "empty.jsonl"], "None of the 4 tracks has a record"),
-        (["-o", "foreign.json"], "other things than results"),
+        (["-o", "foreign.json"], "is not a file of m2e evaluate"),
         (["-o", "absent/evaluation.json"], "cannot be written"),
     ],
 )
@@ -161,6 +161,15 @@ def test_wrong_usage_is_one_sentence(music, arguments, words):
     assert done.exit_code == 2 and words in done.stderr
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.output
     assert (music / "foreign.json").read_text().startswith('{"model"')
+
+
+def test_a_bug_is_not_made_a_sentence(music, monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("m2e.evaluation.score.score", broken)
+    done = run()
+    assert done.exit_code == 1 and isinstance(done.exception, ValueError) and "broadcast" not in done.stderr
 
 
 def test_unknown_data_sets_are_named(music):

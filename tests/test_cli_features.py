@@ -59,7 +59,7 @@ def files():
     return sorted(path for path in Path("out").rglob("*") if path.is_file())
 
 
-def test_bad_files_are_told_at_the_end_and_a_second_run_goes_on(model, clips):
+def test_bad_files_are_reported_at_the_end_and_a_second_run_goes_on(model, clips):
     result = run(*clips, "--device", "cpu", "--window", 3, "--batch-size", 2, status=1)
     assert model == [(None, "cpu", 3.0, 2)] and result.stdout == ""
     *_, count, missing, bad = result.stderr.splitlines()
@@ -109,7 +109,7 @@ def test_every_rank_takes_a_gpu(monkeypatch):
 def test_a_plan(model, clips):
     result = run(*clips, "--plan")
     lines = result.stdout.splitlines()
-    assert lines[0] == "tracks    5, 5 of them to be done" and lines[1] == "measured  4, 1 of them failed"
+    assert lines[0] == "tracks    5, 5 of them to do" and lines[1] == "measured  4, 1 of them failed"
     assert [line.split()[0] for line in lines[2:5]] == ["speed", "time", "disk"] and "3.wav" in lines[5]
     assert not Path("out").exists()
     assert "tracks" in run(*clips, "--plan", RANK="0", WORLD_SIZE="2").stdout
@@ -167,11 +167,21 @@ def test_an_interrupt_and_a_place_that_cannot_be_written(model, clips, monkeypat
     assert "m2e: out" in run(*clips, status=1).stderr
     os.remove("out")
     monkeypatch.setattr("m2e.features.cache.write_track", interrupt)
-    assert "interrupted. The same command goes on" in run(*clips, status=130).stderr
+    assert "interrupted. Run the same command to resume." in run(*clips, status=130).stderr
 
 
 def interrupt(*_):
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("place", ["m2e.datasets.read_dataset", "m2e.features.cache.feature_cache"])
+def test_a_bug_is_not_made_a_sentence(model, clips, monkeypatch, place):
+    def broken(*_, **__):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr(place, broken)
+    with pytest.raises(ValueError, match="broadcast"):
+        run(*clips)
 
 
 def test_durations_and_sizes_in_words():

@@ -69,10 +69,10 @@ def test_results_come_first_and_a_plot_that_cannot_be_written_ends_the_run(music
     assert f"m2e: {os.path.join('plots', 'a.png')} cannot be written: Is a directory." in result.stderr
 
 
-def test_what_is_wrong_is_told_before_anything_is_predicted(music, monkeypatch):
+def test_what_is_wrong_is_reported_before_anything_is_predicted(music, monkeypatch):
     (music / "file").touch()
     result = predict("a.wav", "--plot", "file", status=2)
-    assert "file can hold no plots (File exists): give another --plot DIR." in result.stderr and not result.stdout
+    assert "file cannot hold plots (File exists): give another --plot DIR." in result.stderr and not result.stdout
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = predict("a.wav", "--plot", "plots", status=2)
     assert 'pip install "m2e[demo]"' in result.stderr and not (music / "plots").exists()

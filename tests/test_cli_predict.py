@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import m2e
 from m2e import cli
-from m2e.errors import AudioError
+from m2e.errors import AudioError, ModelError
 from modeling_m2e import audio_m2e
 from modeling_m2e.chord_labels_m2e import ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
@@ -188,12 +188,12 @@ def test_a_bad_file_does_not_end_the_run(model, music):
     answers = json.loads(result.stdout)
     assert [one["path"] for one in answers] == given
     assert [one["path"] for one in answers if one["error"] is None] == ["a.wav", "eight.wav"]
-    told = result.stderr.splitlines()
-    assert told[0] == "m2e: 7 of 9 files failed:" and len(told) == 8
+    messages = result.stderr.splitlines()
+    assert messages[0] == "m2e: 7 of 9 files failed:" and len(messages) == 8
     for one in answers[1:-1]:
         with pytest.raises(AudioError) as real:
             audio_m2e.load(one["path"])
-        assert one["error"] == str(real.value) and f"m2e: {real.value}" in told
+        assert one["error"] == str(real.value) and f"m2e: {real.value}" in messages
         assert {name for name, value in one.items() if value is not None} == {"path", "model", "error"}
         assert one["model"] == "fake"
 
@@ -205,7 +205,7 @@ def test_a_lone_failure_is_one_sentence(model, music):
     assert result.stderr.startswith("m2e: silent.flac: is silent") and result.stderr.count("\n") == 1
 
 
-def test_faults_of_the_code_are_told_with_the_file(model, music, monkeypatch):
+def test_faults_of_the_code_are_reported_with_the_file(model, music, monkeypatch):
     def fault(self, source):
         raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
 
@@ -228,31 +228,40 @@ def test_faults_of_the_code_are_told_with_the_file(model, music, monkeypatch):
         (["a.wav", "--workers", "0"], "--workers"),
         (["a.wav", "--top-k", "0"], "--top-k"),
         (["-"], "nothing to read"),
-        (["a.wav", "--resume"], "--resume needs the file"),
-        (["a.wav", "--resume", "-o", "out.csv"], "--resume needs the file"),
+        (["a.wav", "--resume"], "--resume needs a JSON Lines file"),
+        (["a.wav", "--resume", "-o", "out.csv"], "--resume needs a JSON Lines file"),
         (["a.wav", "-o", "no/such/folder.csv"], "no/such/folder.csv cannot be written"),
         (["a.wav", "-o", "sub"], "sub cannot be written"),
         (["a.wav", "-o", "./a.wav"], "./a.wav is one of the files to read"),
-        (["a.wav", "-o", "cover.jpg", "--format", "jsonl", "--resume"], "cover.jpg holds other things than records"),
+        (["a.wav", "-o", "cover.jpg", "--format", "jsonl", "--resume"], "cover.jpg is not a file of records"),
     ],
 )
-def test_wrong_usage_is_told_before_anything_is_loaded(model, music, arguments, sentence):
+def test_wrong_usage_is_reported_before_anything_is_loaded(model, music, arguments, sentence):
     before = {path: path.read_bytes() for path in music.rglob("*") if path.is_file()}
     result = run(*arguments, status=2, stdin="")
     assert sentence in result.stderr and result.stdout == "" and model == []
     assert {path: path.read_bytes() for path in music.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("error", [OSError("no/model is not a folder.\nTraceback ..."), KeyError("weights")])
-def test_a_missing_model_is_wrong_usage(music, monkeypatch, error):
+def loads(monkeypatch, error):
     def load_model(*settings):
         raise error
 
     monkeypatch.setattr(cli.predict, "load_model", load_model)
+
+
+def test_a_missing_model_is_wrong_usage(music, monkeypatch):
+    loads(monkeypatch, ModelError("no/model is not a folder."))
     result = run("a.wav", "--model", "no/model", "-o", "out.jsonl", status=2)
-    told = {OSError: "no/model is not a folder.", KeyError: "the model no/model cannot be loaded: 'weights'"}
-    assert result.stderr == f"m2e: {told[type(error)]}\n" and result.stdout == ""
+    assert result.stderr == "m2e: no/model is not a folder.\n" and result.stdout == ""
     assert not list(music.glob("out.jsonl*"))
+
+
+@pytest.mark.parametrize("error", [OSError("no such file"), KeyError("weights"), ValueError("shapes differ")])
+def test_a_bug_while_the_model_is_loaded_is_not_made_a_sentence(music, monkeypatch, error):
+    loads(monkeypatch, error)
+    with pytest.raises(type(error)):
+        run("a.wav", "-o", "out.jsonl")
 
 
 def test_settings_reach_the_model(model, music):
@@ -288,7 +297,7 @@ def test_keys_over_time_only_if_asked_for(model, music):
     ]
     assert "key_segments" not in records("a.wav")[0]
     refused = run("a.wav", "--key-segments", "--no-harmony", status=2)
-    assert "--key-segments come from the chords: leave out --no-harmony." in refused.stderr
+    assert "--key-segments need chords: remove --no-harmony." in refused.stderr
 
 
 def test_table_of_one_and_of_several(model, music):
@@ -436,7 +445,7 @@ def test_an_interrupt_leaves_no_empty_files_and_shows_what_there_is(model, music
     assert [one["path"] for one in json.loads(result.stdout)] == ["a.wav"] and "interrupted" in result.stderr
 
 
-def test_a_full_disk_is_told(model, music):
+def test_a_full_disk_is_reported(model, music):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
     result = run("a.wav", "-o", "/dev/full", "--format", "jsonl", status=1)
@@ -454,6 +463,7 @@ package.__path__ = [{root!r} + "/modeling_m2e"]
 sys.modules["modeling_m2e"] = package
 from modeling_m2e.output_m2e import Mood, MusicEmotion
 from m2e import cli
+from m2e.errors import AudioError, ModelError
 
 if __name__ == "__mp_main__" and os.path.exists("second is late"):
     try:
@@ -472,13 +482,15 @@ class Model:
         if "crash" in path:
             os._exit(9)
         if "bad" in path:
-            raise ValueError(path + ": is bad.")
+            raise AudioError(path + ": is bad.")
         return MusicEmotion(path=path, duration=1.0, valence=5.0, arousal=5.0, quadrant="Q1", moods=[Mood("calm", 0.5)],
                             selected_moods=[], curve=[], model=str(os.getpid()))
 
 def load_model(model, *settings):
     if model == "missing":
-        raise OSError("there is no model missing.")
+        raise ModelError("there is no model missing.")
+    if model == "bug":
+        raise KeyError("weights")
     return Model()
 
 cli.predict.load_model = load_model
@@ -527,8 +539,8 @@ def test_a_reader_that_leaves_is_no_error(script, form):
         [*script, "-", "--format", form], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     process.stdout.close()
-    _, told = process.communicate("\n".join(many).encode(), timeout=60)
-    assert process.returncode == 0 and told == b""
+    _, messages = process.communicate("\n".join(many).encode(), timeout=60)
+    assert process.returncode == 0 and messages == b""
 
 
 def test_progress_is_shown_on_a_terminal_and_never_among_the_results(script):
@@ -574,8 +586,8 @@ def test_ctrl_c_keeps_what_is_done(script, workers):
         os.kill(int(os.readlink(second)), signal.SIGINT)
         time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=30)
-    assert process.returncode == 130 and told.startswith("m2e: interrupted.") and told.count("\n") == 1
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode == 130 and messages.startswith("m2e: interrupted.") and messages.count("\n") == 1
     assert [one["path"] for one in lines(partial)] == ["a.wav", "b.wav"]
 
 
@@ -603,6 +615,15 @@ def test_workers_without_a_model(script):
     process = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (process.returncode, process.stdout) == (2, "")
     assert process.stderr == "m2e: there is no model missing.\n"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_bug_while_the_model_is_loaded_shows_its_traceback(script, workers):
+    command = [*script, "a.wav", "b.wav", "--workers", workers, "--model", "bug", "-o", "out.jsonl"]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr.rstrip().endswith("KeyError: 'weights'") and ", in load_model" in process.stderr
+    assert not list(Path().glob("out.jsonl*"))
 
 
 def test_a_worker_that_dies_ends_the_run_with_a_sentence(script):

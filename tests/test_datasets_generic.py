@@ -47,6 +47,18 @@ def test_json_lines_with_the_schemas_names(folder):
     assert second["moods"] == [] and second["quadrant"] is None
 
 
+def test_moods_with_and_without_blanks_empty_and_doubled(folder):
+    for separator, cells in ((";", ("happy;sad", " happy ; sad;;", "happy; sad; happy")), ("; ", ("happy;sad",))):
+        for cell in cells:
+            table(folder / "labels.csv", "audio,moods", [("audio/three.wav", cell)])
+            assert read_folder(folder, mood_separator=separator)["moods"][0] == ["happy", "sad"]
+    table(folder / "labels.csv", "audio,moods", [("audio/three.wav", "happy  sad")])
+    assert read_folder(folder, mood_separator=" ")["moods"][0] == ["happy", "sad"]
+    (folder / "labels.csv").unlink()
+    (folder / "labels.jsonl").write_text('{"audio": "audio/three.wav", "moods": [" happy", "", "sad", "happy"]}')
+    assert read_folder(folder)["moods"][0] == ["happy", "sad"]
+
+
 def test_without_splits_no_artist_is_in_two(folder):
     rows = [("audio/three.wav", i, f"artist {i % 7}", "happy") for i in range(60)]
     table(folder / "labels.csv", "audio,id,artist,moods", rows)

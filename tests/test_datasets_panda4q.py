@@ -3,8 +3,9 @@
 import miniatures
 import numpy as np
 import pytest
+import soundfile
 
-from m2e.datasets import panda4q
+from m2e.datasets import panda4q, read_dataset
 from m2e.datasets.panda4q import ALLMUSIC_TO_JAMENDO, jamendo_labels, read_clips
 from m2e.errors import DataError
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
@@ -18,7 +19,7 @@ def folder(tmp_path):
     rows = ["A1,Ann,One,Q1,6.9,5.8,Happy; Fun,Pop,train", "B2,Ben,Two,Q3,3.6,4.1,Gloomy; Circular,Folk,test"]
     (tmp_path / "metadata.csv").write_text(HEADER + "\n".join(rows) + "\n")
     for name in ("A1", "B2"):
-        (tmp_path / "audio" / f"{name}.opus").write_bytes(b"")
+        soundfile.write(tmp_path / "audio" / f"{name}.opus", np.sin(np.arange(9600) / 9), 16000, "OPUS", format="OGG")
     return tmp_path
 
 
@@ -27,7 +28,7 @@ def test_every_word_maps_onto_known_tags():
 
 
 def test_labels_are_missing_where_no_word_means_the_tag():
-    labels = jamendo_labels([["Gloomy"], ["Unheard-Of"]])
+    labels = jamendo_labels([["Gloomy"], ["Unknown"]])
     assert labels[0, JAMENDO_MOODS.index("dark")] == labels[0, JAMENDO_MOODS.index("sad")] == 1
     assert labels[1, JAMENDO_MOODS.index("dark")] == 0
     assert np.isnan(labels[:, JAMENDO_MOODS.index("corporate")]).all()
@@ -40,33 +41,73 @@ def test_reading(folder):
     assert clips.teacher_va is None and clips.paths[0].name == "A1.opus"
 
 
-def test_missing_files_are_named_at_once(folder):
+def test_all_missing_files_are_listed(folder):
     for path in (folder / "audio").iterdir():
         path.unlink()
-    with pytest.raises(FileNotFoundError, match="lacks 2 clips: A1.opus, B2.opus"):
+    with pytest.raises(DataError, match="lacks 2 clips: A1.opus, B2.opus"):
         read_clips(folder)
-    with pytest.raises(FileNotFoundError, match="no metadata.csv"):
+    with pytest.raises(DataError, match="no metadata.csv"):
         read_clips(folder / "audio")
 
 
 def test_foreign_soft_labels_are_refused(folder):
     empty = {"moods_logits": np.zeros((3, 56)), "va_emomusic": np.zeros((3, 2))}
     np.savez(folder / "soft_labels.npz", moods=np.array(JAMENDO_MOODS), **empty)
-    with pytest.raises(ValueError, match="does not belong"):
+    with pytest.raises(DataError, match="does not belong"):
         read_clips(folder)
 
 
 def test_the_table_in_the_common_schema(folder):
-    first, second = panda4q.read(folder, check="off")
+    first, second = read_dataset("4q", folder, check="off")
     assert first["moods"] == ["Happy", "Fun"] and second["quadrant"] == "Q3" and second["split"] == "test"
     assert (first["valence"], first["arousal"]) == pytest.approx((6.9, 5.8)) and first["artist"] == "Ann"
+    for path in (folder / "audio").iterdir():
+        path.write_bytes(b"")
     with pytest.raises(DataError, match="2 unreadable audio files .*A1.opus"):
         panda4q.read(folder)
 
 
+def test_moods_are_split_with_or_without_blanks(folder):
+    tags = [JAMENDO_MOODS.index("happy"), JAMENDO_MOODS.index("sad")]
+    for cell in ("Happy;Sad", "Happy; Sad", " Happy ;;Sad; ", "Happy; Sad; Happy"):
+        (folder / "metadata.csv").write_text(HEADER + f"A1,Ann,One,Q1,6.9,5.8,{cell},Pop,train\n")
+        assert panda4q.read(folder)["moods"][0] == ["Happy", "Sad"]
+        assert read_clips(folder).moods[0, tags].tolist() == [
+            1,
+            1,
+        ]
+
+
+def test_a_table_without_split_and_ratings_is_split_by_artist(tmp_path):
+    rows = [f"S{index},Artist {index // 3},Q{index % 4 + 1},Happy" for index in range(60)]
+    (tmp_path / "metadata.csv").write_text("song_id,artist,quadrant,tags\n" + "\n".join(rows))
+    dataset = panda4q.read(tmp_path, check="off")
+    assert set(dataset["split"]) == {"train", "validation", "test"} and dataset["valence"][0] is None
+    assert len(set(zip(dataset["artist"], dataset["split"], strict=True))) == 20
+
+
+def test_a_table_in_a_folder_of_the_folder(folder):
+    assert len(panda4q.read(folder.parent)) == 2
+
+
+def test_a_broken_table(folder):
+    (folder / "metadata.csv").write_text("song_id,artist\nA1,Ann\n")
+    with pytest.raises(DataError, match="no column quadrant, tags"):
+        panda4q.read(folder)
+    rows = "A1,Ann,One,Q1,high,5.8,Happy,Pop,train\n,Ben,Two,Q3,3.6,4.1,Gloomy,Folk,test\n"
+    (folder / "metadata.csv").write_text(HEADER + rows)
+    with pytest.raises(DataError, match="2 rows .*row 1: valence is 'high', not a number, row 2: no song_id"):
+        panda4q.read(folder)
+    (folder / "metadata.csv").write_text(
+        HEADER + "A1,Ann,One,Q5,6.9,5.8,Happy,Pop,\nB2,Ben,Two,Q3,,4.1,Sad,Folk,test\n"
+    )
+    with pytest.raises(DataError, match="splits other than .*A1.*without the other .B2.*quadrants .*A1"):
+        panda4q.read(folder, check="off")
+
+
 def test_a_miniature_archive(tmp_path, monkeypatch):
     monkeypatch.setattr(panda4q, "CLIPS", 4)
-    dataset = panda4q.read(miniatures.panda4q(tmp_path))
+    dataset = read_dataset("4q", miniatures.panda4q(tmp_path))
     assert dataset["quadrant"][:] == ["Q1", "Q2", "Q3", "Q4"] and dataset["moods"][3] == ["Calm/Peaceful"]
     assert dataset["audio"][2] == str(tmp_path / "Q3" / "MT3.mp3") and dataset["valence"][0] is None
     assert dataset["split"][1] == dataset["split"][2]  # one artist
@@ -86,7 +127,9 @@ def test_both_ways_of_reading_agree(shared):
 
 
 def test_the_real_data(shared):
-    clips = read_clips(shared / "data" / "4q")
+    folder = shared / "data" / "4q"
+    clips = read_clips(folder)
+    assert len(read_dataset("4q", folder, check="partial")) == sum(path.is_file() for path in clips.paths)
     assert len(clips.ids) == 748
     assert [int((clips.splits == split).sum()) for split in ("train", "validation", "test")] == [540, 88, 120]
     assert np.bincount(clips.quadrants).tolist() == [187] * 4

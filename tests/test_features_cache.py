@@ -54,13 +54,15 @@ def album(tmp_path_factory):
 @pytest.fixture
 def counted(processor, monkeypatch):
     """What is encoded and what is listened to for chords, by file name."""
-    encoded, heard = [], []
-    analyze, hear = processor.analyze, processor.analyze_harmony
+    encoded, harmonies = [], []
+    analyze, analyze_harmony = processor.analyze, processor.analyze_harmony
     monkeypatch.setattr(
         processor, "analyze", lambda path, **kw: encoded.append(os.path.basename(path)) or analyze(path, **kw)
     )
-    monkeypatch.setattr(processor, "analyze_harmony", lambda path: heard.append(os.path.basename(path)) or hear(path))
-    return encoded, heard
+    monkeypatch.setattr(
+        processor, "analyze_harmony", lambda path: harmonies.append(os.path.basename(path)) or analyze_harmony(path)
+    )
+    return encoded, harmonies
 
 
 def silent(*_):
@@ -92,15 +94,15 @@ def test_the_cache_holds_what_analysis_gives(processor, tracks, tmp_path):
 
 
 def test_a_second_run_computes_only_what_failed(processor, tracks, tmp_path, counted):
-    encoded, heard = counted
+    encoded, harmonies = counted
     first = cached_features(*tracks, processor, tmp_path / "cache", silent)
-    assert encoded == ["a.wav", "b.wav", "c.wav"] and heard == []  # one pass gives both
+    assert encoded == ["a.wav", "b.wav", "c.wav"] and harmonies == []  # one pass gives both
     second = cached_features(*tracks, processor, tmp_path / "cache", silent)
-    assert encoded[3:] == ["c.wav"] and heard == [] and same(first[1], second[1])
+    assert encoded[3:] == ["c.wav"] and harmonies == [] and same(first[1], second[1])
 
     next((tmp_path / "cache").glob("harmony-*")).rename(tmp_path / "cache" / "harmony-other")
     third = cached_features(*tracks, processor, tmp_path / "cache", silent)
-    assert encoded[4:] == ["c.wav"] and heard == ["a.wav", "b.wav"]
+    assert encoded[4:] == ["c.wav"] and harmonies == ["a.wav", "b.wav"]
     assert third[0].key == first[0].key and len(third[0].chords) == len(first[0].chords)
 
 
@@ -165,17 +167,17 @@ def test_other_settings_are_other_features(monkeypatch):
     processor.encoder.model.bfloat16()
     seen.add(encoder_fingerprint(processor))
     assert len(seen) == 4
-    heard = {harmony_fingerprint(processor)}
+    harmonies = {harmony_fingerprint(processor)}
     processor.chord_recognizer.decoding = "paper"
-    heard.add(harmony_fingerprint(processor))
+    harmonies.add(harmony_fingerprint(processor))
     labels = processor.chord_recognizer.model.config.id2label
     labels[0], labels[1] = labels[1], labels[0]
-    heard.add(harmony_fingerprint(processor))
+    harmonies.add(harmony_fingerprint(processor))
     processor.chord_vocabulary = "paper"  # and so the paper's key
-    heard.add(harmony_fingerprint(processor))
+    harmonies.add(harmony_fingerprint(processor))
     monkeypatch.setattr("m2e.features.cache.HARMONY_VERSION", 1)
     monkeypatch.setattr("m2e.features.cache.EMBEDDINGS_VERSION", 2)
-    assert len(heard | {harmony_fingerprint(processor)}) == 5 and encoder_fingerprint(processor) not in seen
+    assert len(harmonies | {harmony_fingerprint(processor)}) == 5 and encoder_fingerprint(processor) not in seen
 
 
 def test_where_a_model_lies_and_who_wrote_it_change_nothing(processor, tmp_path):
@@ -188,7 +190,7 @@ def test_where_a_model_lies_and_who_wrote_it_change_nothing(processor, tmp_path)
 
 
 def test_a_changed_setting_reuses_nothing_stale(processor, tracks, tmp_path, counted):
-    encoded, heard = counted
+    encoded, harmonies = counted
     folder = tmp_path / "cache"
     long = cached_features(*tracks, processor, folder, silent)[0]
     processor.feature_extractor.window_seconds = 2.0
@@ -197,7 +199,7 @@ def test_a_changed_setting_reuses_nothing_stale(processor, tracks, tmp_path, cou
     finally:
         processor.feature_extractor.window_seconds = 3.0
     assert len(short.windows) == 4 and len(long.windows) == 3
-    assert encoded == ["a.wav", "b.wav", "c.wav"] * 2 and heard == []
+    assert encoded == ["a.wav", "b.wav", "c.wav"] * 2 and harmonies == []
     assert short.chords == long.chords
     assert same(cached_features(*tracks, processor, folder, silent)[0], long)
     with pytest.raises(DataError, match="several embeddings"):
@@ -254,7 +256,8 @@ def test_a_run_killed_at_random_20_times_gives_what_a_whole_run_gives(processor,
 
 
 def content(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_two_ranks_at_once_give_the_union(processor, album, tmp_path):
@@ -278,7 +281,28 @@ def test_two_ranks_at_once_give_the_union(processor, album, tmp_path):
     assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 4
 
 
-def test_all_bad_files_are_told_at_once_and_nothing_else_stops(processor, tracks, tmp_path):
+def test_a_second_command_on_the_folder_waits_its_turn(processor, album, tmp_path):
+    torch.set_num_threads(1)
+    cache = partial(feature_cache, tmp_path / "cache", album, processor)
+
+    def child(tell):
+        with cache().writers():
+            tell()
+            time.sleep(600)
+
+    process, pipe = forked(child)
+    assert os.read(pipe, 1) == b"."
+    with pytest.raises(DataError, match=f"Another command is writing to {tmp_path / 'cache'}: wait for it"):
+        compute(part := cache(), part.jobs(), lambda: processor)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.close(pipe)
+    assert len(compute(part := cache(), part.jobs(), lambda: processor)) == 1  # a kill releases the folder
+    with cache().writers():  # who only reads need not wait
+        assert len(cached_features(["song 1"], [album[1][1]], processor, tmp_path / "cache", silent)) == 1
+
+
+def test_all_bad_files_are_reported_and_nothing_else_stops(processor, tracks, tmp_path):
     (tmp_path / "noise.mp3").write_bytes(os.urandom(2000))
     sf.write(tmp_path / "mute.wav", np.zeros(30000), 8000)
     names = ["gone.wav", "noise.mp3", "a.wav", "mute.wav", "c.wav", "b.wav"]
@@ -325,7 +349,7 @@ def test_nothing_is_loaded_where_nothing_is_left(processor, tracks, tmp_path):
 
 
 def no_model():
-    raise ValueError("there is none here")
+    raise ModelError("there is none here")
 
 
 # --- plans ---

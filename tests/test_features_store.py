@@ -33,8 +33,8 @@ def small_shards(monkeypatch):
 
 def fill(folder, tracks=TRACKS, kind="embeddings", writer="rank00000", finish=True):
     """Goes on with a folder until it holds all tracks."""
-    store = ShardWriter(folder, tracks, {"kind": kind}, writer)
-    for name in [name for name in tracks if name not in store]:
+    store = ShardWriter(Shards(folder), tracks, {"kind": kind}, writer)
+    for name in [name for name in tracks if name not in store.shards]:
         number = int(name[1:])
         harmony = CHORDS[: number % 3], KEY, STATISTICS
         row = embeddings_row(track(number)) if kind == "embeddings" else harmony_row(*harmony)
@@ -42,11 +42,13 @@ def fill(folder, tracks=TRACKS, kind="embeddings", writer="rank00000", finish=Tr
         store.adopt(name)
     if finish:
         store.finish()
+    store.release()
 
 
 def content(folder):
-    """{file: bytes} of everything."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """{file: bytes} of everything but locks."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_what_is_read_is_what_was_written(tmp_path, small_shards):
@@ -170,13 +172,49 @@ def test_what_another_rank_has_begun_is_left_to_it(tmp_path, small_shards):
     assert not list(folder.glob("tracks/*")) and sorted(Shards(folder)) == TRACKS
 
 
+def test_one_writer_at_a_time(tmp_path, small_shards):
+    folder = tmp_path / "embeddings-0"
+    store = ShardWriter(Shards(folder), TRACKS, {}, "rank00000")
+    (folder / "tracks" / "rank00000-17.partial").write_bytes(b"in work")
+    with pytest.raises(DataError, match=f"Another command is writing to {tmp_path}: wait for it"):
+        ShardWriter(Shards(folder), TRACKS, {}, "rank00000")
+    assert (folder / "tracks" / "rank00000-17.partial").exists()
+    ShardWriter(Shards(folder), [], {}, "rank00001").release()  # ranks share a folder
+    store.release()
+    fill(folder)
+    assert sorted(Shards(folder)) == TRACKS
+
+
+def test_a_writer_sees_what_was_packed_before_it_had_the_lock(tmp_path, small_shards):
+    folder = tmp_path / "embeddings-0"
+    fill(folder, finish=False)
+    early = Shards(folder)
+    fill(folder)
+    before = content(folder)
+    store = ShardWriter(early, TRACKS, {"kind": "embeddings"}, "rank00000")
+    store.finish()
+    store.release()
+    assert content(folder) == before and {path.name for path in early.files} == {p.name for p in folder.glob("shard*")}
+
+
+def test_every_shard_is_mapped_once(tmp_path, small_shards, monkeypatch):
+    fill(tmp_path / "embeddings-0")
+    mapped, shards = [], Shards(tmp_path / "embeddings-0")
+    monkeypatch.setattr(feature_store, "_mapped", lambda path: mapped.append(path) or feature_store._read(path))
+    fill(tmp_path / "embeddings-0", [f"t{i}" for i in range(8)])
+    mapped.clear()
+    shards.refresh()
+    assert len(mapped) == 1 and len(shards) == 8
+
+
 def test_ids_that_no_file_name_can_hold(tmp_path):
     odd = ["../../up", "a/b", "", "x" * 500, "\N{SNOWMAN}", "a\nb"]
-    store = ShardWriter(tmp_path / "embeddings-0", odd, {}, "w")
+    folder = tmp_path / "embeddings-0"
+    store = ShardWriter(Shards(folder), odd, {}, "w")
     for name in odd:
-        write_track(store.folder, name, 1, embeddings_row(track(0)), "w-1")
+        write_track(folder, name, 1, embeddings_row(track(0)), "w-1")
         store.adopt(name)
-    assert sorted(Shards(store.folder)) == sorted(odd) and list(tmp_path.iterdir()) == [store.folder]
+    assert sorted(Shards(folder)) == sorted(odd) and list(tmp_path.iterdir()) == [folder]
     store.finish()
     assert sorted(read_features(tmp_path)) == sorted(odd)
 

@@ -13,6 +13,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
+import modeling_m2e
+from m2e.errors import ModelError
 from modeling_m2e import M2EConfig, M2EForMusicEmotion, M2EProcessor, MusicEmotionPipeline
 from modeling_m2e.key_m2e import key_segments
 
@@ -80,6 +82,16 @@ def test_what_is_saved_again_stays_loadable_by_anyone(folder, tmp_path):
     assert again["custom_pipelines"] == first["custom_pipelines"]
     assert first["custom_pipelines"]["music-emotion"]["impl"] == "pipeline_m2e.MusicEmotionPipeline"
     assert again["auto_map"] == first["auto_map"]
+
+
+def test_what_is_saved_names_the_code_as_this_package_does(folder):
+    config, processor = (json.loads((folder / f"{name}.json").read_text()) for name in ("config", "processor_config"))
+    assert config["auto_map"] == modeling_m2e.auto_map("m2e", "AutoConfig", "AutoModel")
+    assert config["custom_pipelines"] == modeling_m2e.CUSTOM_PIPELINES
+    assert processor["auto_map"] == modeling_m2e.auto_map("m2e", "AutoProcessor")
+    extractor = processor["feature_extractor"]["auto_map"]
+    assert extractor == modeling_m2e.auto_map("m2e", "AutoFeatureExtractor", "AutoProcessor")
+    assert all(hasattr(modeling_m2e, name) for name in modeling_m2e.__all__)
 
 
 # --- where it is not ---
@@ -204,11 +216,11 @@ def test_batches_change_nothing(original, seconds):
 
 def test_windows_are_batched_too(original, answers):
     pipe = MusicEmotionPipeline(model=original.model, processor=original.processor)
-    pipe.processor.windows_per_batch = 1
+    pipe.processor.windows_per_batch = 4
     try:
         record = pipe((LONG, RATE))
     finally:
-        pipe.processor.windows_per_batch = 4
+        pipe.processor.windows_per_batch = 1
     assert (record.valence, record.arousal) == pytest.approx(answers[0]["va"], abs=1e-5)
 
 
@@ -223,6 +235,25 @@ def test_parameters(original, answers):
     assert without.chords is None and without.key is None and without.valence != answers[0]["va"][0]
     with pytest.raises(TypeError, match="top_k, harmony and key_segments"):
         original((LONG, RATE), topk=3)
+
+
+def test_features_alone_give_the_same_record(original, answers):
+    track = original.processor.analyze((LONG, RATE))
+    assert answer(original.predict_features(track)) == answers[0]
+
+
+def test_parameters_of_a_loaded_pipeline(folder, answers):
+    pipe = MusicEmotionPipeline.from_pretrained(
+        folder, "cpu", window_seconds=2.0, windows_per_batch=3, harmony=False, key_segments=True
+    )
+    assert (pipe.processor.feature_extractor.window_seconds, pipe.processor.windows_per_batch) == (2.0, 3)
+    record = pipe((LONG, RATE))
+    assert record.chords is None and [point.end for point in record.curve][:2] == [2.0, 4.0]
+    asked = pipe((LONG, RATE), harmony=True)
+    assert asked.key_segments == key_segments(asked.chords, asked.key)
+    assert pipe.predict_features(pipe.processor.analyze((LONG, RATE))).key_segments == asked.key_segments
+    unchanged = MusicEmotionPipeline.from_pretrained(folder, "cpu")
+    assert answer(unchanged((LONG, RATE))) == answers[0]
 
 
 # --- what must not go unnoticed ---
@@ -240,11 +271,11 @@ def test_missing_weights_are_an_error(folder, tmp_path, original):
     weights = load_file(tmp_path / "model.safetensors")
     del weights["va_branch.0.weight"]
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match="lacks weights of the model, the first is va_branch.0.weight"):
+    with pytest.raises(ModelError, match="lacks weights of the model, the first is va_branch.0.weight"):
         MusicEmotionPipeline.from_pretrained(tmp_path)
 
 
 def test_processor_of_another_model_is_an_error(original):
     config = M2EConfig.paper(embedding_size=original.model.config.embedding_size)
-    with pytest.raises(ValueError, match="'m2e' chord tokens"):
+    with pytest.raises(ModelError, match="'m2e' chord tokens"):
         MusicEmotionPipeline(model=M2EForMusicEmotion(config), processor=original.processor)

@@ -1,14 +1,13 @@
 import math
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from m2e.errors import DataError
 from modeling_m2e.configuration_m2e import M2EConfig
 from modeling_m2e.losses_m2e import mood_loss
-from modeling_m2e.modeling_m2e import ChordTransformer, M2EForMusicEmotion, M2EModel, sinusoidal_positions
+from modeling_m2e.modeling_m2e import M2EForMusicEmotion, M2EModel
 
 MOODS = ["calm", "tense", "sad"]
 SMALL = {"embedding_size": 12, "chord_size": 16, "chord_ffn_size": 24, "fusion_size": 20, "branch_size": 10}
@@ -40,29 +39,7 @@ def batch() -> dict[str, torch.Tensor]:
     }
 
 
-# Published parts
-
-
-def test_positions_are_the_published_ones(fixtures):
-    golden = np.load(fixtures / "head" / "forward.npz")["positional_encoding"]
-    torch.testing.assert_close(sinusoidal_positions(100, 8), torch.tensor(golden), atol=2e-6, rtol=0)
-
-
-@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no grad"])  # PyTorch takes another path without
-def test_chord_transformer_has_the_published_numbers(fixtures, grad):
-    golden = {name: torch.tensor(array) for name, array in np.load(fixtures / "head" / "forward.npz").items()}
-    weights = load_file(fixtures / "head" / "chord_transformer_fp16.safetensors")
-    names = {"chord_root_embedding": "root_embedding", "chord_attr_embedding": "quality_embedding"}
-    names["chord_transformer"] = "encoder"
-    net = ChordTransformer(M2EConfig.paper()).eval()
-    net.load_state_dict({names[(parts := key.split(".", 1))[0]] + "." + parts[1]: w for key, w in weights.items()})
-    with torch.set_grad_enabled(grad):
-        got = net(golden["x_chord_root"], golden["x_chord_attr"])
-        torch.testing.assert_close(got, golden["chord_cls"], atol=1e-5, rtol=0)
-        for track, length in enumerate(golden["lengths"].tolist()):  # the model pads to 100 itself
-            one = slice(track, track + 1), slice(0, length)
-            alone = net(golden["x_chord_root"][one], golden["x_chord_attr"][one])
-            torch.testing.assert_close(alone, golden["chord_cls"][one[0]], atol=1e-5, rtol=0)
+# The paper's preset
 
 
 def test_paper_reads_the_first_hundred_chords_only(batch):
@@ -94,9 +71,9 @@ def test_masked_chords_are_not_heard_and_the_others_are(batch):
         padded = {**batch, name: batch[name].clone()}
         padded[name][1, 3] += 1
         torch.testing.assert_close(model(**padded).va, before)
-        heard = {**batch, name: batch[name].clone()}
-        heard[name][1, 1] += 1
-        after = model(**heard).va
+        changed = {**batch, name: batch[name].clone()}
+        changed[name][1, 1] += 1
+        after = model(**changed).va
         torch.testing.assert_close(after[0], before[0])
         assert (after[1] - before[1]).abs().max() > 1e-4, name
     backwards = {
@@ -240,6 +217,17 @@ def test_constant_embeddings_are_not_divided_by_zero(batch):
     model = default()
     model.set_embedding_statistics(torch.zeros(12), torch.zeros(12))
     assert model(**batch).va.isfinite().all() and model.m2e.embedding_std.eq(1).all()
+
+
+def test_harmony_statistics_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="num_harmony_statistics"):
+        default().set_harmony_statistics(torch.zeros(3), torch.ones(3))
+    model, unknown = default(num_harmony_statistics=3), torch.full((3,), math.nan)
+    infinite = torch.tensor([1.0, math.inf, 1.0])
+    for mean, std in ((unknown, unknown), (torch.zeros(3), infinite), (torch.zeros(1), torch.ones(1))):
+        with pytest.raises(DataError, match=r"shape \(3,\).*training features"):
+            model.set_harmony_statistics(mean, std)
+    assert model.m2e.statistics_mean.tolist() == [0, 0, 0] and model.m2e.statistics_std.tolist() == [1, 1, 1]
 
 
 def test_statistics_that_cannot_be_are_refused():

@@ -73,7 +73,7 @@ def extra(name: str) -> set[str]:
 
 def test_what_predicts_needs_only_the_base_requirements():
     paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-    lazy = extra("train") | extra("demo")  # commands for training and the demo import them when they are called
+    lazy = extra("train") | extra("demo") | extra("paper")  # imported when they are called for
     assert undeclared(paths, modules_of(setup()["options"]["install_requires"]) | lazy) == []
 
 
@@ -163,10 +163,14 @@ def test_relative_imports_can_be_copied_to_a_hub_repo(path):
 # --- one version, one set of commands ---
 
 
-def test_the_version_is_the_same_everywhere():
-    version = setup()["metadata"]["version"]
-    assert re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1] == version
+def test_the_version_has_one_source():
+    assert setup()["metadata"]["version"] == "attr: m2e.__version__"
+    source = (ROOT / "m2e" / "__init__.py").read_text(encoding="utf-8")
+    # A plain string: setuptools reads it without importing m2e.
+    version = re.search(r'^__version__ = "([\d.]+)"$', source, re.MULTILINE)[1]
     assert import_module("m2e").__version__ == version
+    for name, pattern in (("CHANGELOG.md", r"^## \[(.+?)\]"), ("CITATION.cff", r"^version: (.+)$")):
+        assert re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)[1] == version
 
 
 def test_the_installed_version_is_this_one():
@@ -174,13 +178,35 @@ def test_the_installed_version_is_this_one():
         installed = metadata.version("m2e")
     except metadata.PackageNotFoundError:
         pytest.skip("m2e is not installed")
-    assert installed == setup()["metadata"]["version"]
+    assert installed == import_module("m2e").__version__
 
 
 def test_the_console_script_exists():
     name, _, target = setup()["options.entry_points"]["console_scripts"].strip().partition(" = ")
     module, _, function = target.partition(":")
     assert name == "m2e" and callable(getattr(import_module(module), function))
+
+
+def test_every_package_is_packed_once():
+    folders = [path.parent for name in PACKAGES for path in (ROOT / name).rglob("__init__.py")]
+    folders += [path.parent for path in (ROOT / "m2e" / "datasets").rglob("__init__.py")]  # behind a link
+    names = {".".join(path.relative_to(ROOT).parts) for path in folders}
+    listed = setup()["options"]["packages"].split()
+    assert sorted(names) == sorted(listed)
+    assert (ROOT / "m2e" / "datasets").resolve() == ROOT / "datasets_scripts"
+
+
+def test_the_oldest_versions_are_those_of_the_requirements():
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / ".github" / "oldest.txt").read_text(), re.MULTILINE))
+    extras = setup()["options.extras_require"]
+    lines = "\n".join([setup()["options"]["install_requires"], extras["demo"]])
+    bounds = dict(re.findall(r"^([\w-]+)>=([\d.]+)", lines, re.MULTILINE))
+
+    def parts(version: str) -> list[int]:
+        numbers = [int(part) for part in version.split(".")]
+        return [*numbers, 0, 0][:3]
+
+    assert {name: parts(version) for name, version in pinned.items()} == {n: parts(v) for n, v in bounds.items()}
 
 
 def test_the_embedded_checkpoint_is_packed():
@@ -220,6 +246,7 @@ def test_the_command_line_is_as_the_readme_says():
     from typer.main import get_command
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text += (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     commands = get_command(import_module("m2e.cli").app).commands
     assert set(re.findall(r"^\| `m2e (\w+)", text, re.MULTILINE)) == set(commands)
     named = set(re.findall(r"(?<=`)--[\w-]+", text)) - {"--index-url"}
@@ -236,22 +263,55 @@ def test_the_command_line_is_as_the_readme_says():
     assert len(named) > 5 and named <= options
 
 
-def test_the_files_that_the_readme_links_exist():
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def headings(path: Path) -> set[str]:
+    """Anchors of the headings of a Markdown file, as GitHub makes them."""
+    lines = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_links_of_a_document_lead_somewhere(document):
+    text = document.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    broken = []
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        if not target.is_file() or (anchor and anchor not in headings(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_modules_that_a_document_names_exist(document):
+    names = set(re.findall(r"[\w./-]+\.(?:py|yaml)\b", document.read_text(encoding="utf-8")))
+    folders = [*PACKAGES, *TRAINING_FOLDERS, "configuration", "examples", "tests"]
+    files = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.*")}
+    files |= {path.name for path in ROOT.iterdir()}
+    real = {name for name in names if not re.search(r"[A-Z]", name) and "scripts/download" not in name}
+    assert {name for name in real if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()
+
+
+def test_the_readme_is_short_and_links_the_documents():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    assert "LICENSE" in links
-    assert [link for link in links if not (ROOT / link).is_file()] == []
+    assert len(text.splitlines()) <= 250
+    assert [path.name for path in (ROOT / "docs").glob("*.md") if f"](docs/{path.name})" not in text] == []
+    assert "](LICENSE)" in text
 
 
 # --- what is published ---
 
 
 def text_files() -> list[Path]:
-    folders = [*PACKAGES, *TRAINING_FOLDERS, ".ci", "configuration", "docs", "examples", "space", "tests"]
+    folders = [*PACKAGES, *TRAINING_FOLDERS, ".ci", ".github", "configuration", "docs", "examples", "space", "tests"]
     suffixes = {".py", ".md", ".cfg", ".toml", ".yaml", ".yml", ".json", ".txt", ".in", ".csv", ""}
     paths = [*ROOT.iterdir(), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
-    caches = re.compile(r"__pycache__|\.(?!ci$)")
+    caches = re.compile(r"__pycache__|\.(?!ci$|github$)")
     hidden = {path for path in paths if any(caches.match(part) for part in path.relative_to(ROOT).parts[:-1])}
+    hidden.add(ROOT / ".git")  # a file in a worktree
     return [path for path in paths if path.is_file() and path.suffix in suffixes and path not in hidden]
 
 

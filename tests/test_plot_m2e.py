@@ -75,7 +75,7 @@ def test_a_crowd_is_points_only(record):
 
 @pytest.mark.parametrize("curve", [None, [], [CurvePoint(0, 20, 5.0, 5.0)]])
 def test_without_a_path_the_level_is_drawn(record, curve):
-    drawn = replace(record, curve=curve, duration=20.0, key=None, quadrant=None).plot()
+    drawn = replace(record, curve=curve, duration=20.0, key=None).plot()
     level = 5.0 if curve else 6.1
     assert [(0, level), (10, level), (20, level)] in points(drawn.axes[1])
 

@@ -14,7 +14,7 @@ from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from m2e.checkpoints.load import embedded_model
 from m2e.errors import PublishError
 from m2e.publish.facts import Facts
-from m2e.publish.repository import CODE, repository, space
+from m2e.publish.repository import repository, space
 from modeling_m2e import BTCConfig, BTCModel
 from modeling_m2e.chords_m2e import ChordRecognizer
 
@@ -114,13 +114,16 @@ def test_shards(saved, folder):
 
 def test_chord_recogniser_as_a_repository_of_its_own(saved, tmp_path):
     for given in (saved / "chords", tmp_path):
-        if given == tmp_path:  # what train_chords.py leaves
+        if given == tmp_path:  # what training leaves
             ChordRecognizer.from_pretrained(saved).save_pretrained(tmp_path)
         files = repository(given, "me/chords", license="mit")
         assert {"chords_m2e.py", "modeling_btc.py", "chord_labels_m2e.py"} <= set(files)
         assert not {"modeling_m2e.py", "processor_config.json"} & set(files)
         config = json.loads(files["config.json"])
-        assert config.pop("auto_map") == CODE["m2e-btc"] and "converted_from" not in config
+        assert (
+            config.pop("auto_map") == {"AutoConfig": "modeling_btc.BTCConfig", "AutoModel": "modeling_btc.BTCModel"}
+            and "converted_from" not in config
+        )
         assert config == json.loads((saved / "chords" / "config.json").read_text())
 
 
@@ -140,7 +143,7 @@ def test_published_chord_recogniser(fixtures, tmp_path):
     files = repository(tmp_path, "me/btc")
     assert b"Copyright (c) 2019 Jonggwon Park" in files["LICENSE-btc.txt"]
     assert b"license: mit" in files["README.md"] and b"# BTC-ISMIR19" in files["README.md"]
-    assert "leave out --license apache-2.0" in refusal(tmp_path, license="apache-2.0")
+    assert "omit --license apache-2.0" in refusal(tmp_path, license="apache-2.0")
 
 
 # --- what is refused ---
@@ -172,8 +175,8 @@ def test_damaged_configuration(folder, name):
 
 def test_folder_of_something_else(folder, tmp_path):
     (folder / "config.json").write_text('{"model_type": "bert"}')
-    assert "holds no model of this project" in refusal(folder)
-    assert "holds no model of this project" in refusal(tmp_path / "missing")
+    assert "holds no model of m2e" in refusal(folder)
+    assert "holds no model of m2e" in refusal(tmp_path / "missing")
 
 
 def test_unknown_licence(folder):
@@ -230,8 +233,8 @@ def test_the_space_of_this_project():
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("app.py", None, "is no Space: it lacks app.py."),
-        ("README.md", "# no front matter", "does not say sdk: gradio"),
+        ("app.py", None, "is not a Space: it lacks app.py;"),
+        ("README.md", "# no front matter", "has no sdk: gradio"),
         ("README.md", "---\nsdk: [\n---\n", "has no readable front matter"),
     ],
 )

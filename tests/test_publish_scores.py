@@ -6,12 +6,29 @@ from m2e.errors import PublishError
 from m2e.publish.scores import model_index, results, score_table, scores_section
 
 SCORES = ("quadrant_f1", "quadrant_accuracy", "r2_valence", "r2_arousal", "mood_roc_auc", "mood_pr_auc")
-EVALUATION = {
-    "folds": {name: {"mean": 0.7, "std": 0.01} for name in SCORES},
-    "test": {name: {"mean": 0.6, "std": 0.02} for name in SCORES} | {"mood_tags": {"mean": 21.0, "std": 0.0}},
-    "shipped_folds": dict.fromkeys(SCORES, 0.65),
-    "intervals": {"folds": {name: [0.6, 0.7] for name in SCORES}, "test": {}},
-    "shipped_test": {name: 0.5 + index / 100 for index, name in enumerate(SCORES)} | {"mood_tags": 21},
+PANDA4Q = {"name": "4q", "dataset": {"name": "Panda 4Q", "id": "panda-4q"}}
+FOLDED = {
+    "results": [
+        PANDA4Q
+        | {
+            "split": "test",
+            "scores": {name: 0.5 + index / 100 for index, name in enumerate(SCORES)} | {"mood_tags": 21},
+        }
+    ],
+    "seeds": [0, 1],
+    "over_seeds": {f"4q.{name}": {"mean": 0.6, "std": 0.02} for name in SCORES},
+    "folds": {
+        "number": 5,
+        "results": [
+            PANDA4Q
+            | {
+                "split": "folds",
+                "scores": dict.fromkeys(SCORES, 0.65),
+                "intervals": {name: [0.6, 0.7] for name in SCORES},
+            }
+        ],
+        "over_seeds": {f"4q.{name}": {"mean": 0.7, "std": 0.01} for name in SCORES},
+    },
 }
 DEAM = {"dataset": {"name": "DEAM", "id": "deam"}, "split": "test", "protocol": "clean"}
 SEVERAL = {
@@ -25,7 +42,7 @@ SEVERAL = {
 }
 
 
-@pytest.mark.parametrize("evaluation", [EVALUATION, SEVERAL, EVALUATION | SEVERAL], ids=["4q", "several", "both"])
+@pytest.mark.parametrize("evaluation", [FOLDED, SEVERAL], ids=["folds", "several"])
 def test_model_index_equals_the_evaluation(evaluation):
     found = {
         (each.dataset_type, each.dataset_config, each.dataset_split, each.metric_type): each.metric_value
@@ -37,23 +54,25 @@ def test_model_index_equals_the_evaluation(evaluation):
         for metric, value in each.scores.items()
     }
     assert found
-    if "shipped_test" in evaluation:
+    if "folds" in evaluation:
         for metric in SCORES:
-            assert found["panda-4q", None, "test", metric] == evaluation["shipped_test"][metric]
-    if "results" in evaluation:
+            assert found["panda-4q", None, "test", metric] == evaluation["results"][0]["scores"][metric]
+        assert len(found) == len(SCORES)  # neither counts nor scores out of fold
+    else:
         assert found["deam", "clean", "test", "r2_valence"] == 0.5123
         assert found["pop909", None, "test", "key"] == 0.95
         assert found["deam", "clean, labels=published", "test", "r2_arousal"] == 0.4
-        assert len(found) == 5 + 6 * ("shipped_test" in evaluation)  # neither undefined ones nor counts
+        assert len(found) == 5  # neither undefined ones nor counts
 
 
 def test_tables_show_the_same_scores():
-    text = scores_section(EVALUATION | SEVERAL)
-    assert (
-        "| Valence, R2 | 0.700 ± 0.010 | 0.600 ± 0.020 | 0.650 (0.600 – 0.700) | 0.520 |"
-        in score_table(EVALUATION)
-        in text
-    )
+    table = score_table(FOLDED, FOLDED["results"][0])
+    assert "| | folds, one network | test, one network | folds | test, these weights |" in table
+    assert "| Valence, R2 | 0.700 ± 0.010 | 0.600 ± 0.020 | 0.650 (0.600 – 0.700) | 0.520 |" in table
+    assert table in scores_section(FOLDED)
+    seeds = {name: FOLDED[name] for name in ("results", "seeds", "over_seeds")}
+    assert "| Valence, R2 | 0.600 ± 0.020 | 0.520 |" in scores_section(seeds)
+    text = scores_section(SEVERAL)
     assert "| DEAM | test, clean | Valence, R2 | 0.512 |  |" in text
     assert "| DEAM | test, clean, labels=published | Arousal, R2 | 0.400 | 0.300 – 0.500 |" in text
     assert "| POP909 | test | Chords, WCSR majmin | 0.900 |" in text

@@ -269,7 +269,7 @@ def test_published_checkpoints_are_converted_and_have_cards_of_their_own(folders
         assert not [name for name in online.files(repo) if name.endswith((".pt", ".ckpt", ".bin"))]
     music2emo, btc = (online.files(repo)["README.md"].decode() for repo in (CONVERTED, "me/btc"))
     assert "license: apache-2.0" in music2emo and "base_model: m-a-p/MERT-v1-95M" in music2emo
-    assert "not for commercial use" in music2emo and "valence and arousal are exchanged" in music2emo
+    assert "not for commercial use" in music2emo and "valence and arousal are swapped" in music2emo
     assert PINNED_REVISIONS[published.ENCODER] in music2emo and "model-index:" not in music2emo
     assert "license: mit" in btc and "Isophonics" in btc
 
@@ -344,16 +344,16 @@ def test_space_goes_up_too(folders, online, tmp_path, monkeypatch):
     (tmp_path / "space" / "app.py").unlink()
     with pytest.raises(SystemExit) as error:  # before anything goes up
         push_to_hub.main([folder, "--repo", "me/other", "--space", "me/demo"])
-    assert "is no Space: it lacks app.py." in str(error.value) and "me/other" not in online.repos
+    assert "is not a Space: it lacks app.py;" in str(error.value) and "me/other" not in online.repos
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["FOLDER", "--repo", "student"], "push_to_hub: 'student' is no name for a repository"),
-        (["missing", "--repo", "me/student"], "push_to_hub: missing holds no model of this project"),
+        (["FOLDER", "--repo", "student"], "push_to_hub: 'student' is not a repository name"),
+        (["missing", "--repo", "me/student"], "push_to_hub: missing holds no model of m2e"),
         (["no/model", "--repo", "me/student"], "push_to_hub: no/model is neither a folder nor a hub repo that you may"),
-        (["FOLDER", "--repo", "me/student", "--license", "mit"], "leave out --license mit."),
+        (["FOLDER", "--repo", "me/student", "--license", "mit"], "omit --license mit."),
         (["FOLDER", "--repo", "me/student"], "push_to_hub: You may not write to me/student ("),
     ],
 )

@@ -22,7 +22,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from m2e import cli
-from m2e.errors import ModelError
+from m2e.errors import AudioError, ModelError
 from modeling_m2e import ChordSegment, Key
 from modeling_m2e.key_m2e import KeySegment
 from modeling_m2e.record_m2e import CurvePoint, Mood, MusicEmotion
@@ -100,10 +100,10 @@ def test_the_details_say_what_the_record_says(record):
         "C# minor C#m Amaj7",
     ):
         assert part in said, part
-    assert "judged apart" in charts.details(track(replace(record, quadrant="Q3")))
+    assert "predicted by a separate head" in charts.details(track(replace(record, quadrant="Q3")))
     assert charts.details(None) == ""
     assert "– undecided" in words(charts.details(track(replace(record, key=None))))
-    assert "– not asked for" in words(charts.details(track(replace(record, key=None, chords=None))))
+    assert "– not requested" in words(charts.details(track(replace(record, key=None, chords=None))))
 
 
 def test_the_timeline_is_in_scale(record):
@@ -141,7 +141,7 @@ def test_names_are_text_and_nothing_else(record, name):
 
 def test_the_status_is_empty_only_if_there_is_nothing_to_say():
     assert charts.status() == ""
-    assert 'role="alert"' in charts.status(["a.mp3: is empty."]) and 'role="status"' in charts.status(doing="Listening")
+    assert 'role="alert"' in charts.status(["a.mp3: is empty."]) and 'role="status"' in charts.status(doing="Analysing")
 
 
 # --- tracks ---
@@ -163,15 +163,34 @@ def test_a_record_calls_its_file_by_name(record, tmp_path):
 
     def pipe(file):
         if os.path.getsize(file) == 0:
-            raise ValueError(f"{file}: is empty (0 bytes).")
+            raise AudioError(f"{file}: is empty (0 bytes).")
         return replace(record, path=file)
 
     assert tracks.record_of(pipe, song).path == "song.wav"
-    assert tracks.hear(pipe, song, "recording 1").record.path == "recording 1"
+    assert tracks.analyze(pipe, song, "recording 1").record.path == "recording 1"
     failed = tracks.record_of(pipe, empty)
     assert (failed.path, failed.error) == ("empty.wav", "empty.wav: is empty (0 bytes).")
-    with pytest.raises(ValueError, match="^empty.wav: is empty"):
-        tracks.hear(pipe, empty)
+    with pytest.raises(AudioError, match="^empty.wav: is empty"):
+        tracks.analyze(pipe, empty)
+
+
+def test_a_model_is_loaded_once_however_it_is_asked_for(monkeypatch):
+    loads = []
+    monkeypatch.setattr(tracks, "load", lambda *model, **settings: loads.append((model, settings)) or object())
+    tracks._loaded.cache_clear()
+    try:
+        first = tracks.pipeline("m")
+        same = (
+            tracks.pipeline("m", None, True),
+            tracks.pipeline("m", window=0, harmony=True),
+            tracks.pipeline(model="m"),
+        )
+        assert all(pipe is first for pipe in same)
+        list(app.add([], [], 0, "m", 0, True))  # as the page calls it
+        assert loads == [(("m",), {"window": None, "harmony": True, "key_segments": True})]
+        assert tracks.pipeline("m", 5.0) is not first and len(loads) == 2
+    finally:
+        tracks._loaded.cache_clear()
 
 
 @pytest.fixture
@@ -192,7 +211,7 @@ def test_links_are_fetched_but_not_from_the_own_network(web, tmp_path, monkeypat
         with pytest.raises(tracks.UsageError, match=f"^{re.escape(link)}: cannot be downloaded .*[)]\\.$"):
             tracks.download(link, str(tmp_path))
     for link in ("song.mp3", "file:///etc/passwd", "ftp://example.org/x.mp3", ""):
-        with pytest.raises(tracks.UsageError, match="is no link"):
+        with pytest.raises(tracks.UsageError, match="is not a link"):
             tracks.download(link, str(tmp_path))
     monkeypatch.setattr(processing_utils, "PUBLIC_HOSTNAME_WHITELIST", ["127.0.0.1"])  # as if it were public
     file = tracks.download(f"{web}/song.wav", str(tmp_path))
@@ -208,7 +227,7 @@ def test_links_are_fetched_but_not_from_the_own_network(web, tmp_path, monkeypat
 def pipe(record, monkeypatch):
     def pipe(file):
         if "bad" in file:
-            raise ValueError(f"{file}: is bad.")
+            raise AudioError(f"{file}: is bad.")
         return replace(record, path=file)
 
     def pipeline(model, window=None, harmony=True):
@@ -220,30 +239,30 @@ def pipe(record, monkeypatch):
     monkeypatch.setattr(tracks, "outline", lambda file: [1.0])
 
 
-def test_tracks_are_added_one_by_one_and_the_bad_ones_told(pipe):
+def test_tracks_are_added_one_by_one_and_the_bad_ones_reported(pipe):
     steps = list(app.add(["x/a.wav", "x/bad.wav", "x/b.wav"], [], 0, "m2e-small", 0, True))
     assert [len(step[1]) for step in steps] == [0, 0, 1, 1, 2]
-    assert "Listening to bad.wav" in steps[2][0].value
-    status, heard, shown, *_ = steps[-1]
-    assert [one.record.path for one in heard] == ["a.wav", "b.wav"] and shown == 1
+    assert "Analysing bad.wav" in steps[2][0].value
+    status, after, shown, *_ = steps[-1]
+    assert [one.record.path for one in after] == ["a.wav", "b.wav"] and shown == 1
     assert "bad.wav: is bad." in status.value and "x/" not in status.value and status.visible
 
 
-def test_a_model_that_cannot_be_had_is_told_and_the_tracks_stay(pipe, record):
+def test_a_model_that_cannot_be_had_is_reported_and_the_tracks_stay(pipe, record):
     before = [track(record)]
-    *_, (status, heard, *_) = app.add(["a.wav"], before, 0, "none", 0, True)
-    assert heard == before and "none is no model." in status.value
+    *_, (status, after, *_) = app.add(["a.wav"], before, 0, "none", 0, True)
+    assert after == before and "none is no model." in status.value
 
 
 def test_a_link_and_a_recording_have_names(pipe, monkeypatch, tmp_path):
     monkeypatch.setattr(app, "download", lambda link, folder: f"{folder}/song.mp3")
-    *_, (_, heard, *_) = app.add_link(str(tmp_path), " https://example.org/song.mp3 ", [], 0, "m", 0, True)
-    *_, (_, heard, *_) = app.add_recording("x/audio.wav", heard, 0, "m", 0, True)
-    *_, (_, heard, *_) = app.add_recording("x/audio.wav", heard, 0, "m", 0, True)
-    assert [one.record.path for one in heard] == ["https://example.org/song.mp3", "recording 1", "recording 2"]
+    *_, (_, after, *_) = app.add_link(str(tmp_path), " https://example.org/song.mp3 ", [], 0, "m", 0, True)
+    *_, (_, after, *_) = app.add_recording("x/audio.wav", after, 0, "m", 0, True)
+    *_, (_, after, *_) = app.add_recording("x/audio.wav", after, 0, "m", 0, True)
+    assert [one.record.path for one in after] == ["https://example.org/song.mp3", "recording 1", "recording 2"]
     monkeypatch.undo()
-    *_, (status, heard, *_) = app.add_link(str(tmp_path), "nonsense", heard, 0, "m", 0, True)
-    assert "nonsense: is no link" in status.value and len(heard) == 3
+    *_, (status, after, *_) = app.add_link(str(tmp_path), "nonsense", after, 0, "m", 0, True)
+    assert "nonsense: is not a link" in status.value and len(after) == 3
 
 
 class Click:
@@ -366,7 +385,7 @@ class Page:
     def upload(self, *files: Path) -> None:
         self.driver.find_element("css selector", "input[type=file]").send_keys("\n".join(map(str, files)))
 
-    def heard(self, count: int) -> None:
+    def analysed(self, count: int) -> None:
         rows = f"document.querySelectorAll('.m2e-list li').length == {count}"
         self.wait(f"return {rows} && !document.querySelector('.m2e-busy')")
 
@@ -407,7 +426,7 @@ def page(address, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told() -> dict:
+def predicted() -> dict:
     """What the command line says about the clip."""
     result = CliRunner().invoke(cli.app, ["predict", str(CLIP), "--format", "json", "--key-segments"])
     assert result.exit_code == 0, result.output
@@ -415,108 +434,108 @@ def told() -> dict:
 
 
 @pytest.fixture(scope="module")
-def heard(page):
+def one_track(page):
     """The page, wide and light, with the clip on it."""
     page.open("light", 1280)
     page.upload(CLIP)
-    page.heard(1)
+    page.analysed(1)
     return page
 
 
-def test_the_numbers_are_those_of_the_command_line(heard, told):
-    tiles = [line for line in heard.text(".m2e-tiles").split("\n") if line]
-    valence, arousal = f"{told['valence']:.1f}", f"{told['arousal']:.1f}"
-    key = told["key"]
+def test_the_numbers_are_those_of_the_command_line(one_track, predicted):
+    tiles = [line for line in one_track.text(".m2e-tiles").split("\n") if line]
+    valence, arousal = f"{predicted['valence']:.1f}", f"{predicted['arousal']:.1f}"
+    key = predicted["key"]
     assert tiles[:2] == ["Valence", f"{valence} of 1–9"] and f"{arousal} of 1–9" in tiles
-    assert told["quadrant"] in tiles and f"{key['tonic']} {key['mode']}" in tiles
-    assert heard.text(".m2e-list small") == (
-        f"valence {valence} · arousal {arousal} · {told['quadrant']} {QUADRANT_WORDS[told['quadrant']]}"
+    assert predicted["quadrant"] in tiles and f"{key['tonic']} {key['mode']}" in tiles
+    assert one_track.text(".m2e-list small") == (
+        f"valence {valence} · arousal {arousal} · {predicted['quadrant']} {QUADRANT_WORDS[predicted['quadrant']]}"
     )
     bars = "[...document.querySelectorAll('.m2e-moods > ul li')]"
-    moods = heard.wait(f"return {bars}.map((bar) => [...bar.children].map((part) => part.innerText))")
+    moods = one_track.wait(f"return {bars}.map((bar) => [...bar.children].map((part) => part.innerText))")
     assert moods == [
-        ["✓" if mood["label"] in told["selected_moods"] else "", mood["label"], "", f"{mood['score']:.0%}"]
-        for mood in told["moods"][: charts.TOP_MOODS]
+        ["✓" if mood["label"] in predicted["selected_moods"] else "", mood["label"], "", f"{mood['score']:.0%}"]
+        for mood in predicted["moods"][: charts.TOP_MOODS]
     ]
-    chords = [chord["label"] for chord in told["chords"] if chord["label"] != "N"]
-    drawn = heard.wait("return [...document.querySelectorAll('.m2e-chords > span')].map((span) => span.title)")
+    chords = [chord["label"] for chord in predicted["chords"] if chord["label"] != "N"]
+    drawn = one_track.wait("return [...document.querySelectorAll('.m2e-chords > span')].map((span) => span.title)")
     assert [title.partition(",")[0] for title in drawn] == chords
 
 
-def test_the_cursor_tells_what_sounds_there(heard, told):
-    heard.driver.execute_script(
+def test_the_cursor_tells_what_sounds_there(one_track, predicted):
+    one_track.driver.execute_script(
         "const lanes = document.querySelector('.m2e-lanes'), { left, width, top } = lanes.getBoundingClientRect();"
         "lanes.dispatchEvent(new PointerEvent('pointermove',"
         "{ bubbles: true, clientX: left + 0.95 * width, clientY: top + 5 }))"
     )
-    second, last = 0.95 * told["duration"], told["curve"][-1]
-    assert heard.text(".m2e-readout").split("\n")[:3] == [
+    second, last = 0.95 * predicted["duration"], predicted["curve"][-1]
+    assert one_track.text(".m2e-readout").split("\n")[:3] == [
         f"0:{int(second):02d}",
         f"valence {last['valence']:.1f}",
         f"arousal {last['arousal']:.1f}",
     ]
-    slider = heard.driver.find_element("css selector", ".m2e-wave")
+    slider = one_track.driver.find_element("css selector", ".m2e-wave")
     slider.send_keys("\ue011")  # Home
     slider.send_keys("\ue014")  # arrow right
     assert slider.get_attribute("aria-valuenow") == "1.0"
     assert slider.get_attribute("aria-valuetext").startswith("0:01, valence ")
 
 
-def test_the_clip_can_be_played(heard):
-    heard.wait("return document.querySelector('audio').duration > 30")
-    heard.driver.find_element("css selector", ".m2e-play").click()
-    heard.wait("return document.querySelector('audio').currentTime > 0.2")
-    assert heard.wait("return document.querySelector('.m2e-play').ariaLabel") == "Pause"
-    heard.driver.find_element("css selector", ".m2e-play").click()
-    heard.wait("return document.querySelector('.m2e-play').ariaLabel == 'Play'")
+def test_the_clip_can_be_played(one_track):
+    one_track.wait("return document.querySelector('audio').duration > 30")
+    one_track.driver.find_element("css selector", ".m2e-play").click()
+    one_track.wait("return document.querySelector('audio').currentTime > 0.2")
+    assert one_track.wait("return document.querySelector('.m2e-play').ariaLabel") == "Pause"
+    one_track.driver.find_element("css selector", ".m2e-play").click()
+    one_track.wait("return document.querySelector('.m2e-play').ariaLabel == 'Play'")
 
 
-def test_downloads_hold_the_record(heard, told, tmp_path):
+def test_downloads_hold_the_record(one_track, predicted, tmp_path):
     where = {"behavior": "allow", "downloadPath": str(tmp_path)}
-    heard.driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+    one_track.driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
     buttons = "[...document.querySelectorAll('.m2e-downloads button')]"
-    heard.wait(f"return {buttons}.length == 3 && {buttons}.every((button) => !button.disabled)")
+    one_track.wait(f"return {buttons}.length == 3 && {buttons}.every((button) => !button.disabled)")
     for name in ("m2e.json", "m2e.csv", "m2e.pdf"):
         label = name.removeprefix("m2e.").upper()
-        heard.driver.find_element("xpath", f"//button[contains(., '{label}')]").click()
-        heard.until(lambda name=name: (tmp_path / name).exists())
+        one_track.driver.find_element("xpath", f"//button[contains(., '{label}')]").click()
+        one_track.until(lambda name=name: (tmp_path / name).exists())
     (record,) = json.loads((tmp_path / "m2e.json").read_text(encoding="utf-8"))
-    assert record == told | {"path": CLIP.name}
+    assert record == predicted | {"path": CLIP.name}
 
 
-def test_wide_and_light(heard):
-    heard.width(1280)
-    heard.shoot("light-wide")
+def test_wide_and_light(one_track):
+    one_track.width(1280)
+    one_track.shoot("light-wide")
 
 
-def test_narrow_nothing_sticks_out(heard):
-    heard.width(400)
-    heard.shoot("light-narrow")
+def test_narrow_nothing_sticks_out(one_track):
+    one_track.width(400)
+    one_track.shoot("light-narrow")
     sticking = """return [...document.querySelectorAll('.gradio-container *')].filter((element) => {
       const { right, width } = element.getBoundingClientRect(); return width && right > innerWidth + 1
     }).map((element) => element.className)"""
-    assert heard.driver.execute_script(sticking) == []
-    assert heard.driver.execute_script("return document.documentElement.scrollWidth") <= 400
+    assert one_track.driver.execute_script(sticking) == []
+    assert one_track.driver.execute_script("return document.documentElement.scrollWidth") <= 400
 
 
-def test_everything_has_a_name(heard):
+def test_everything_has_a_name(one_track):
     """What a screen reader says of buttons, fields and images."""
     nameless = """return [...document.querySelectorAll('button, input, audio, img, [role=img], [role=slider]')]
       .filter((element) => element.offsetParent && !(element.innerText || element.ariaLabel || element.title ||
         element.alt || element.labels?.length || element.getAttribute('aria-labelledby') || element.type == 'file'))
       .map((element) => element.outerHTML.slice(0, 100))"""
-    assert heard.driver.execute_script(nameless) == []
-    plane = heard.driver.find_element("css selector", ".m2e-plane").get_attribute("aria-label")
+    assert one_track.driver.execute_script(nameless) == []
+    plane = one_track.driver.find_element("css selector", ".m2e-plane").get_attribute("aria-label")
     assert plane.startswith(f"Valence-arousal plane: 1, {CLIP.name}: valence ")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_can_be_read(heard, theme):
+def test_text_can_be_read(one_track, theme):
     """WCAG AA: a contrast of 4.5 between text and ground."""
-    heard.driver.execute_script(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
+    one_track.driver.execute_script(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
     time.sleep(0.5)
-    pale = heard.driver.execute_script(CONTRAST)
-    heard.driver.execute_script("document.body.classList.remove('dark')")
+    pale = one_track.driver.execute_script(CONTRAST)
+    one_track.driver.execute_script("document.body.classList.remove('dark')")
     assert pale == []
 
 
@@ -547,10 +566,10 @@ def test_dark_with_several_tracks_and_a_bad_one(page, tmp_path):
     page.open("dark", 1280)
     (tmp_path / "empty.wav").touch()
     page.upload(CLIP, tmp_path / "empty.wav")
-    page.heard(1)
-    assert page.text(".m2e-alert") == "Not heard\nempty.wav: is empty (0 bytes)."
+    page.analysed(1)
+    assert page.text(".m2e-alert") == "Not analysed\nempty.wav: is empty (0 bytes)."
     page.driver.find_element("xpath", "//button[contains(., 'Mountain King')]").click()
-    page.heard(2)
+    page.analysed(2)
     assert page.text(".m2e-details h2").startswith("2\nmountain_king.ogg")
     page.shoot("dark-wide")
     page.driver.find_element("css selector", ".m2e-point[data-show='0']").click()
@@ -559,7 +578,7 @@ def test_dark_with_several_tracks_and_a_bad_one(page, tmp_path):
     page.shoot("dark-narrow")
     page.width(1280)
     page.driver.find_element("css selector", "[data-remove='0']").click()
-    page.heard(1)
+    page.analysed(1)
     assert "mountain_king.ogg" in page.text(".m2e-details h2")
 
 
@@ -572,12 +591,12 @@ def test_nothing_is_fetched_from_elsewhere(page):
     assert [url for url in urls if not url.startswith((page.address, "data:", "blob:"))] == []
 
 
-def test_the_api_gives_the_record(address, told, tmp_path):
+def test_the_api_gives_the_record(address, predicted, tmp_path):
     client_of = pytest.importorskip("gradio_client")
     client = client_of.Client(address, verbose=False)
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/predict"]
     record = client.predict(client_of.handle_file(CLIP), api_name="/predict")
-    assert json.loads(record) == told | {"path": CLIP.name}
+    assert json.loads(record) == predicted | {"path": CLIP.name}
     (tmp_path / "empty.wav").touch()
     failed = json.loads(client.predict(client_of.handle_file(tmp_path / "empty.wav"), api_name="/predict"))
     assert failed["error"] == "empty.wav: is empty (0 bytes)." and failed["valence"] is None

@@ -6,6 +6,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import miniatures
+import numpy as np
 import pytest
 import soundfile
 import tiny
@@ -113,9 +115,9 @@ def test_what_the_table_does_not_label_is_kept(fine_tune, folder, start):
 
 
 def test_tracks_without_labels_learn_from_a_teacher(fine_tune, start):
-    taught = M2EForMusicEmotion.from_pretrained(fine_tune("none")).config
-    assert taught.trained_tasks == ["mood", "va"] and taught.moods == load(start).model.config.moods
-    with pytest.raises(SystemExit, match="No training track of mine has a label, and no teacher knows one"):
+    config = M2EForMusicEmotion.from_pretrained(fine_tune("none")).config
+    assert config.trained_tasks == ["mood", "va"] and config.moods == load(start).model.config.moods
+    with pytest.raises(SystemExit, match="No training track of mine has a label, and no teacher knows one: check"):
         fine_tune("none", "objective.distillation=null", out="mute")
 
 
@@ -125,6 +127,65 @@ def test_quadrants_get_a_branch_and_seeds_are_summed_up(fine_tune):
     evaluation = json.loads((out / "evaluation.json").read_text())
     assert evaluation["seeds"] == [0, 5] and "mine.quadrant_f1" in evaluation["over_seeds"]
     assert (out / "seeds" / "5" / "checkpoint.pt").is_file()
+
+
+def test_folds_and_an_ensemble_of_a_folder(fine_tune, folder):
+    settings = ["folds=2", "seeds=[0, 5]", "ensemble=true", "calibrate=true", "training.choose=last"]
+    out = fine_tune("all", *settings)
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    assert evaluation["seeds"] == [0, 5] and evaluation["folds"]["number"] == 2
+    for part, split, tracks in ((evaluation, "test", 3), (evaluation["folds"], "folds", 8)):
+        (each,) = part["results"]
+        assert (each["name"], each["split"], each["tracks"]) == ("mine", split, tracks)
+        assert "mine.quadrant_f1" in part["over_seeds"] and "quadrant_f1" in each["intervals"]
+    assert M2EForMusicEmotion.from_pretrained(out).config.num_members == 2
+    assert len(load(out)(str(folder / "0.wav")).moods) == 3
+    card = (out / "README.md").read_text()
+    assert "2 folds of train + validation" in card and "Seeds 0, 5;" in card and "| folds, one network |" in card
+    with pytest.raises(SystemExit, match="no validation set is left to choose the best epoch by"):
+        fine_tune("all", "folds=2")
+    with pytest.raises(SystemExit, match="There are 8 artists in train and validation, but folds is 9"):
+        fine_tune("all", "folds=9", "training.choose=last", out="many")
+
+
+@pytest.fixture
+def small(start, tmp_path):
+    """m2e-small's recipe from the start of the tests, on a small 4Q of which a clip is no audio."""
+    clips = miniatures.panda4q_table(tmp_path / "4q")
+    (clips / "audio" / "MT1.opus").write_bytes(b"no audio")
+
+    def run(*settings):
+        changes = [f"start={start}", "encoder=null", 'model={"num_quadrants": 4}', "training.part_dropout=[]"]
+        changes += ["folds=2", "seeds=[0, 1]", "training.epochs=1", 'datasets=["4q"]', "datasets.4q.options.check=off"]
+        places = ["--data", str(clips), "--out", str(tmp_path / "small"), "--features", str(tmp_path / "features")]
+        train.main([str(ROOT / "configuration" / "m2e-small.yaml"), *places, "--set", *changes, *settings])
+        return tmp_path / "small"
+
+    return clips, run
+
+
+def test_a_clip_that_is_no_audio_is_skipped(small, capsys):
+    clips, run = small
+    logits = np.zeros((12, 2), np.float32)
+    np.savez(clips / "soft_labels.npz", moods=["happy", "space"], moods_logits=logits, va=np.full((12, 2), 5.0))
+    evaluation = json.loads((run() / "evaluation.json").read_text())
+    assert [part["results"][0]["tracks"] for part in (evaluation["folds"], evaluation)] == [8, 3]
+    assert "4q: skipped: " in (said := capsys.readouterr().err) and "MT1.opus" in said
+
+
+def test_soft_labels_that_are_missing(small):
+    clips, run = small
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert f"soft_labels.npz, is missing: put the file into {clips}, or train without it" in str(ended.value)
+    assert (run("objective.distillation=null") / "README.md").is_file()
+
+
+def test_a_data_set_without_a_head_is_refused(fine_tune, folder):
+    (folder / "quadrants.csv").write_text("file,quadrant,split\n0.wav,Q1,train\n1.wav,Q2,train\n9.wav,Q3,test\n")
+    settings = ["model.num_quadrants=0", "objective.distillation=null"]
+    with pytest.raises(SystemExit, match="mine has labels of quadrant alone, for which the model has no head"):
+        fine_tune("quadrants", *settings)
 
 
 @pytest.fixture
@@ -154,7 +215,7 @@ def test_a_teacher_for_each_data_set_then_the_student(paper):
     assert tags.config.trained_tasks == ["mood"] and ratings.config.trained_tasks == ["va"]
     assert tags.config.moods == ["happy", "mine", "sad"] and ratings.config.moods == []
     assert (tags.va_branch[-1].weight == 0).all() and tags.va_branch[-1].bias.tolist() == [5, 5]
-    assert "not learnt valence and arousal" in Path(f"{out}-teacher-tags", "README.md").read_text()
+    assert "not trained on valence and arousal" in Path(f"{out}-teacher-tags", "README.md").read_text()
     student = M2EForMusicEmotion.from_pretrained(out)
     assert student.config.trained_tasks == ["mood", "va"] and student.config.chord_vocabulary == "paper"
     assert student.config.mood_frequencies == pytest.approx([1 / 3, 2 / 3, 1 / 3])
@@ -171,27 +232,30 @@ def test_another_seed_or_input_is_another_model(paper):
     path, places, out = paper
     settings = ["objective.distillation=null", 'datasets=["ratings"]']
     train.main([str(path), *places, str(out), "--set", *settings])
-    train.main([str(path), *places, f"{out}-deaf", "--set", *settings, "model.use_harmony=false"])
-    whole, deaf = (M2EForMusicEmotion.from_pretrained(folder) for folder in (out, f"{out}-deaf"))
-    assert whole.config.use_harmony and not deaf.config.use_harmony
-    assert not torch.equal(whole.va_branch[-1].weight, deaf.va_branch[-1].weight)
+    train.main([str(path), *places, f"{out}-no_harmony", "--set", *settings, "model.use_harmony=false"])
+    whole, no_harmony = (M2EForMusicEmotion.from_pretrained(folder) for folder in (out, f"{out}-no_harmony"))
+    assert whole.config.use_harmony and not no_harmony.config.use_harmony
+    assert not torch.equal(whole.va_branch[-1].weight, no_harmony.va_branch[-1].weight)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["none.yaml", "--data", "x"], "none.yaml cannot be read"),
         ([FINE_TUNE, "--data", "nowhere"], "nowhere holds no labels.csv"),
         ([FINE_TUNE, "--data", "nowhere", "--set", "start=nowhere"], "nowhere"),
         ([FINE_TUNE, "--data", "x", "--set", "training.epoch=1"], "unknown settings epoch:"),
+        ([FINE_TUNE, "--data", "x", "--set", "task=key"], "task 'key': choose emotion or chords"),
+        ([str(ROOT / "configuration" / "chords.yaml"), "--set", "gain=high"], "gain is 'high': give a number"),
+        ([str(ROOT / "configuration" / "chords.yaml")], "give their folders by --features"),
         ([str(ROOT / "configuration" / "m2e-small.yaml"), "--data", "4q=x", "emopia=y"], "give their --taggers"),
     ],
 )
-def test_faults_end_in_one_sentence(tmp_path, arguments, told):
+def test_faults_end_in_one_sentence(tmp_path, arguments, expected):
     with pytest.raises(SystemExit) as ended:
         train.main([*arguments, "--out", str(tmp_path / "out"), "--features", str(tmp_path / "features")])
     message = str(ended.value)
-    assert message.startswith("train: ") and told in message and "\n" not in message
+    assert message.startswith("train: ") and expected in message and "\n" not in message
     assert not (tmp_path / "out").exists()
 
 
@@ -209,7 +273,7 @@ def test_data_folders_are_matched_by_name(fixtures):
         train.data_folders(four, ["deam=x", "pmemo=y"])
     small = read_recipe(ROOT / "configuration" / "m2e-small.yaml")
     assert train.data_folders(small, ["4q=a", "emopia=b"]) == {"4q": "a", "emopia": "b"}
-    alone = read_recipe(ROOT / "configuration" / "m2e-small.yaml", settings={"datasets": []})
+    alone = read_recipe(ROOT / "configuration" / "m2e-small.yaml", settings={"datasets": ["4q"]})
     assert train.data_folders(alone, ["a"]) == {"4q": "a"}
 
 

@@ -5,7 +5,7 @@ import torch
 from m2e.errors import TrainingError
 from m2e.evaluation.data import Emotions
 from m2e.training.augmentation import augmented, moments
-from m2e.training.packed import Source
+from m2e.training.packed import LabelledTracks
 from m2e.training.recipe import PartDropout, Training
 from modeling_m2e.configuration_m2e import M2EConfig
 from modeling_m2e.harmony_statistics_m2e import STATISTICS
@@ -70,7 +70,7 @@ def test_a_batch_without_statistics_has_none_to_lose():
 def test_columns_that_are_not_there_are_refused(monkeypatch):
     monkeypatch.setattr("m2e.training.augmentation.statistics", lambda sources: FOUND["embeddings"])
     monkeypatch.setattr("m2e.training.augmentation.harmony_statistics", lambda sources: FOUND["harmony_statistics"])
-    source = Source("mine", None, Emotions(np.zeros((1, 1)), np.zeros((1, 2)), np.zeros(1, int)), np.arange(1))
+    source = LabelledTracks("mine", None, Emotions(np.zeros((1, 1)), np.zeros((1, 2)), np.zeros(1, int)), np.arange(1))
     assert moments([source], CONFIG, training()) == {}
     assert moments([source], CONFIG, training(PartDropout("embeddings", 0.3, (0, 6)))).keys() == FOUND.keys()
     with pytest.raises(TrainingError, match="has only 6 columns"):

@@ -1,4 +1,4 @@
-"""From recipes and folders to features with labels: what cannot be read, and which moods a model will tell."""
+"""Features with labels from recipes and folders: unreadable tracks, and the moods of the model."""
 
 import pytest
 import soundfile
@@ -34,14 +34,14 @@ def dataset(tmp_path):
     return to_dataset("three clips", tracks)
 
 
-def test_tracks_that_cannot_be_read_are_told_whichever_process_met_them(dataset, pipe, tmp_path, monkeypatch):
+def test_tracks_that_cannot_be_read_are_reported_by_all_processes(dataset, pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(material, "gather_object", lambda own: [*own, "of another process"])
     said = []
     found = material.with_features("mine", dataset, pipe.processor, tmp_path / "f", make_accelerator(), said.append)
-    assert len(said) == 2 and "b.wav" in said[0] and said[1] == "mine: left out: of another process"
+    assert len(said) == 2 and "b.wav" in said[0] and said[1] == "mine: skipped: of another process"
     assert found.dataset["id"][:] == ["a", "c"] and len(found.features) == 2
     assert found.rows("train").tolist() == [0] and found.rows("test").tolist() == [1]
-    assert found.source("train", ["slow", "new"]).labels.moods[0].tolist()[0] == 1
+    assert found.tracks(found.rows("train"), ["slow", "new"]).labels.moods[0].tolist()[0] == 1
     with pytest.raises(TrainingError, match="None of the 1 tracks of mine"):
         none = dataset.select([1])
         material.with_features("mine", none, pipe.processor, tmp_path / "g", make_accelerator(), said.append)
@@ -56,6 +56,6 @@ def test_moods_are_those_of_training_tracks_unless_the_recipe_says_others(datase
 
     assert moods("data") == ["slow", "warm"]
     assert moods("start") == pipe.model.config.moods == moods("data", dataset.select([1]))
-    assert moods(["z", "warm"]) == ["z", "warm"]
+    assert moods(["z", "warm"]) == ["z", "warm"] and len(moods("jamendo")) == 56
     with pytest.raises(TrainingError, match="moods is 'mine'"):
         moods("mine")

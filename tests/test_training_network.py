@@ -8,8 +8,8 @@ import torch
 
 from m2e.errors import TrainingError
 from m2e.evaluation.data import Emotions
-from m2e.training.network import continued, ensemble, fit_scale, new_network, silence
-from m2e.training.packed import Features, Source
+from m2e.training.network import continued, ensemble, fit_scale, neutralise_untrained_va, new_network
+from m2e.training.packed import LabelledTracks, PackedFeatures
 from m2e.training.validation import predict
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 from modeling_m2e.output_m2e import calibrate
@@ -21,7 +21,7 @@ SMALL = {"use_harmony": False, "fusion_size": 8, "branch_size": 4}
 def source():
     n = 9
     none = torch.zeros(0)
-    features = Features(
+    features = PackedFeatures(
         embeddings=torch.randn(n, 6, generator=torch.Generator().manual_seed(0)) * 3 + 2,
         weights=torch.ones(n),
         window_offsets=np.arange(n + 1),
@@ -32,7 +32,7 @@ def source():
         modes=torch.zeros(n),
     )
     labels = Emotions(np.zeros((n, 2)), np.full((n, 2), 5.0), np.zeros(n, int))
-    return Source("x", features, labels, np.arange(n))
+    return LabelledTracks("x", features, labels, np.arange(n))
 
 
 @pytest.fixture(scope="module", params=[1, 3])
@@ -60,8 +60,8 @@ def test_a_new_network_knows_statistics_labels_and_weighting(source):
 
 
 def test_settings_that_there_are_not(source):
-    for settings, told in (({"preset": "big"}, "'big'"), ({"fusion": 3}, "fusion"), ({"num_quadrants": 3}, "3")):
-        with pytest.raises(TrainingError, match=told):
+    for settings, expected in (({"preset": "big"}, "'big'"), ({"fusion": 3}, "fusion"), ({"num_quadrants": 3}, "3")):
+        with pytest.raises(TrainingError, match=expected):
             new_network(settings, ["a"], None, [source])
 
 
@@ -105,11 +105,11 @@ def test_valence_and_arousal_begin_on_the_scale_of_the_labels(start, source):
 
 def test_what_was_not_learnt_is_neutral(start):
     model = continued(start, {}, ["a"], None).eval()
-    silence(model, ("mood", "quadrant"))
+    neutralise_untrained_va(model, ("mood", "quadrant"))
     assert model(embeddings=torch.randn(3, 6)).va.flatten().tolist() == pytest.approx([5.2, 5.0] * 3)
     assert model.config.trained_tasks == ["mood", "quadrant"]
     kept = continued(start, {}, ["a"], None)
-    silence(kept, ("va",))
+    neutralise_untrained_va(kept, ("va",))
     assert torch.equal(kept.va_branch[-1].weight, start.va_branch[-1].weight)
 
 

@@ -80,9 +80,9 @@ def test_ccc_loss_of_too_few_labels_or_no_spread():
 
 def test_the_paper_loses_the_level_of_valence_and_arousal_and_ours_does_not():
     output = M2EOutput(va=torch.tensor([[5.0, 5.0]]))
-    taught = torch.tensor([[8.0, 8.0]])
-    assert teacher_loss("va", output, taught, Objective(distillation="paper")).item() == pytest.approx(0)
-    assert teacher_loss("va", output, taught, Objective(distillation="ours")).item() == pytest.approx(9)
+    soft = torch.tensor([[8.0, 8.0]])
+    assert teacher_loss("va", output, soft, Objective(distillation="paper")).item() == pytest.approx(0)
+    assert teacher_loss("va", output, soft, Objective(distillation="ours")).item() == pytest.approx(9)
 
 
 def test_labels_and_teacher_are_mixed_by_the_weight(logits):
@@ -90,11 +90,11 @@ def test_labels_and_teacher_are_mixed_by_the_weight(logits):
     output = M2EOutput(mood_logits=student, va=student[:, :2])
     config = SimpleNamespace(mood_frequencies=None, mood_loss_weight=2.0, va_loss_weight=0.5)
     labels = {"mood": (teacher > 0).float()}
-    taught = {"mood": teacher, "va": teacher[:, :2]}
-    total, parts = training_loss(output, labels, taught, config, Objective(distillation="ours", teacher_weight=0.25))
+    soft = {"mood": teacher, "va": teacher[:, :2]}
+    total, parts = training_loss(output, labels, soft, config, Objective(distillation="ours", teacher_weight=0.25))
     hard, soft = mood_loss(student, labels["mood"]), bernoulli_divergence(student, teacher)
     assert parts["mood"].item() == pytest.approx((0.75 * hard + 0.25 * soft).item())
-    assert parts["va"].item() == pytest.approx(va_loss(student[:, :2], teacher[:, :2]).item())  # only taught
+    assert parts["va"].item() == pytest.approx(va_loss(student[:, :2], teacher[:, :2]).item())  # by the teacher alone
     assert total.item() == pytest.approx((2 * parts["mood"] + 0.5 * parts["va"]).item())
 
 

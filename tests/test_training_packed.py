@@ -6,7 +6,7 @@ import torch
 
 from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import NO_QUADRANT
-from m2e.training.packed import Source, learnt_tasks, mood_frequencies, pack, random_spans, statistics
+from m2e.training.packed import LabelledTracks, learnt_tasks, mood_frequencies, pack, random_spans, statistics
 from modeling_m2e import ChordSegment, Key, M2EConfig, M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.feature_extraction_m2e import M2EFeatureExtractor
 from modeling_m2e.harmony_statistics_m2e import STATISTICS
@@ -76,7 +76,7 @@ def test_random_runs_are_contiguous_and_of_all_lengths():
 
 
 def source(features, moods, va, rows, quadrants=(NO_QUADRANT,) * 3):
-    return Source("x", features, Emotions(np.array(moods), np.array(va), np.array(quadrants)), np.array(rows))
+    return LabelledTracks("x", features, Emotions(np.array(moods), np.array(va), np.array(quadrants)), np.array(rows))
 
 
 def test_tasks_are_those_that_rows_have_labels_of(features):

@@ -1,4 +1,4 @@
-"""What teachers say, in the terms of the student: other label orders, other calibrations, tables, gaps."""
+"""Teacher outputs on the student's scale: other label orders, other calibrations, tables, gaps."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 
 from m2e.errors import TrainingError
 from m2e.training import teachers
-from m2e.training.teachers import ModelTeacher, TableTeacher, model_teacher, table_teacher, weighting_offsets
+from m2e.training.teachers import ModelTeacher, TableTeacher, model_teacher, weighting_offsets
 from modeling_m2e import M2EConfig, M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.feature_extraction_m2e import M2EFeatureExtractor
 
@@ -32,25 +32,25 @@ def log_odds(model, inputs):
     return logits if config.mood_offset is None else logits + torch.tensor(config.mood_offset)
 
 
-def test_a_model_speaks_in_the_students_order_and_weighting(inputs):
+def test_outputs_have_the_students_order_and_weighting(inputs):
     model = network(["a", "b", "c"], mood_scale=[2.0, 1.0, 0.5], mood_offset=[0.5, -1.0, 0.0], num_quadrants=4)
     student = M2EConfig.default(["c", "new", "a"], mood_frequencies=[0.5, 0.1, 0.01], num_quadrants=4, **SMALL)
     teacher = ModelTeacher(model, student)
     assert teacher.tasks == ("mood", "va", "quadrant")
-    taught = teacher(np.arange(5), inputs)
+    outputs = teacher(np.arange(5), inputs)
     expected = log_odds(model, inputs)
     # a student that says this has the teacher's probabilities once its own weighting is undone
-    assert torch.allclose(taught["mood"][:, 0] + np.log(0.5), expected[:, 2], atol=1e-6)
-    assert torch.allclose(taught["mood"][:, 2] + np.log(0.01), expected[:, 0], atol=1e-6)
-    assert taught["mood"][:, 1].isnan().all()
-    assert torch.equal(taught["va"], model(**inputs).va)
-    assert not any(values.requires_grad for values in taught.values())
+    assert torch.allclose(outputs["mood"][:, 0] + np.log(0.5), expected[:, 2], atol=1e-6)
+    assert torch.allclose(outputs["mood"][:, 2] + np.log(0.01), expected[:, 0], atol=1e-6)
+    assert outputs["mood"][:, 1].isnan().all()
+    assert torch.equal(outputs["va"], model(**inputs).va)
+    assert not any(values.requires_grad for values in outputs.values())
 
 
-def test_a_teacher_of_the_same_weighting_speaks_in_raw_logits(inputs):
+def test_a_teacher_of_the_same_weighting_gives_raw_logits(inputs):
     model = network(["a", "b"], mood_frequencies=[0.2, 0.05])  # as the paper's teachers and student
-    taught = ModelTeacher(model, model.config)(np.arange(5), inputs)
-    assert torch.allclose(taught["mood"], model(**inputs).mood_logits, atol=1e-6)
+    outputs = ModelTeacher(model, model.config)(np.arange(5), inputs)
+    assert torch.allclose(outputs["mood"], model(**inputs).mood_logits, atol=1e-6)
 
 
 def test_a_model_teaches_what_it_was_trained_on_and_what_the_student_has(inputs):
@@ -62,61 +62,37 @@ def test_a_model_teaches_what_it_was_trained_on_and_what_the_student_has(inputs)
     assert list(ModelTeacher(network(["a"], trained_tasks=["mood"]), student)(np.arange(5), inputs)) == ["mood"]
 
 
-def test_a_table_is_matched_by_file_names(tmp_path, inputs):
-    (tmp_path / "soft.csv").write_text("path,mood_a,valence,arousal\nelsewhere/2.mp3,0.8,6.5,\n1.mp3,0,4,3\n")
+def test_a_table_is_on_the_scale_of_the_student(inputs):
     student = M2EConfig.default(["b", "a"], mood_frequencies=[0.5, 0.25], **SMALL)
-    audio = ["x/1.mp3", "x/2.mp3", {"bytes": b"", "path": "3.mp3"}]
-    teacher = table_teacher(tmp_path / "soft.csv", ["one", "two", "three"], audio, student)
+    moods = np.array([[np.nan, 0.0], [np.nan, 0.8], [np.nan, np.nan]])
+    teacher = TableTeacher(moods, np.array([[4.0, 3], [6.5, np.nan], [np.nan, np.nan]]), student)
     assert teacher.tasks == ("mood", "va")
-    taught = teacher(np.array([1, 0, 2]), inputs)
-    probability = torch.sigmoid(taught["mood"][:2, 1] + np.log(0.25))
+    outputs = teacher(np.array([1, 0, 2]), inputs)
+    probability = torch.sigmoid(outputs["mood"][:2, 1] + np.log(0.25))
     assert probability.tolist() == pytest.approx([0.8, teachers.LEAST_PROBABILITY / 2], rel=1e-4)  # 0 was rounded
-    assert taught["mood"][:, 0].isnan().all() and taught["mood"][2].isnan().all()
-    assert taught["va"][1].tolist() == [4, 3] and taught["va"][0, 0] == 6.5 and taught["va"][0, 1].isnan()
+    assert outputs["mood"][:, 0].isnan().all() and outputs["mood"][2].isnan().all()
+    assert outputs["va"][1].tolist() == [4, 3] and outputs["va"][0, 0] == 6.5 and outputs["va"][0, 1].isnan()
 
 
-def test_a_table_is_matched_by_ids(tmp_path):
-    (tmp_path / "soft.csv").write_text("id,valence,arousal\n007,1,2\n8,3,4\n")
-    teacher = table_teacher(tmp_path / "soft.csv", ["8", "007"], ["a", "a"], M2EConfig.default(["a"], **SMALL))
-    assert teacher.tasks == ("va",) and teacher(np.array([0, 1]), {})["va"].tolist() == [[3, 4], [1, 2]]
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        ("a,b\n1,2\n", "neither a column id nor a column path"),
-        ("id,valence,arousal\n1,2,3\n1,2,3\n", "several rows for 1"),
-        ("id,valence,arousal\n9,2,3\n", "says nothing of these tracks"),
-        ("id,valence,arousal\n1,high,3\n", "soft.csv holds soft labels that are no numbers"),
-        ("id,mood_a\n1,55\n", "no probabilities"),
-        ("", "cannot be read"),
-    ],
-)
-def test_tables_that_cannot_be_meant(tmp_path, content, told):
-    (tmp_path / "soft.csv").write_text(content)
-    with pytest.raises(TrainingError, match=told):
-        table_teacher(tmp_path / "soft.csv", ["1"], ["a"], M2EConfig.default(["a"], **SMALL))
-
-
-def test_a_teacher_that_hears_other_features_is_refused(tmp_path):
+def test_a_teacher_that_uses_other_features_is_refused(tmp_path):
     network(["a"]).save_pretrained(tmp_path)
     (tmp_path / "processor_config.json").write_text('{"encoder_reference": {"type": "mert", "id": "x"}}')
     student = M2EConfig.default(["a"], **SMALL)
     for reference, width in (({"type": "taggers"}, 6), ({"type": "mert", "id": "x"}, 7)):
         processor = M2EProcessor(M2EFeatureExtractor(16000, 3.0), reference)
-        with pytest.raises(TrainingError, match="hears other features"):
+        with pytest.raises(TrainingError, match="uses other features"):
             model_teacher(tmp_path, processor, M2EConfig.default(["a"], **SMALL | {"embedding_size": width}))
     same = M2EProcessor(M2EFeatureExtractor(16000, 3.0), {"type": "mert", "id": "x"})
     assert model_teacher(tmp_path, same, student).tasks == ("mood", "va")
 
 
-def test_taggers_of_other_weights_hear_other_features(tmp_path):
+def test_taggers_of_other_weights_are_other_features(tmp_path):
     pipe = tiny.pipeline()
     pipe.save_pretrained(tmp_path)
     assert "mood" in model_teacher(tmp_path, pipe.processor, pipe.model.config).tasks
     with torch.no_grad():
         next(pipe.processor.encoder.model.parameters()).add_(0.1)
-    with pytest.raises(TrainingError, match="hears other features"):
+    with pytest.raises(TrainingError, match="uses other features"):
         model_teacher(tmp_path, pipe.processor, pipe.model.config)
 
 

@@ -7,7 +7,7 @@ import torch
 from m2e.errors import TrainingError
 from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import NO_QUADRANT
-from m2e.training.packed import Features, Source
+from m2e.training.packed import LabelledTracks, PackedFeatures
 from m2e.training.validation import emotions, evaluate, predict, selection_score
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 from modeling_m2e.output_m2e import compose
@@ -19,7 +19,7 @@ nan = float("nan")
 def source():
     n, none = 600, torch.zeros(0)
     torch.manual_seed(0)
-    features = Features(
+    features = PackedFeatures(
         embeddings=torch.randn(2 * n, 6),
         weights=torch.ones(2 * n),
         window_offsets=np.arange(0, 2 * n + 1, 2),
@@ -32,7 +32,7 @@ def source():
     labels = Emotions(np.full((n, 2), nan), np.full((n, 2), nan), np.full(n, NO_QUADRANT))
     labels.va[::2] = 4.0, 6.0
     labels.va[::4] = 6.0, 2.0
-    return Source("x", features, labels, np.arange(0, n, 2))
+    return LabelledTracks("x", features, labels, np.arange(0, n, 2))
 
 
 def network(**fields):

@@ -20,12 +20,12 @@ def record(*chords, key=C_MAJOR, path="song.mp3", keys=()) -> TrackHarmony:
     for seconds, label in chords:
         segments.append(ChordSegment(now, now + seconds, label))
         now += seconds
-    heard, since = [], 0.0
+    changes, since = [], 0.0
     for seconds, name in keys:
-        heard.append(KeySegment(since, since + seconds, name, 0.51239))
+        changes.append(KeySegment(since, since + seconds, name, 0.51239))
         since += seconds
     return TrackHarmony(
-        path=path, duration=now, key=key, chords=segments, key_segments=heard if keys else None, model="m2e-small"
+        path=path, duration=now, key=key, chords=segments, key_segments=changes if keys else None, model="m2e-small"
     )
 
 

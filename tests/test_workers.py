@@ -1,10 +1,15 @@
-"""Worker processes leave nothing behind, however the work ends. What they answer is tested with the commands."""
+"""Records of many tracks: errors of one of them, worker processes and what they leave behind."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from m2e.errors import AudioError, ModelError
+from m2e.inputs import Source
+from m2e.workers import predictions
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = """
@@ -38,3 +43,67 @@ def test_no_semaphore_is_left_behind(tmp_path, paths, status):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50)
     assert done.stdout.split() == paths[: 3 if status == 0 else 2]
     assert (done.returncode, done.stderr) == (status, "")
+
+
+class Pipe:
+    """Says how many threads its process may use."""
+
+    name = "fake"
+
+    def __call__(self, path):
+        if path == "bad.wav":
+            raise AudioError("bad.wav: is empty.")
+        if path == "bug.wav":
+            raise TypeError("unsupported operand\nmore")
+        if path == "shape.wav":
+            raise ValueError("shapes differ")
+        return os.environ.get("OMP_NUM_THREADS")
+
+
+@pytest.mark.parametrize("given", [None, "3"])
+def test_workers_share_the_cores_and_the_parent_keeps_its_own_settings(monkeypatch, given):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    before = dict(os.environ)
+    with predictions(Pipe, [Source("a.wav"), Source("b.wav")], workers=2) as results:
+        assert list(results) == [given or str(max(1, os.cpu_count() // 2))] * 2
+        assert dict(os.environ) == before
+    assert dict(os.environ) == before
+
+
+def test_an_error_of_one_track_becomes_its_record():
+    sources = [Source(f"{name}.wav") for name in ("good", "bad", "bug", "shape")] + [Source("gone.wav", "is gone.")]
+    with predictions(Pipe, sources) as results:
+        _, *failed = results
+    assert [(record.path, record.error) for record in failed] == [
+        ("bad.wav", "bad.wav: is empty."),
+        ("bug.wav", "bug.wav: TypeError: unsupported operand"),
+        ("shape.wav", "shape.wav: ValueError: shapes differ"),
+        ("gone.wav", "gone.wav: is gone."),
+    ]
+    assert {record.model for record in failed} == {"fake"}
+
+
+def test_no_model_is_loaded_if_nothing_can_be_read():
+    def load():
+        raise AssertionError
+
+    with predictions(load, [Source("gone.wav", "gone.wav: is gone.")], workers=2) as results:
+        assert [record.error for record in results] == ["gone.wav: is gone."]
+
+
+def bug():
+    raise KeyError("weights")
+
+
+def no_model():
+    raise ModelError("there is no model.")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("load", "error"), [(bug, KeyError), (no_model, ModelError)])
+def test_an_error_while_the_model_is_loaded_is_raised_as_it_is(load, error, workers):
+    with pytest.raises(error, match="weights|there is no model"):
+        with predictions(load, [Source("a.wav"), Source("b.wav")], workers):
+            raise AssertionError

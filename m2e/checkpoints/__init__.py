@@ -1,1 +1,1 @@
-"""Where models come from: a folder, the hub, the package, published checkpoints."""
+"""Loading models: from the package, a folder or the hub, and from published checkpoints, which are converted."""

@@ -4,11 +4,13 @@ import _codecs
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from m2e.errors import ModelError, reason
+from m2e.checkpoints.weight_files import Allowed, load_safely
+from m2e.errors import ModelError
 from modeling_m2e.chord_labels_m2e import ROOTS, VOCABULARY
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
 
@@ -33,31 +35,30 @@ _NAMES = (
     (r"\.gamma$", ".weight"),
     (r"\.beta$", ".bias"),
 )
-_UNUSED = "output_layer.lstm."  # in every published file, never run
+_UNUSED = "output_layer.lstm."  # weights in every published file that the network does not use
 
 
 def convert_btc_checkpoint(
     path: str | Path, normalization: str | Path | None = None, num_attention_heads: int = 4
 ) -> BTCModel:
-    """The model of a published checkpoint, float32, in eval mode.
+    """The model of a published checkpoint, float32, in eval mode. No code from the files is run.
 
     path: `{'model', 'mean', 'std'}`, or what its training writes, `{'model', 'optimizer', 'epoch'}`, with mean and std
-    in the file `normalization`. The number of heads is nowhere in these files; 4 is the published one.
-    Files are read without running code from them. Raises ModelError for anything else.
+    in the file `normalization`.  num_attention_heads: these files do not say it; the published network has 4.
+    Raises ModelError.
     """
-    checkpoint = _load(path)
+    checkpoint = _load(Path(path))
     if not isinstance(checkpoint.get("model"), Mapping):
         raise ModelError(f"{path} has no entry 'model': use a checkpoint of BTC-ISMIR19 (.pt).")
-    scale = checkpoint if normalization is None else _load(normalization)
-    if not {"mean", "std"} <= scale.keys():
-        source = path if normalization is None else normalization
+    source, scale = (path, checkpoint) if normalization is None else (normalization, _load(Path(normalization)))
+    try:
+        mean, std = float(scale["mean"]), float(scale["std"])
+    except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{source} has no 'mean' and 'std' of the features: name the file that holds them as normalization."
-        )
+        ) from error
     try:
-        return convert_btc_state_dict(
-            checkpoint["model"], float(scale["mean"]), float(scale["std"]), num_attention_heads
-        )
+        return convert_btc_state_dict(checkpoint["model"], mean, std, num_attention_heads)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
 
@@ -65,7 +66,7 @@ def convert_btc_checkpoint(
 def convert_btc_state_dict(
     state: Mapping[str, torch.Tensor], mean: float, std: float, num_attention_heads: int = 4
 ) -> BTCModel:
-    """The model of a state dict with published names; sizes are read off the shapes. See `convert_btc_checkpoint`."""
+    """The model of a state dict with published names; its shapes give the sizes. See `convert_btc_checkpoint`."""
     tensors = _rename(state)
     try:
         classes = len(tensors["classifier.bias"])
@@ -74,7 +75,7 @@ def convert_btc_state_dict(
     except (KeyError, ValueError) as error:
         raise ModelError("The weights are not those of a BTC network; use a checkpoint of BTC-ISMIR19.") from error
     if classes not in _VOCABULARIES:
-        raise ModelError(f"The network has {classes} chords; only those with 170 and 25 are known.")
+        raise ModelError(f"The network has {classes} chords: use one with 170 or 25.")
     labels = _VOCABULARIES[classes]
     config = BTCConfig(
         num_bins=bins,
@@ -87,8 +88,8 @@ def convert_btc_state_dict(
         feature_std=std,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
-        converted_from="BTC-ISMIR19",  # whose card and licence go with it, see m2e.publish.facts
     )
+    config.converted_from = "BTC-ISMIR19"  # its card and licence are in m2e.publish.facts
     model = BTCModel(config)
     try:
         model.load_state_dict(tensors)
@@ -109,30 +110,24 @@ def _rename(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         tensors[key] = tensor.float()
     for key in [key for key in tensors if key.endswith(".attention.query.weight")]:  # one matrix here
         stem = key.removesuffix("query.weight")
-        parts = [tensors.pop(f"{stem}{name}.weight", None) for name in ("query", "key", "value")]
-        if all(part is not None for part in parts):
-            tensors[f"{stem}query_key_value.weight"] = torch.cat(parts)
+        names = [f"{stem}{name}.weight" for name in ("query", "key", "value")]
+        if all(name in tensors for name in names):
+            tensors[f"{stem}query_key_value.weight"] = torch.cat([tensors.pop(name) for name in names])
     return tensors
 
 
-def _load(path: str | Path) -> dict:
-    """The dictionary in a torch file. Published files hold a NumPy scalar: the five names it needs are let through."""
+def _load(path: Path) -> dict[str, Any]:
+    """The dictionary in a torch file. Published files hold a NumPy scalar, which needs five names."""
     core = np._core if hasattr(np, "_core") else np.core  # NumPy 2, NumPy 1
     scalar = core.multiarray.scalar
-    allowed = [
+    allowed: list[Allowed] = [
         (scalar, "numpy.core.multiarray.scalar"),
         (scalar, "numpy._core.multiarray.scalar"),
         np.dtype,
         np.dtypes.Float64DType,
         _codecs.encode,
     ]
-    if not Path(path).is_file():
-        raise ModelError(f"{path} is not a file: give the path of a BTC-ISMIR19 checkpoint (.pt).")
-    try:
-        with torch.serialization.safe_globals(allowed):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for a file that is not one of its own
-        raise ModelError(f"{path} is not a checkpoint that can be read safely ({reason(error)}).") from error
+    checkpoint = load_safely(path, allowed)
     if not isinstance(checkpoint, dict):
         raise ModelError(f"{path} holds no dictionary: use a checkpoint of BTC-ISMIR19 (.pt).")
     return checkpoint

@@ -1,6 +1,6 @@
-"""Published Music2Emo checkpoints (github.com/AMAAI-Lab/Music2Emotion, Lightning `.ckpt`) to this project's model.
+"""The published Music2Emo networks (github.com/AMAAI-Lab/Music2Emotion, Lightning `.ckpt`) as `M2EForMusicEmotion`.
 
-Nothing of a file is executed: only tensors are rebuilt from it, whatever else it holds.
+No code from a file is run: only its tensors are read.
 """
 
 import os
@@ -11,11 +11,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from m2e.checkpoints.weight_files import UNREADABLE, Allowed, check_weights, load_safely
 from m2e.errors import ModelError, reason
 from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES, JAMENDO_MOODS, M2EConfig
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 
-# Published module -> module here. Dropout between the layers of a branch shifts the index of the second.
+# Published module -> module here. A dropout between the two layers shifts the index of the second.
 _MODULES = {
     "chord_root_embedding": "m2e.chord_transformer.root_embedding",
     "chord_attr_embedding": "m2e.chord_transformer.quality_embedding",
@@ -30,18 +31,14 @@ _LOSS_BUFFER = re.compile(r"loss_fn_\w+\.(weight|pos_weight)")
 _TRAINED_POSITIVE_WEIGHT = "loss_fn_classification.pos_weight"
 
 
-def convert_music2emo_checkpoint(
-    path: str | os.PathLike | Sequence[str | os.PathLike],
-) -> M2EForMusicEmotion | list[M2EForMusicEmotion]:
-    """The model of a published checkpoint in eval mode, fp32; a list of models for several paths.
+def convert_music2emo_checkpoint(path: str | os.PathLike[str]) -> M2EForMusicEmotion:
+    """The model of a published checkpoint in eval mode, float32.
 
-    path: Lightning checkpoint, plain PyTorch state dict, or safetensors. Sizes are read from the tensors.
-    The mood calibration undoes the class weighting that the checkpoint was trained with: that of its loss buffers where
-    it carries them, of the official MTG-Jamendo split-0 training set else.
+    path: Lightning checkpoint, plain PyTorch state dict, or safetensors; the shapes of its tensors give the sizes.
+    The mood calibration undoes the class weights of training: those in the checkpoint's loss buffers if it has them,
+    otherwise those of the official MTG-Jamendo split-0 training set.
     Raises ModelError.
     """
-    if isinstance(path, Sequence) and not isinstance(path, str):
-        return [convert_music2emo_checkpoint(one) for one in path]
     path = Path(path)
     tensors = _read(path)
     buffers = {name: tensor for name, tensor in tensors.items() if _LOSS_BUFFER.fullmatch(name)}
@@ -53,44 +50,40 @@ def convert_music2emo_checkpoint(
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; give the path of a Music2Emo checkpoint.")
-    try:
-        content = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
-    except Exception as error:  # a malformed file fails in as many ways as there are opcodes
-        raise ModelError(f"{path}: not a checkpoint that can be read safely ({reason(error)}).") from error
+    if path.is_file() and path.suffix == ".safetensors":
+        check_weights(path)
+        return load_file(path)
+    content = load_safely(path, _placeholders(path) if path.is_file() else ())
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise ModelError(f"{path}: holds no state dict of tensors; give a Music2Emo checkpoint.")
+        raise ModelError(f"{path} holds no state dict of tensors: give a Music2Emo checkpoint.")
     return state
 
 
 class _Ignored:
-    """Stands for any class or function that a training framework pickled beside the weights."""
+    """Takes the place of any class or function that a training framework pickled with the weights."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: object, **kwargs: object):
         pass
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         pass
 
 
 class _IgnoredDict:
     """The same for kinds of dict, which the unpickler fills item by item."""
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: object, **kwargs: object) -> dict:  # type: ignore[misc]  # the unpickler fills a dict
         return {}
 
 
-def _load_pickle(path: Path) -> object:
-    """torch.load with weights_only; objects that it would refuse (hyper-parameters, callbacks) become empty shells."""
+def _placeholders(path: Path) -> list[Allowed]:
+    """A harmless class for every name in the file that torch would refuse (hyper-parameters, callbacks)."""
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except ValueError:  # the format before PyTorch 1.6 cannot be looked through
-        names = []
-    shells = [(_IgnoredDict if name.lower().endswith("dict") else _Ignored, name) for name in names]
-    with torch.serialization.safe_globals(shells):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    except (*UNREADABLE, OSError):  # load_safely says why
+        return []
+    return [(_IgnoredDict if name.lower().endswith("dict") else _Ignored, name) for name in names]
 
 
 def _config(path: Path, state: dict[str, torch.Tensor], positive_weight: torch.Tensor | None) -> M2EConfig:
@@ -102,12 +95,16 @@ def _config(path: Path, state: dict[str, torch.Tensor], positive_weight: torch.T
         ffn_size = state["chord_transformer.layers.0.linear1.weight"].shape[0]
     except (KeyError, IndexError, ValueError) as error:
         raise ModelError(
-            f"{path}: not a Music2Emo student: chord embeddings, input projection or a branch are missing ({error})."
+            f"{path} is not a Music2Emo network, it lacks chord embeddings, input projection or a head ({error}): give "
+            "a Music2Emo checkpoint."
         ) from error
     if moods != len(JAMENDO_MOODS):
-        raise ModelError(f"{path}: has {moods} mood outputs, not the {len(JAMENDO_MOODS)} published tags.")
+        raise ModelError(
+            f"{path} has {moods} mood outputs instead of the {len(JAMENDO_MOODS)} published ones: give a Music2Emo "
+            "checkpoint."
+        )
     layers = {name.split(".")[2] for name in state if name.startswith("chord_transformer.layers.")}
-    frequencies = JAMENDO_MOOD_FREQUENCIES
+    frequencies: Sequence[float] = JAMENDO_MOOD_FREQUENCIES
     if positive_weight is not None and positive_weight.shape == (moods,):
         if bool((positive_weight.isfinite() & (positive_weight >= 1)).all()):
             frequencies = (1 / positive_weight.double()).tolist()
@@ -122,10 +119,12 @@ def _config(path: Path, state: dict[str, torch.Tensor], positive_weight: torch.T
             fusion_size=fusion_size,
             branch_size=branch_size,
             mood_frequencies=frequencies,
-            converted_from="Music2Emo",  # whose card and licence go with it, see m2e.publish.facts
+            converted_from="Music2Emo",  # its card and licence are in m2e.publish.facts
         )
     except ValueError as error:
-        raise ModelError(f"{path}: sizes that no Music2Emo network has ({error}).") from error
+        raise ModelError(
+            f"{path} has tensor sizes of no Music2Emo network ({reason(error)}): give a Music2Emo checkpoint."
+        ) from error
 
 
 def _renamed(path: Path, state: dict[str, torch.Tensor], model: M2EForMusicEmotion) -> dict[str, torch.Tensor]:
@@ -143,5 +142,8 @@ def _renamed(path: Path, state: dict[str, torch.Tensor], model: M2EForMusicEmoti
     ]
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise ModelError(f"{path}: the tensors are not those of a Music2Emo network: {'; '.join(faults[:5])}{more}.")
+        raise ModelError(
+            f"{path} does not hold the tensors of a Music2Emo network ({'; '.join(faults[:5])}{more}): give a "
+            "Music2Emo checkpoint."
+        )
     return renamed

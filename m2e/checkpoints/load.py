@@ -1,11 +1,9 @@
-"""One door to every model: the embedded one, a folder, a hub repo, or the published checkpoints.
+"""Loads every model: the embedded one, a folder, a hub repo, or the published checkpoints.
 
-Whatever is asked for becomes a local folder first, and only its weights and configuration are read: the code that a
-model repo carries is neither fetched nor run.
+Each becomes a local folder first. Only its weights and configuration are read: the code in a model repo is neither
+downloaded nor run.
 """
 
-import errno
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from m2e.checkpoints.hub_errors import explained
+from m2e.checkpoints.weight_files import check_weights
 from m2e.errors import ModelError, reason
+from m2e.storage import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
 
 EMBEDDED = "m2e-small"
-GPU_BATCH = 8  # windows at once where there is a GPU; a CPU gains nothing from more than one
+GPU_BATCH = 8  # windows per batch on a GPU; a CPU gains nothing from more than one
 WEIGHTS = "model.safetensors"
 MODEL_FILES = ("config.json", "processor_config.json", WEIGHTS)
-SHARDS = ("model-*.safetensors", f"{WEIGHTS}.index.json")  # in place of one file of weights
+SHARDS = ("model-*.safetensors", f"{WEIGHTS}.index.json")  # instead of one file of weights
 PARTS = tuple(f"{part}/*.{suffix}" for part in ("chords", "encoder") for suffix in ("json", "safetensors"))
 
-
-_loading = threading.Lock()  # what torch may unpickle and whether bars are shown is set for the whole process
+_loading = threading.Lock()  # torch's safe globals and progress bars are settings of the whole process
 
 
 def embedded_model() -> Path:
@@ -55,15 +55,15 @@ def load(
 
     model: None for the embedded "m2e-small"; a folder or hub id, either of a model that this project saved or in the
     layout of "amaai-lab/music2emo", which is converted once and cached (see `m2e.checkpoints.music2emo`).
-    variant: which of the checkpoints of that layout ("J_all"); "amaai-lab/music2emo@D_all" says the same in one word.
-    device: "auto" (the first accelerator there is), "cpu", "cuda", "cuda:1", "mps".
-    window: seconds of a window.  batch_size: windows the encoder sees at once.  harmony: recognise chords and key.
-    key_segments: records also tell the keys over time, for music that modulates.
-    revision, token, cache_dir, local_files_only: as everywhere on the hub; the last three also hold for the encoder.
+    variant: the checkpoint in that layout ("J_all"); "amaai-lab/music2emo@D_all" names both at once.
+    device: "auto" (an accelerator if there is one), "cpu", "cuda", "cuda:1", "mps".
+    window: length of a window in seconds.  batch_size: windows per batch of the encoder.
+    harmony: recognise chords and key.
+    key_segments: add the keys over time to records, for music that modulates.
+    revision, token, cache_dir, local_files_only: as in huggingface_hub; the last three also apply to the encoder.
 
     Raises: ModelError.
     """
-    from m2e.errors import ModelError
     from modeling_m2e import MusicEmotionPipeline
 
     if window is not None and not 0.5 <= window < float("inf"):
@@ -73,22 +73,19 @@ def load(
     chosen = _device(device)
     hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     model = EMBEDDED if model is None else fspath(model)
-    try:
-        with _loading, no_bars():
-            folder, name = local_folder(model, variant, revision, hub)
-            with explained(_encoder_id(folder) or name):
-                pipe = MusicEmotionPipeline.from_pretrained(folder, device=chosen, **hub)
-    except ModelError:
-        raise
-    except Exception as error:  # a damaged file fails in as many ways as there are readers
-        raise ModelError(f"{model} cannot be loaded ({reason(error)}): save or download it again.") from error
+    with _loading, no_bars(), readable(model):
+        folder, name = local_folder(model, variant, revision, hub)
+        with explained(_encoder_id(folder) or name):
+            pipe = MusicEmotionPipeline.from_pretrained(
+                folder,
+                device=chosen,
+                window_seconds=window,
+                windows_per_batch=batch_size or (None if chosen.type == "cpu" else GPU_BATCH),
+                harmony=harmony,
+                key_segments=key_segments,
+                **hub,
+            )
     pipe.name = name
-    if window is not None:
-        pipe.processor.feature_extractor.window_seconds = float(window)
-    if batch_size is not None or chosen.type != "cpu":
-        pipe.processor.windows_per_batch = batch_size or GPU_BATCH
-    pipe._preprocess_params["harmony"] = harmony
-    pipe._postprocess_params["key_segments"] = key_segments
     return pipe
 
 
@@ -96,7 +93,8 @@ def _device(name: str) -> "torch.device":
     import torch
 
     if name == "auto":
-        name = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        name = accelerator.type if accelerator else "cpu"
     try:
         torch.zeros(1, device=name).cpu()
     except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: PyTorch was built without it
@@ -104,16 +102,16 @@ def _device(name: str) -> "torch.device":
     return torch.device(name)
 
 
-# --- where a model lies ---
+# --- the folder of a model ---
 
 
 def local_folder(
     model: str, variant: str | None = None, revision: str | None = None, hub: dict[str, Any] | None = None
 ) -> tuple[Path, str]:
-    """(folder of a model saved by this project, downloaded and converted if need be, what records call it).
+    """(folder of a complete model, downloaded and converted if need be; the name of the model in records).
 
     model, variant, revision: as in `load`.  hub: its arguments token, cache_dir and local_files_only.
-    Raises: ModelError, and whatever a damaged file makes its reader raise.
+    Raises: ModelError.
     """
     hub = {"token": None, "cache_dir": None, "local_files_only": False} | (hub or {})
     if model == EMBEDDED:
@@ -129,10 +127,10 @@ def local_folder(
     else:
         source, name = download(model, variant, revision, hub), model
         commit = source.name
-    model_type = read_json(source / "config.json").get("model_type")
+    model_type = read_json(source / "config.json", ModelError).get("model_type")
     if model_type == "m2e":
         if variant:
-            raise ModelError(f"{model} holds one model, without variants: leave out {variant}.")
+            raise ModelError(f"{model} holds one model, without variants: omit {variant}.")
         return _complete(source, model), name
 
     from m2e.checkpoints import music2emo
@@ -145,7 +143,7 @@ def local_folder(
 
 
 def download(repo: str, variant: str | None, revision: str | None, hub: dict[str, Any]) -> Path:
-    """The folder of the cache with those files of a hub repo that make a model, in whichever of the two layouts."""
+    """The folder in the cache with the files of a hub repo that make a model, in either of the two layouts."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
@@ -154,19 +152,19 @@ def download(repo: str, variant: str | None, revision: str | None, hub: dict[str
     try:
         validate_repo_id(repo)
     except HFValidationError:
-        repo_id = False
+        valid = False
     else:
-        repo_id = "/" in repo
-    if not repo_id:
-        raise ModelError(f"{repo} is neither a folder nor a hub id such as amaai-lab/music2emo.")
+        valid = "/" in repo
+    if not valid:
+        raise ModelError(f"{repo} is neither a folder nor a hub id such as amaai-lab/music2emo: check the name.")
     patterns = [*MODEL_FILES, *SHARDS, *PARTS, *music2emo.files(variant or music2emo.DEFAULT_VARIANT)]
-    with explained(repo, revision), _no_hub_bars():  # of some megabytes; those of the encoder stay
+    with explained(repo, revision), _no_hub_bars():  # a few megabytes; the encoder keeps its bars
         return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, **hub))
 
 
 @contextmanager
 def no_bars() -> Iterator[None]:
-    """No progress bars but those of real downloads: the others come up, full at once, at every start."""
+    """Only downloads show progress bars; transformers would also show some that are full at once."""
     from transformers.utils import logging
 
     hook = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **{**options, "disable": True}))
@@ -200,24 +198,61 @@ def missing_parts(folder: Path, processor: dict[str, Any]) -> list[str]:
     index = f"{WEIGHTS}.index.json"
     if (folder / index).is_file():
         needed.remove(WEIGHTS)
-        needed += sorted(set(read_json(folder / index).get("weight_map", {}).values()))
+        needed += sorted(set(read_json(folder / index, ModelError).get("weight_map", {}).values()))
     return [name for name in needed if not (folder / name).is_file()]
 
 
 def _complete(folder: Path, model: str) -> Path:
-    if missing := missing_parts(folder, read_json(folder / "processor_config.json")):
+    """`folder`, whose files are all there and readable. Raises ModelError."""
+    processor = read_json(folder / "processor_config.json", ModelError)
+    if missing := missing_parts(folder, processor):
         raise ModelError(f"{model} is incomplete: it lacks {', '.join(missing)}; save or download it again.")
+    if not isinstance(processor.get("encoder_reference"), dict):
+        raise ModelError(f"{folder / 'processor_config.json'} names no encoder: save or download the model again.")
+    _check_configurations(folder)
+    for pattern in (WEIGHTS, *SHARDS, *PARTS):
+        for path in folder.glob(pattern):
+            if path.suffix == ".safetensors":
+                check_weights(path)
     return folder
 
 
+def _check_configurations(folder: Path) -> None:
+    from modeling_m2e import BTCConfig, M2EConfig
+    from modeling_m2e.modeling_taggers import TaggersConfig
+
+    for part, config in ((".", M2EConfig), ("chords", BTCConfig), ("encoder", TaggersConfig)):
+        path = folder / part / "config.json"
+        if content := read_json(path, ModelError):
+            try:
+                config.from_dict(content)
+            except ValueError as error:
+                raise ModelError(f"{path} is wrong ({reason(error)}): save or download the model again.") from error
+
+
+@contextmanager
+def readable(model: str) -> Iterator[None]:
+    """Turns what transformers raises for damaged or wrong files of `model` into a ModelError; bugs pass."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{model} cannot be loaded ({reason(error)}): save or download it again.") from error
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):  # how transformers names weights of the wrong shapes
+            raise
+        raise ModelError(f"{model} has weights that do not fit its config.json: save or download it again.") from error
+
+
 def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hub: dict[str, Any]) -> str:
-    """Why a folder without our config.json cannot be converted either."""
+    """Why a folder without our config.json cannot be converted: a sentence."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     from m2e.checkpoints import music2emo
 
-    try:  # of a hub repo, only some files were fetched
+    try:  # only some files of a hub repo were downloaded
         names = [file.path for file in get_cached_repo_tree(model, revision=folder.name, cache_dir=hub["cache_dir"])]
     except (CachedRepoTreeNotFoundError, ValueError):
         names = [path.relative_to(folder).as_posix() for path in folder.glob("saved_models/*")]
@@ -225,83 +260,15 @@ def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hu
     if variants and variant not in variants:
         return f"{model} has no variant {variant}: choose {', '.join(variants)}."
     if variants:
-        return f"{model} is incomplete: it lacks {', '.join(music2emo.missing_files(folder, variant))}."
+        return f"{model} is incomplete: it lacks {', '.join(music2emo.missing_files(folder, variant))}; get it again."
     if model_type == "m2e-btc":
-        return f"{model} is a chord recogniser: give a model of emotions, or take m2e chords --model {model}."
+        return f"{model} is a chord recogniser: give a model of emotions, or use m2e chords --model {model}."
     if model_type is not None:
-        return f"{model} holds a {model_type} model: give one that was made by m2e, or Music2Emo checkpoints."
-    return f"{model} holds no model: neither config.json nor {music2emo.files(variant)[0]} is there."
+        return f"{model} holds a {model_type} model: give one that m2e saved, or Music2Emo checkpoints."
+    checkpoint = music2emo.files(variant)[0]
+    return f"{model} holds no model (neither config.json nor {checkpoint}): give another folder or hub id."
 
 
 def _encoder_id(folder: Path) -> str | None:
-    """Hub id of the encoder whose weights do not travel with the model."""
-    return (read_json(folder / "processor_config.json").get("encoder_reference") or {}).get("id")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, empty where there is no such file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ModelError(f"{path} is damaged ({reason(error)}): save or download the model again.") from error
-    return content if isinstance(content, dict) else {}
-
-
-# --- why a model cannot be had ---
-
-
-@contextmanager
-def explained(repo: str, revision: str | None = None) -> Iterator[None]:
-    """Turns what the hub and the disk do to `repo` meanwhile into a ModelError; other errors pass."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except Exception as error:
-        sentence = next(filter(None, (_explain(cause, repo, revision) for cause in causes(error))), None)
-        if sentence is None:
-            raise
-        raise ModelError(sentence) from error
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it was raised from, and so on."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _explain(error: BaseException, repo: str, revision: str | None) -> str | None:
-    """One sentence on an error of the hub or the disk; None for any other."""
-    from huggingface_hub import constants, errors
-
-    if isinstance(error, errors.GatedRepoError):
-        return f"{repo} is gated: accept its terms at {constants.ENDPOINT}/{repo}, then log in with `hf auth login`."
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return (
-            f"{repo} is neither a folder nor a hub repo that you may read: check the name, or log in with "
-            "`hf auth login` if it is private."
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"{repo} has no revision {revision or 'of that name'}: give a branch, tag or commit of it."
-    status = getattr(getattr(error, "response", None) or getattr(error.__cause__, "response", None), "status_code", 0)
-    if status >= 500:
-        return f"The hub answers {status} for {repo}: try again later."
-    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
-        return (
-            f"{repo} is no folder, not (or not completely) in the cache, and the hub is out of reach: connect once, "
-            "without HF_HUB_OFFLINE, or give a folder."
-        )
-    if status == 401:
-        return f"The hub refuses the access token for {repo}: log in with `hf auth login`, or unset HF_TOKEN."
-    if isinstance(error, errors.HfHubHTTPError) and not isinstance(error, errors.EntryNotFoundError):
-        return f"The hub answers {status} for {repo}: check the name, or try again later."
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
-        return f"The disk is full: free some space where {constants.HF_HOME} lies, or set HF_HOME to another place."
-    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
-        return f"{error.filename} cannot be used ({error.strerror}): set HF_HOME to a folder that is yours."
-    if type(error).__module__.startswith("httpx") or "Consistency check failed" in str(error):
-        return f"The download of {repo} broke off ({reason(error)}): try again."
-    return None
+    """Hub id of an encoder whose weights are not in the folder."""
+    return (read_json(folder / "processor_config.json", ModelError).get("encoder_reference") or {}).get("id")

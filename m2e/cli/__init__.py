@@ -1,7 +1,8 @@
 """The command line `m2e`. Results go to stdout, everything else to stderr.
 
-Exit status: 0 all fine, 1 some files failed, 2 wrong usage, 130 interrupted. Light to import: torch and transformers
-come with the model, once the arguments have been checked.
+Exit status: 0 success, 1 some files failed or could not be written, 2 wrong usage, 130 interrupted. An error that is
+not an M2EError is a bug: it shows its traceback and exits with 1. Light to import: torch and transformers are loaded
+with the model, after the arguments have been checked.
 """
 
 from typing import Annotated
@@ -12,7 +13,7 @@ from m2e import __version__
 from m2e.cli import chords, demo, evaluate, features, predict
 
 app = typer.Typer(
-    help="Music emotion recognition: moods, valence and arousal, key and chords of audio files.",
+    help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

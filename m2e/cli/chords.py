@@ -1,4 +1,4 @@
-"""`m2e chords`: the chords and key of tracks, as charts, .lab, JSON and MIDI files."""
+"""`m2e chords`: chords and key of tracks as charts, .lab, JSON and MIDI files."""
 
 import os
 import sys
@@ -9,24 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from m2e.cli.options import Paths
-from m2e.errors import ModelError, UsageError
-from m2e.inputs import Source, collect, open_output
+from m2e.cli.options import Paths, end_of_pipe, tell_failures
+from m2e.cli.output_file import open_output, writing
+from m2e.errors import M2EError, UsageError
+from m2e.inputs import Source, collect
 from m2e.terminal import fail, progress, tell, terminal_width
 
 if TYPE_CHECKING:
-    from modeling_m2e import MusicEmotion
+    from m2e.checkpoints.chords import ChordPipeline
+    from modeling_m2e.record_m2e import FailedTrack, TrackHarmony
 
-SUFFIXES = {"chart": ".txt", "lab": ".lab", "json": ".json"}  # of the files in a folder
+Format = Literal["chart", "lab", "json"]
+Style = Literal["harte", "paper"]
+SUFFIXES: dict[Format, str] = {"chart": ".txt", "lab": ".lab", "json": ".json"}  # of the files in a folder
 FORMATS = {suffix: form for form, suffix in SUFFIXES.items()}
 
 
 def chords(
     paths: Paths,
     form: Annotated[
-        Literal["chart", "lab", "json"] | None,
+        Format | None,
         typer.Option(
-            "--format", help="lab: start, end, label; json: an object per track.", show_default="as FILE, or chart"
+            "--format",
+            help="Choose the format. lab: start, end, label; json: an object per track.",
+            show_default="suffix of FILE, or chart",
         ),
     ] = None,
     output: Annotated[
@@ -45,29 +51,34 @@ def chords(
     ] = None,
     decoding: Annotated[
         Literal["smooth", "paper"] | None,
-        typer.Option(help="smooth: chords of plausible duration; paper: as published.", show_default="the model's"),
+        typer.Option(
+            help="Choose the decoding. smooth: Viterbi with key context; paper: each frame alone, as published.",
+            show_default="the model's",
+        ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR|REPO|PT", help="Folder or hub repo of a model, or a BTC checkpoint.", show_default="m2e-small"
+            metavar="DIR|REPO|PT",
+            help="Use the model in this folder or hub repo, or this BTC checkpoint.",
+            show_default="m2e-small",
         ),
     ] = None,
     style: Annotated[
-        Literal["harte", "paper"], typer.Option(help="Major triads in .lab: C:maj, or as published, C.")
+        Style, typer.Option(help="Write major triads in .lab as C:maj (harte) or as C (paper).")
     ] = "harte",
 ) -> None:
     """Recognise the chords and the key of music.
 
-    A name with a suffix (song.lab) is a FILE, any other a FOLDER, made where it is missing. A failed track is a
-    sentence on stderr; the others go on.
+    A name with a suffix (song.lab) is a FILE, any other a FOLDER, which is created if needed. A track that fails gets
+    a message on stderr; the run continues.
     """
     output = None if output == "-" else output
     form = form or FORMATS.get(os.path.splitext(output or "")[1].lower(), "chart")
     try:
         sources = collect(paths)
         if not sources:
-            raise UsageError("there is nothing to read: stdin named no track.")
+            raise UsageError("there is nothing to read: stdin is empty.")
         texts = None if output is None else places(output, sources, SUFFIXES[form])
         midis = {} if midi is None else places(midi, sources, ".mid")
         if set(map(os.path.realpath, midis.values())) & set(map(os.path.realpath, (texts or {}).values())):
@@ -81,49 +92,47 @@ def chords(
     try:
         if midi is not None:
             midi_library()
+    except ImportError as error:
+        fail(str(error))
+    try:
         with predictions(partial(load, model, decoding), sources) as records:
             failures = write(records, sources, texts, midis, form, style)
-    except (ModelError, ImportError) as error:
+    except UsageError as error:
+        fail(str(error), 1)
+    except M2EError as error:
         fail(str(error))
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
-        raise typer.Exit(0) from None
+    except BrokenPipeError:
+        end_of_pipe()
     except KeyboardInterrupt:
         tell("interrupted.")
         raise typer.Exit(130) from None
-    except OSError as error:
-        fail(f"{error.filename or output or 'stdout'} cannot be written: {error.strerror or error}.", 1)
-    if failures and len(sources) > 1:
-        tell(f"{len(failures)} of {len(sources)} files failed:")
-    for sentence in failures:
-        tell(sentence)
-    if failures:
-        raise typer.Exit(1)
+    tell_failures(failures, len(sources))
 
 
-def load(model: str | None, decoding: str | None):
+def load(model: str | None, decoding: str | None) -> "ChordPipeline":
     from m2e.checkpoints.chords import load_chords
 
     return load_chords(model, decoding)
 
 
 def write(
-    records: Iterator["MusicEmotion"],
+    records: "Iterator[TrackHarmony | FailedTrack]",
     sources: Sequence[Source],
     texts: Mapping[str, str] | None,
     midis: Mapping[str, str],
-    form: str,
-    style: str,
+    form: Format,
+    style: Style,
 ) -> list[str]:
-    """The sentences of the failed tracks, once all others are written.
+    """Writes every record; returns the sentences of the failed tracks.
 
-    texts, midis: the file of each path; texts None: all goes to stdout.
+    texts, midis: the file of each path. If texts is None, text goes to stdout.
     """
     from m2e.views.chords import to_midi
 
-    failures, several = [], len(sources) > 1
-    visible = several and sys.stderr.isatty() and not (texts is None and sys.stdout.isatty())  # one of them at a time
-    with open_output(None, to_be_read=form == "chart") as stdout, progress(len(sources), visible) as begin:
+    failures: list[str] = []
+    several = len(sources) > 1
+    visible = several and sys.stderr.isatty() and not (texts is None and sys.stdout.isatty())  # not among results
+    with open_output(None, for_people=form == "chart") as stdout, progress(len(sources), visible) as begin:
         for index, source in enumerate(sources):
             begin(index, source.path)
             record = next(records)
@@ -139,17 +148,18 @@ def write(
     return failures
 
 
-def shown(record: "MusicEmotion", form: str, style: str, several: bool) -> str:
-    """What stdout gets of a record, among others if `several`. Only JSON tells of a failed track."""
+def shown(record: "TrackHarmony | FailedTrack", form: Format, style: Style, several: bool) -> str:
+    """The text of a record for stdout, one of `several` or alone. A failed track is only shown as JSON."""
+    from m2e.views.chords import to_json
     from m2e.views.records import printable
 
-    if record.error is not None and form != "json":
-        return ""
+    if record.error is not None:
+        return to_json(record) if form == "json" else ""
     heading = f"# {printable(record.path)}\n" if several and form == "lab" else ""
     return heading + text(record, form, style, sys.stdout.isatty()) + ("\n" if several and form == "chart" else "")
 
 
-def text(record: "MusicEmotion", form: str, style: str, color: bool = False) -> str:
+def text(record: "TrackHarmony", form: Format, style: Style, color: bool = False) -> str:
     from m2e.views.chords import to_chart, to_json, to_lab
 
     if form == "chart":
@@ -161,9 +171,9 @@ def text(record: "MusicEmotion", form: str, style: str, color: bool = False) -> 
 
 
 def places(place: str, sources: Sequence[Source], suffix: str) -> dict[str, str]:
-    """{path of a track: file for it}, for tracks without error; a FOLDER is laid out as they are.
+    """{path of a track: its output file}, without unreadable tracks. A FOLDER gets the layout of the tracks.
 
-    Raises UsageError where a file cannot be written or would be lost.
+    Raises UsageError if a file cannot be written, or would overwrite a track or another output.
     """
     paths = [source.path for source in sources if source.error is None]
     if not os.path.isdir(place) and (os.path.exists(place) or os.path.splitext(place)[1]):
@@ -173,22 +183,22 @@ def places(place: str, sources: Sequence[Source], suffix: str) -> dict[str, str]
     else:
         files = {path: os.path.join(place, name + suffix) for path, name in below_their_folder(paths).items()}
         if len(set(files.values())) < len(files):
-            raise UsageError("two tracks have names that differ by a suffix too many for one FOLDER: give them apart.")
+            raise UsageError("two tracks would get the same file in FOLDER: run the command once for each of them.")
     inputs = {os.path.realpath(source.path) for source in sources}
     for file in files.values():
         if os.path.realpath(file) in inputs:
-            raise UsageError(f"{file} is one of the files to read: choose another place.")
+            raise UsageError(f"{file} is one of the files to read: choose another output.")
         if not os.path.exists(file):
             folder = os.path.dirname(os.path.abspath(file))
             while not os.path.exists(folder):
                 folder = os.path.dirname(folder)
             if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-                raise UsageError(f"{file} cannot be written: {folder} is no folder of yours.")
+                raise UsageError(f"{file} cannot be written: {folder} is not a folder that you may write to.")
     return files
 
 
 def below_their_folder(paths: Sequence[str]) -> dict[str, str]:
-    """{path: its name below the folder of all}, without suffix unless that is what tells two tracks apart."""
+    """{path: its name relative to the common folder}, without suffix unless two tracks differ only by that."""
     if not paths:
         return {}
     tracks = [os.path.abspath(path) for path in paths]
@@ -200,8 +210,9 @@ def below_their_folder(paths: Sequence[str]) -> dict[str, str]:
 
 
 def write_file(path: str, content: str | bytes) -> None:
-    """Writes a whole file or none."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    """Writes a whole file, and its folder if needed. Raises UsageError."""
+    with writing(path):
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with open_output(path) as file:
         if isinstance(content, bytes):
             file.buffer.write(content)

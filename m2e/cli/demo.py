@@ -7,17 +7,22 @@ from typing import Annotated
 import typer
 
 from m2e.cli.options import Model
-from m2e.errors import ModelError
+from m2e.errors import M2EError
 from m2e.terminal import fail, tell
 
 
 def demo(
     model: Model = None,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="Where the page is served.")] = 7860,
-    browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser.")] = False,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Serve at ADDRESS; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="Serve at port N.")] = 7860,
+    browser: Annotated[bool, typer.Option("--browser", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Serve a page where music is uploaded, recorded or linked, and its emotion is seen. Ctrl-C ends it."""
+    """Serve a web page that analyses music.
+
+    Tracks can be uploaded, recorded or linked. Press Ctrl-C to stop the server.
+    """
     try:
         import gradio  # noqa: F401
         import matplotlib  # noqa: F401
@@ -31,9 +36,9 @@ def demo(
     models = list(dict.fromkeys([model or EMBEDDED, EMBEDDED]))
     try:
         pipeline(models[0])
-    except ModelError as error:
+    except M2EError as error:
         fail(str(error))
-    examples = sorted(Path(m2e.__file__).resolve().parent.parent.glob("examples/*.ogg"))  # of a checkout
+    examples = sorted(Path(m2e.__file__).resolve().parent.parent.glob("examples/*.ogg"))  # in a checkout only
     page = build(models, examples)
     try:
         address = launch(page, server_name=host, server_port=port, inbrowser=browser)

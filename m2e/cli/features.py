@@ -1,23 +1,24 @@
-"""`m2e features`: what a model hears in every track of a data set, computed once and kept for training."""
+"""`m2e features`: caches the features of a data set for training and evaluation."""
 
 import logging
 import os
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from m2e.cli.options import BatchSize, DataFolder, DataName, DataOptions, Device, Window, data_options
-from m2e.errors import ModelError, UsageError, WorkerError
+from m2e.cli.options import BatchSize, DataFolder, DataName, DataOptions, Device, Window, data_options, read_data
+from m2e.cli.output_file import writing
+from m2e.errors import M2EError, UsageError, WorkerError
 from m2e.terminal import fail, pace, span, tell
 
 if TYPE_CHECKING:
     from m2e.features.cache import Plan
     from modeling_m2e import M2EProcessor
 
-CHECKED = ("emopia", "hub")  # emopia's audio is made where it is checked; the hub's is no files
-GO_ON = "The same command goes on from here."
+CHECKED = ("emopia", "hub")  # emopia's audio is rendered when it is checked; audio of the hub is not in files
+RESUME = "Run the same command to resume."
 
 
 def features(
@@ -25,61 +26,60 @@ def features(
     folder: DataFolder,
     out: Annotated[
         str | None,
-        typer.Option(metavar="OUT", help="Folder of the features of this data set.", show_default="runs/features/NAME"),
+        typer.Option(metavar="OUT", help="Write the features into the folder OUT.", show_default="runs/features/NAME"),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR|REPO", help="Whose encoder and chord recogniser are to listen.", show_default="m2e-small"
+            metavar="DIR|REPO",
+            help="Use the encoder and the chord recogniser of this model.",
+            show_default="m2e-small",
         ),
     ] = None,
     device: Device = "auto",
     window: Window = None,
     batch_size: BatchSize = None,
     workers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Processes that listen at once, each with its own networks.")
+        int, typer.Option(min=1, metavar="N", help="Analyse in N processes, each with its own networks.")
     ] = 1,
     harmony: Annotated[bool, typer.Option("--harmony/--no-harmony", help="Also recognise chords and key.")] = True,
     option: DataOptions = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Measure a few tracks; print speed, time and size of all; write no features.")
+        bool, typer.Option("--plan", help="Only measure a few tracks, and print speed, time and size of all.")
     ] = False,
 ) -> None:
-    """Cache the features of a data set: embeddings of its windows, chords and key.
+    """Cache the features of a data set.
 
-    The same command goes on where one was stopped, with other workers too. Several GPUs or machines share the work
-    under torchrun: torchrun --no-python --nproc-per-node 8 m2e features ...; a track that cannot be read is left out
-    and told at the end.
+    Features are embeddings of windows, chords and key. The same command resumes an interrupted run, also with other
+    --workers. Tracks that cannot be read are skipped and listed at the end. Several GPUs or machines share the work
+    under torchrun: torchrun --no-python --nproc-per-node 8 m2e features ...
     """
     rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     try:
         options = data_options(option)
-    except UsageError as error:
+    except M2EError as error:
         fail(str(error))
     try:
-        from m2e.datasets import read_dataset
-        from m2e.errors import DataError
+        import m2e.datasets  # noqa: F401
         from m2e.features.cache import audio_files, compute, default_folder, feature_cache
         from m2e.features.cache import plan as make_plan
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         fail(f'features need {error.name}: install it with pip install "m2e[train]".')
 
     logging.basicConfig(format="m2e: %(message)s")
     out = out or str(default_folder(data, folder))
-    unchecked = {} if data in CHECKED else {"check": "off"}  # bad files are told at the end
-    try:
-        dataset = read_dataset(data, folder, **unchecked | options)
-        ids = dataset["id"][:]
-        tracks = list(zip(ids, audio_files(ids, dataset["audio"], os.path.join(out, "audio")), strict=True))
-    except (ValueError, OSError) as error:
-        fail(str(error))
-
+    unchecked = {} if data in CHECKED else {"check": "off"}  # bad files are listed at the end
     load = partial(load_processor, model, _device(device, ranks), window, batch_size)
     try:
-        # what several workers load for themselves is only looked at here
+        dataset = read_data(data, folder, unchecked | options)
+        ids = dataset["id"][:]
+        with writing(out):
+            tracks = list(zip(ids, audio_files(ids, dataset["audio"], os.path.join(out, "audio")), strict=True))
+        # several workers load their own; this one only gives the settings
         processor = load() if workers == 1 else load_processor(model, "cpu", window, batch_size)
         cache = feature_cache(out, tracks, processor, harmony, rank, ranks)
-        load = partial(_given, processor) if workers == 1 else load
+        if workers == 1:
+            load = partial(_given, processor)
         del processor
         if plan:
             every = replace(cache, rank=0, world_size=1)
@@ -87,35 +87,34 @@ def features(
             text = f"All {len(tracks)} tracks are in {out}."
             if jobs:
                 text = describe(make_plan(every, jobs, load, workers, ranks), len(tracks), len(jobs))
-            if rank == 0:  # the others only keep the machine as busy as it will be
+            if rank == 0:  # the other ranks only load the machine as they will later
                 print(text)
             return
         jobs = cache.jobs()
         if len(jobs) < len(cache.share):
             tell(f"{len(cache.share) - len(jobs)} of {len(cache.share)} tracks are already in {out}.")
-        with pace(len(jobs), rank == 0) as begin:
+        with writing(out), pace(len(jobs), rank == 0) as begin:
             failures = compute(cache, jobs, load, workers, begin)
-    except (DataError, ModelError) as error:
+    except (WorkerError, UsageError) as error:
+        fail(f"{error} {RESUME}", 1)
+    except M2EError as error:
         fail(str(error))
-    except WorkerError as error:
-        fail(f"{error} {GO_ON}", 1)
     except KeyboardInterrupt:
-        tell(f"interrupted. {GO_ON}")
+        tell(f"interrupted. {RESUME}")
         raise typer.Exit(130) from None
-    except OSError as error:
-        fail(f"{error.filename or out} cannot be written: {error.strerror or error}. {GO_ON}", 1)
     if failures:
         tell(f"{len(failures)} of {len(cache.share)} tracks failed:")
     for sentence in failures:
         tell(sentence)
-    if failures and ranks == 1:  # another status would make torchrun stop the other ranks
+    if failures and ranks == 1:  # with exit status 1, torchrun would stop the other ranks
         raise typer.Exit(1)
 
 
 def load_processor(model: str | None, device: str, window: float | None, batch_size: int | None) -> "M2EProcessor":
     from m2e.checkpoints.load import load
 
-    return load(model, device=device, window=window, batch_size=batch_size).processor
+    pipe = load(model, device=device, window=window, batch_size=batch_size)
+    return cast("M2EProcessor", pipe.processor)  # transformers declares any processor, or none
 
 
 def _given(processor: "M2EProcessor") -> "M2EProcessor":
@@ -123,7 +122,7 @@ def _given(processor: "M2EProcessor") -> "M2EProcessor":
 
 
 def _device(device: str, ranks: int) -> str:
-    """Under torchrun every process of a machine takes a GPU of its own."""
+    """The device; under torchrun every process of a machine takes its own GPU."""
     import torch
 
     if ranks == 1 or device not in ("auto", "cuda") or not torch.cuda.is_available():
@@ -131,13 +130,13 @@ def _device(device: str, ranks: int) -> str:
     return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
 
 
-# --- what people read ---
+# --- the text of --plan ---
 
 
 def describe(plan: "Plan", tracks: int, left: int) -> str:
-    """A plan in lines; failures of the tracks that were measured are among them."""
+    """The lines of a plan, with the failures of the measured tracks."""
     lines = [
-        f"tracks    {tracks:,}, {left:,} of them to be done",
+        f"tracks    {tracks:,}, {left:,} of them to do",
         f"measured  {plan.measured}" + (f", {len(plan.failed)} of them failed" if plan.failed else ""),
         f"speed     {plan.tracks_per_second:.2f} tracks a second",
         f"time      {span(plan.seconds)}",
@@ -147,7 +146,7 @@ def describe(plan: "Plan", tracks: int, left: int) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in a unit that leaves at most three digits before the point."""
+    """Bytes with a unit, at most three digits before the point."""
     value, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
     while value >= 999.5 and units[1:]:
         value, units = value / 1000, units[1:]

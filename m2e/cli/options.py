@@ -1,11 +1,17 @@
-"""Arguments and options that several commands share."""
+"""Arguments, options and endings that several commands share."""
 
+import os
+import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from m2e.errors import UsageError
+from m2e.errors import DataError, UsageError, reason
+from m2e.terminal import tell
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Paths = Annotated[
     list[str],
@@ -15,25 +21,31 @@ Paths = Annotated[
     ),
 ]
 Model = Annotated[
-    str | None, typer.Option(metavar="DIR|REPO", help="Folder or hub repo of a model.", show_default="m2e-small")
+    str | None,
+    typer.Option(metavar="DIR|REPO", help="Use the model in this folder or hub repo.", show_default="m2e-small"),
 ]
-Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the networks run.")]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Run the networks on this device.")]
 Window = Annotated[
-    float | None, typer.Option(min=0.5, metavar="SECONDS", help="Length of a window.", show_default="the model's")
+    float | None,
+    typer.Option(min=0.5, metavar="SECONDS", help="Set the length of a window.", show_default="the model's"),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Windows encoded at once.", show_default="the model's")
+    int | None, typer.Option(min=1, metavar="N", help="Encode N windows at once.", show_default="the model's")
 ]
-DataName = Annotated[str, typer.Option(metavar="NAME", help="Data set: mtg-jamendo, deam, 4q, folder, hub, ...")]
-DataFolder = Annotated[str, typer.Option(metavar="FOLDER", help="Your copy of it; for hub its id.")]
+DataName = Annotated[
+    str, typer.Option(metavar="NAME", help="Name the data set: mtg-jamendo, deam, 4q, folder, hub, ...")
+]
+DataFolder = Annotated[
+    str, typer.Option(metavar="FOLDER", help="Read your copy of it from FOLDER. For hub: the id of the data set.")
+]
 DataOptions = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="How the data set is read, as labels=published; may be repeated."),
+    typer.Option(metavar="NAME=VALUE", help="Set an option of the data set, as labels=published; may be repeated."),
 ]
 
 
 def data_options(texts: Sequence[str] | None) -> dict[str, Any]:
-    """Of DataOptions: {NAME: VALUE}; a value that is JSON is read as such. Raises UsageError."""
+    """{NAME: VALUE} of the DataOptions; a VALUE may be JSON. Raises UsageError."""
     from m2e.datasets.options import name_and_value
 
     options = {}
@@ -44,3 +56,30 @@ def data_options(texts: Sequence[str] | None) -> dict[str, Any]:
             raise UsageError(f"--option {text} cannot be read: give NAME=VALUE.") from error
         options[name] = value
     return options
+
+
+def read_data(name: str, folder: str, options: dict[str, Any]) -> "Dataset":
+    """The data set that the options name. Raises DataError, for files that cannot be opened, too."""
+    from m2e.datasets import read_dataset
+
+    try:
+        return read_dataset(name, folder, **options)
+    except OSError as error:
+        where = f"{error.filename} cannot be read" if error.filename else f"{name} cannot be read from {folder}"
+        raise DataError(f"{where}: {error.strerror or reason(error)}.") from error
+
+
+def tell_failures(failures: Sequence[str], tracks: int) -> None:
+    """Prints the sentences of the tracks that failed, and ends the command with exit status 1 if there are any."""
+    if failures and tracks > 1:
+        tell(f"{len(failures)} of {tracks} files failed:")
+    for sentence in failures:
+        tell(sentence)
+    if failures:
+        raise typer.Exit(1)
+
+
+def end_of_pipe() -> NoReturn:
+    """Ends the command without an error: the reader of stdout, `head` for example, has closed it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+    raise typer.Exit(0) from None

@@ -1,4 +1,4 @@
-"""`--plot DIR`: a drawing of every track that a command predicts, and one of all of them on one plane."""
+"""`--plot DIR`: a plot of every track, and one of all tracks on one plane."""
 
 import os
 import re
@@ -7,21 +7,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from m2e.cli.output_file import writing
 from m2e.errors import UsageError
 from m2e.inputs import Source, identity
 
 if TYPE_CHECKING:
-    from modeling_m2e.record_m2e import MusicEmotion
+    from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
-COMPARISON = "comparison"  # the name of the drawing of all tracks
-MAX_NAME = 60  # characters, of up to four bytes: file systems take 255
+COMPARISON = "comparison"  # name of the plot of all tracks
+MAX_NAME = 60  # characters of up to four bytes each; file systems allow 255 bytes
 
 
 class Plots:
-    """The drawings of a run, in `folder`: `add` every record, then `end`.
+    """The plots of a run, in `folder`: `add` every record, then `end`.
 
-    sources: all tracks that were asked for. A track has the same name in every run over them.
-    Raises: UsageError where nothing can be drawn, UsageError when a file cannot be written.
+    form: "png", "pdf" or "svg".  sources: all tracks of the command, so that a resumed run gives the same file names.
+    Raises: UsageError without matplotlib, and for a file that cannot be written.
     """
 
     def __init__(self, folder: str, form: str, sources: Iterable[Source]):
@@ -32,20 +33,20 @@ class Plots:
         try:
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{folder} can hold no plots ({error.strerror}): give another --plot DIR.") from None
+            raise UsageError(f"{folder} cannot hold plots ({error.strerror}): give another --plot DIR.") from None
         self.folder, self.form = folder, form
         self._names = plot_names([source.path for source in sources])
         self._drawn: list[MusicEmotion] = []
 
-    def add(self, record: "MusicEmotion") -> None:
-        """Draws a track; a failed one is left out."""
+    def add(self, source: Source, record: "MusicEmotion | FailedTrack") -> None:
+        """Plots a track; skips a failed one."""
         if record.error is not None:
             return
-        self._save([record], self._names[identity(record.path)])
-        self._drawn.append(replace(record, moods=[], chords=None, curve=None))  # there may be very many
+        self._save([record], self._names[identity(source.path)])
+        self._drawn.append(replace(record, moods=[], chords=None, curve=None))  # small: there may be many tracks
 
     def end(self) -> None:
-        """Draws all tracks on one plane, if there are several."""
+        """Plots all tracks on one plane, if there are several."""
         if len(self._drawn) > 1:
             self._save(self._drawn, COMPARISON)
 
@@ -53,21 +54,20 @@ class Plots:
         from modeling_m2e.plot_m2e import figure, save
 
         file = os.path.join(self.folder, f"{name}.{self.form}")
-        try:
+        with writing(file):
             save(figure(records), file)
-        except OSError as error:
-            raise UsageError(f"{file} cannot be written: {error.strerror or error}.") from error
 
 
 def plot_names(paths: Iterable[str]) -> dict[str, str]:
-    """{identity: file name without suffix}, no two alike; `song`, `song-2` where two tracks are called the same."""
-    names, taken = {}, {COMPARISON}
+    """{identity: unique file name without suffix}; tracks of one name become `song`, `song-2`."""
+    names: dict[str, str] = {}
+    taken = {COMPARISON}
     for path in paths:
         is_url = re.match(r"https?://", path, re.IGNORECASE)
         stem = os.path.splitext(os.path.basename(unquote(urlsplit(path).path) if is_url else path))[0]
         stem = re.sub(r"[^\w .()&,'+-]+", "_", stem).strip(" .")[:MAX_NAME] or "track"
         name, count = stem, 1
-        while name.lower() in taken:  # some file systems do not tell A from a
+        while name.lower() in taken:  # some file systems ignore case
             count += 1
             name = f"{stem}-{count}"
         taken.add(name.lower())

@@ -8,25 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
-from m2e.cli.options import BatchSize, Device, Model, Paths, Window
+from m2e.cli.options import BatchSize, Device, Model, Paths, Window, end_of_pipe, tell_failures
+from m2e.cli.output_file import check_output, earlier_records, open_output, partial_name, refuse_to_lose
 from m2e.cli.plots import Plots
-from m2e.errors import ModelError, UsageError, WorkerError
-from m2e.inputs import (
-    Source,
-    check_output,
-    collect,
-    earlier_records,
-    identity,
-    open_output,
-    partial_name,
-    refuse_to_lose,
-)
+from m2e.errors import M2EError, UsageError, WorkerError
+from m2e.inputs import Source, collect, identity
 from m2e.terminal import fail, progress, tell, terminal_width
 
 if TYPE_CHECKING:
-    from modeling_m2e.record_m2e import MusicEmotion
+    from modeling_m2e import MusicEmotionPipeline
+    from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
-FORMATS = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of an output file; all others hold a table
+Format = Literal["table", "json", "jsonl", "csv"]
+FORMATS: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of output files; default: table
 
 
 def predict(
@@ -34,8 +28,12 @@ def predict(
     model: Model = None,
     device: Device = "auto",
     form: Annotated[
-        Literal["table", "json", "jsonl", "csv"] | None,
-        typer.Option("--format", help="json: a list; jsonl: one record per line.", show_default="as FILE, or table"),
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Choose the format. json: a list; jsonl: one record per line.",
+            show_default="suffix of FILE, or table",
+        ),
     ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE.", show_default="stdout")
@@ -43,44 +41,44 @@ def predict(
     window: Window = None,
     batch_size: BatchSize = None,
     workers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Processes that predict at once, each with its own model.")
+        int, typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.")
     ] = 1,
     resume: Annotated[
-        bool, typer.Option("--resume", "--skip-existing", help="Skip tracks that FILE (jsonl) or FILE.partial holds.")
+        bool, typer.Option("--resume", "--skip-existing", help="Skip tracks already in FILE (jsonl) or FILE.partial.")
     ] = False,
     plot: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Draw plane and curve of every track into DIR, and all compared.")
+        str | None, typer.Option(metavar="DIR", help="Plot every track, and all on one plane, into DIR.")
     ] = None,
-    plot_format: Annotated[Literal["png", "pdf", "svg"], typer.Option(help="The form of these drawings.")] = "png",
+    plot_format: Annotated[Literal["png", "pdf", "svg"], typer.Option(help="Choose the format of the plots.")] = "png",
     harmony: Annotated[bool, typer.Option("--harmony/--no-harmony", help="Recognise chords and key.")] = True,
     key_segments: Annotated[
-        bool, typer.Option("--key-segments", help="Also tell the keys over time, for music that modulates.")
+        bool, typer.Option("--key-segments", help="Also list the keys over time, for music that modulates.")
     ] = False,
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, metavar="K", help="Moods in the table.", show_default="5; 3 for several tracks"),
+        typer.Option(min=1, metavar="K", help="Show K moods in the table.", show_default="5; 3 for several tracks"),
     ] = None,
 ) -> None:
     """Predict the emotion of music: one record per track.
 
-    A failed track gets a record with its error, and a sentence on stderr; the others go on. JSON Lines are written as
-    they come: after a kill, --resume goes on where FILE.partial ends.
+    A track that fails gets a record with its error, and a message on stderr; the run continues. JSON Lines are written
+    one by one, so --resume can resume an interrupted run from FILE.partial.
     """
     output = None if output == "-" else output
     form = form or FORMATS.get(os.path.splitext(output or "")[1].lower(), "table")
     try:
         sources = collect(paths)
         if not sources:
-            raise UsageError("there is nothing to read: stdin named no track.")
+            raise UsageError("there is nothing to read: stdin is empty.")
         if key_segments and not harmony:
-            raise UsageError("--key-segments come from the chords: leave out --no-harmony.")
+            raise UsageError("--key-segments need chords: remove --no-harmony.")
         if resume and (output is None or form != "jsonl"):
-            raise UsageError("--resume needs the file to go on with: -o FILE --format jsonl.")
+            raise UsageError("--resume needs a JSON Lines file: add -o FILE --format jsonl.")
         if output is not None:
             check_output(output, sources)
             if form == "jsonl" and not resume:
                 refuse_to_lose(output)
-        earlier = earlier_records(output, sources) if resume else {}
+        earlier = earlier_records(output, sources) if resume and output is not None else {}
         plots = Plots(plot, plot_format, sources) if plot is not None else None
     except UsageError as error:
         fail(str(error))
@@ -94,48 +92,37 @@ def predict(
     try:
         with (
             predictions(load, todo, workers) as records,
-            open_output(output, earlier.values(), to_be_read=form == "table") as file,
+            open_output(output, earlier.values(), for_people=form == "table") as file,
         ):
             failures = write(records, todo, form, file, top_k, plots)
-    except ModelError as error:
-        named = model is None or model in str(error)
-        fail(str(error) if named else f"the model {model} cannot be loaded: {error}")
     except (WorkerError, UsageError) as error:
-        fail(str(error) + kept(output), 1)
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
-        raise typer.Exit(0) from None
+        fail(f"{error}{where_results_are(output)}", 1)
+    except M2EError as error:
+        fail(str(error))
+    except BrokenPipeError:
+        end_of_pipe()
     except KeyboardInterrupt:
-        tell("interrupted." + kept(output))
+        tell(f"interrupted.{where_results_are(output)}")
         raise typer.Exit(130) from None
-    except OSError as error:
-        fail(f"{output or 'stdout'} cannot be written: {error.strerror or error}." + kept(output), 1)
-    if failures and len(sources) > 1:
-        tell(f"{len(failures)} of {len(sources)} files failed:")
-    for sentence in failures:
-        tell(sentence)
-    if failures:
-        raise typer.Exit(1)
+    tell_failures(failures, len(sources))
 
 
 def write(
-    records: Iterator["MusicEmotion"],
+    records: "Iterator[MusicEmotion | FailedTrack]",
     sources: Sequence[Source],
-    form: str,
+    form: Format,
     file: TextIO,
     top_k: int | None,
     plots: Plots | None = None,
 ) -> list[str]:
-    """The sentences of the failed tracks, once the record of every source is written to `file`, and drawn."""
-    from m2e.views.records import view
+    """Writes and plots the record of every source; returns the sentences of the failed tracks."""
+    from m2e.views.records import Table, view
 
-    terminal, options = file.isatty(), {}
-    if form == "table":
-        width = terminal_width()
-        plain = not (file.encoding or "").lower().startswith("utf")
-        options = {"top_k": top_k, "width": width, "color": terminal, "ascii_only": plain}
-    shown, failures = view(form, **options), []
-    visible = len(sources) > 1 and sys.stderr.isatty() and not (terminal and form != "table")  # one of them at a time
+    terminal = file.isatty()
+    plain = not (file.encoding or "").lower().startswith("utf")
+    shown = Table(top_k, terminal_width(), terminal, ascii_only=plain) if form == "table" else view(form)
+    failures: list[str] = []
+    visible = len(sources) > 1 and sys.stderr.isatty() and not (terminal and form != "table")  # not among records
     try:
         with progress(len(sources), visible) as begin:
             for index, source in enumerate(sources):
@@ -144,9 +131,9 @@ def write(
                 if record.error is not None:
                     failures.append(record.error)
                 file.write(shown.add(record))
-                file.flush()  # what is computed survives a kill
+                file.flush()  # so that it survives a kill
                 if plots is not None:
-                    plots.add(record)
+                    plots.add(source, record)
         if plots is not None:
             plots.end()
     finally:
@@ -157,13 +144,13 @@ def write(
 
 def load_model(
     model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool, key_segments: bool
-):
+) -> "MusicEmotionPipeline":
     from m2e.checkpoints.load import load
 
-    settings = {"window": window, "batch_size": batch_size, "harmony": harmony, "key_segments": key_segments}
-    return load(model, device=device, **settings)
+    return load(model, device=device, window=window, batch_size=batch_size, harmony=harmony, key_segments=key_segments)
 
 
-def kept(output: str | None) -> str:
+def where_results_are(output: str | None) -> str:
+    """After an interrupt: a sentence with the partial file, if there is one."""
     partial = partial_name(output) if output else ""
-    return f" What was done is in {partial}." if os.path.exists(partial) else ""
+    return f" The results so far are in {partial}." if os.path.exists(partial) else ""

@@ -91,10 +91,7 @@ def predict(
 
     files = audio_files(ids, audio, Path(cache) / "audio")
     tracks = cached_features(ids, files, pipe.processor, cache, report)
-    return [
-        None if track is None else pipe.postprocess(pipe.forward(pipe.processor.collate([track]) | {"track": track}))
-        for track in tracks
-    ]
+    return [None if track is None else pipe.predict_features(track) for track in tracks]
 
 
 def read_records(file: str | os.PathLike) -> list[MusicEmotion | FailedTrack]:

@@ -10,11 +10,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from m2e.datasets.registry import DATASETS, SLUGS
 from m2e.evaluation.paper_results import PublishedTest
 from m2e.evaluation.score import SCORE_NAMES, Evaluation
-from m2e.publish.facts import DATASETS
 
-SLUGS = {"4q": "panda-4q"}  # what cards call a data set, where that is not its name here
 SOURCE = "Kang & Herremans 2025, arXiv 2502.03979"
 
 

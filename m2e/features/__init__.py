@@ -1,1 +1,5 @@
-"""Features of data sets, computed once and cached."""
+"""Cached features of data sets: `m2e features` computes them once, training and evaluation read them."""
+
+from m2e.features.store import StoredFeatures, read_features
+
+__all__ = ["StoredFeatures", "read_features"]

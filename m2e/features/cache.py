@@ -1,8 +1,8 @@
-"""Caching of what a pass over a track yields, for training and evaluation.
+"""Cached features of data sets, for training and evaluation.
 
-Embeddings and harmony are cached apart, each in a folder named by everything that it depends on: another chord
-recogniser does not cost another run of the encoder, and nothing stale is ever met. A run that is stopped at any moment
-goes on where it was. See `m2e.features.store` for what the folders hold and how it is read.
+Embeddings and harmony are cached separately, each in a folder named by everything that it depends on: another chord
+recogniser does not need another run of the encoder, and stale features are never read. An interrupted run resumes where
+it stopped. See `m2e.features.store` for the files.
 """
 
 import hashlib
@@ -11,15 +11,14 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
-import torch
-from transformers import PreTrainedConfig
 
 from m2e.errors import DataError
 from m2e.features.store import (
@@ -32,13 +31,14 @@ from m2e.features.store import (
     digest,
     embeddings_row,
     harmony_row,
-    read_features,
     write_track,
 )
 from m2e.inputs import Source
 from m2e.workers import predictions
 from modeling_m2e import M2EProcessor
 from modeling_m2e.processing_m2e import TrackFeatures
+from modeling_m2e.record_m2e import FailedTrack
+from modeling_m2e.weights_m2e import fingerprint as network_fingerprint
 
 # To be raised where the code begins to give other numbers under the same settings.
 EMBEDDINGS_VERSION = 1
@@ -58,9 +58,7 @@ def encoder_settings(processor: M2EProcessor) -> dict[str, Any]:
     return {
         "version": EMBEDDINGS_VERSION,
         "encoder": reference,
-        "network": _network_fingerprint(encoder.model),
-        "dtype": str(encoder.model.dtype).removeprefix("torch."),
-        "normalized": getattr(encoder, "do_normalize", False),
+        **encoder.settings(),
         "sampling_rate": processor.feature_extractor.sampling_rate,
         "window_seconds": processor.feature_extractor.window_seconds,
     }
@@ -69,9 +67,11 @@ def encoder_settings(processor: M2EProcessor) -> dict[str, Any]:
 def harmony_settings(processor: M2EProcessor) -> dict[str, Any]:
     """Everything that chords and key depend on, JSON-able."""
     recognizer = processor.chord_recognizer
+    if recognizer is None:
+        raise TypeError("This processor has no chord recogniser.")
     return {
         "version": HARMONY_VERSION,
-        "network": _network_fingerprint(recognizer.model, leave_out=("decoding",)),  # a default; what counts follows
+        "network": network_fingerprint(recognizer.model, leave_out=("decoding",)),  # a default; what counts follows
         "dtype": str(recognizer.model.dtype).removeprefix("torch."),
         "decoding": recognizer.decoding,
         "key": processor.key_profile,
@@ -92,24 +92,12 @@ def _fingerprint(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def _network_fingerprint(network: torch.nn.Module, leave_out: Sequence[str] = ()) -> str:
-    """16 hex digits of a network's weights and of what its configuration says about the architecture."""
-    config, common = network.config.to_dict(), PreTrainedConfig().to_dict()  # what all have changes with transformers
-    own = {name: config[name] for name in config if name not in common or name == "id2label"}
-    own = {name: value for name, value in own.items() if name not in leave_out}
-    digest = hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-# --- what is there, and what is not ---
+# --- cached and missing features ---
 
 
 @dataclass(frozen=True)
 class Job:
-    """A track that lacks the features `kinds`; `audio_bytes` is None where there is no file."""
+    """A track that lacks the features `kinds`; `audio_bytes` is None if there is no file."""
 
     id: str
     path: str
@@ -132,27 +120,33 @@ class FeatureCache:
 
     @property
     def share(self) -> list[tuple[str, str]]:
-        """The tracks of this rank: of all, not of those that are left, as ranks may start at different times."""
+        """The tracks of this rank: of all tracks, not of the missing ones, as ranks may start at different times."""
         return self.tracks[self.rank :: self.world_size]
 
     @property
     def folders(self) -> dict[str, Path]:
-        """Where each kind lies."""
+        """The folder of each kind."""
         return {kind: self.folder / f"{kind}-{_fingerprint(made)}" for kind, made in self.settings.items()}
 
     @property
     def writer(self) -> str:
-        """How this rank's unfinished files are called."""
+        """The name of this rank in the names of its unfinished files."""
         return f"rank{self.rank:05d}"
 
+    @cached_property
+    def shards(self) -> dict[str, Shards]:
+        """The rows of each kind; files are indexed once, `refresh` adds new ones."""
+        return {kind: Shards(folder) for kind, folder in self.folders.items()}
+
     def jobs(self) -> list[Job]:
-        """The tracks of the share that lack something, in order. Raises: DataError where audio has changed."""
-        stores = {kind: Shards(folder) for kind, folder in self.folders.items()}
+        """The tracks of the share that lack something, in order. Raises: DataError if audio has changed."""
         jobs, changed = [], []
+        for store in self.shards.values():
+            store.refresh()
         for track, path in self.share:
             size = os.path.getsize(path) if os.path.isfile(path) else None
-            missing = tuple(kind for kind, store in stores.items() if track not in store)
-            if size is not None and any(store.audio_bytes(track) not in (None, size) for store in stores.values()):
+            missing = tuple(kind for kind, store in self.shards.items() if track not in store)
+            if size is not None and any(store.audio_bytes(track) not in (None, size) for store in self.shards.values()):
                 changed.append((track, path))
             if missing:
                 jobs.append(Job(track, path, size, missing))
@@ -165,17 +159,28 @@ class FeatureCache:
             )
         return jobs
 
-    def writers(self) -> dict[str, ShardWriter]:
-        """Where this rank packs what is done."""
-        share = [track for track, _ in self.share]
-        return {
-            kind: ShardWriter(folder, share, self.settings[kind], self.writer) for kind, folder in self.folders.items()
-        }
+    @contextmanager
+    def writers(self) -> Iterator[dict[str, ShardWriter]]:
+        """The writers of this rank, by kind. Raises: DataError while another command writes to the folder."""
+        share, writers = [track for track, _ in self.share], dict[str, ShardWriter]()
+        try:
+            for kind, shards in self.shards.items():
+                writers[kind] = ShardWriter(shards, share, self.settings[kind], self.writer)
+            yield writers
+        finally:
+            for writer in writers.values():
+                writer.release()
+
+    def unpacked(self) -> bool:
+        """Whether a stopped run has left tracks of the share in files of their own."""
+        share = {track for track, _ in self.share}
+        return any(share & shards.single() for shards in self.shards.values())
 
     def features(self) -> StoredFeatures:
-        """What is there by now, of all ranks."""
-        found = {kind: _fingerprint(made) for kind, made in self.settings.items()}
-        return read_features(self.folder, found[EMBEDDINGS], found.get(HARMONY), HARMONY in found)
+        """The features computed so far, of all ranks."""
+        for store in self.shards.values():
+            store.refresh()
+        return StoredFeatures(self.shards[EMBEDDINGS], self.shards.get(HARMONY))
 
 
 def feature_cache(
@@ -188,25 +193,26 @@ def feature_cache(
 ) -> FeatureCache:
     """The cache of a data set in a folder, which need not exist yet.
 
-    tracks: (id, path) of all tracks, the same for all ranks; rank r takes every world_size-th of them. The ranks may be
-    processes, GPUs or machines: none needs to know of the others, and their number may change from run to run.
-    harmony: whether chords and key are wanted too, of a processor that has a chord recogniser.
+    tracks: (id, path) of all tracks, the same for all ranks; rank r takes every world_size-th of them. Ranks are
+    processes, GPUs or machines that need not know of each other; their number may change from run to run.
+    harmony: also cache chords and key, if the processor has a chord recogniser.
 
-    Raises: DataError where two tracks have one id.
+    Raises: DataError if two tracks have one id.
     """
-    tracks = [(track, os.fspath(path)) for track, path in tracks]
-    track, count = Counter(track for track, _ in tracks).most_common(1)[0] if tracks else ("", 0)
+    named = [(track, os.fspath(path)) for track, path in tracks]
+    track, count = Counter(track for track, _ in named).most_common(1)[0] if named else ("", 0)
     if count > 1:
         raise DataError(f"{count} tracks have the id {track}: give each an id of its own.")
-    heard = harmony and processor.chord_recognizer is not None
-    settings = {HARMONY: harmony_settings(processor)} if heard else {}
-    return FeatureCache(Path(folder), tracks, settings | {EMBEDDINGS: encoder_settings(processor)}, rank, world_size)
+    settings = {EMBEDDINGS: encoder_settings(processor)}
+    if harmony and processor.chord_recognizer is not None:
+        settings = {HARMONY: harmony_settings(processor)} | settings
+    return FeatureCache(Path(folder), named, settings, rank, world_size)
 
 
 def default_folder(data: str, folder: str, root: Path = ROOT) -> Path:
-    """Where the features of a data set are kept if nothing else is said.
+    """The default folder of the features of a data set.
 
-    data: name of the reader; what is read by a general one is told apart by where it lies.  folder: what it reads.
+    data: name of the reader; the name of a general reader's folder depends on where the data lie.  folder: its input.
     """
     if data not in ("folder", "hub"):
         return root / data
@@ -215,7 +221,7 @@ def default_folder(data: str, folder: str, root: Path = ROOT) -> Path:
 
 
 def audio_files(ids: Iterable[str], audio: Iterable[str | dict[str, Any]], folder: str | Path) -> list[str]:
-    """The path of every track's audio; what is embedded in a data set ({"bytes", "path"}) is put into `folder`."""
+    """The path of every track's audio; audio embedded in a data set ({"bytes", "path"}) is written to `folder`."""
     return [_audio_file(track, source, Path(folder)) for track, source in zip(ids, audio, strict=True)]
 
 
@@ -232,11 +238,11 @@ def _audio_file(track: str, source: str | dict[str, Any], folder: Path) -> str:
     return str(path)
 
 
-# --- filling it ---
+# --- computing features ---
 
 
 class Extractor:
-    """Writes the features that tracks lack, in whichever process; called with the path of one."""
+    """Writes the missing features of tracks, in any process; called with the path of one."""
 
     def __init__(self, processor: M2EProcessor, cache_folders: dict[str, Path], writer: str, jobs: Sequence[Job]):
         self._processor, self._folders, self._writer = processor, cache_folders, f"{writer}-{os.getpid()}"
@@ -245,13 +251,13 @@ class Extractor:
             self._jobs.setdefault(job.path, []).append(job)
 
     def __call__(self, path: str) -> OSError | None:
-        """None, or why nothing can be written. Raises: AudioError and others on the audio."""
+        """None, or the error that stopped the writing. Raises: AudioError and others about the audio."""
         jobs = self._jobs[path]
         rows = self._rows(path, {kind for job in jobs for kind in job.kinds})
         try:
             for job in jobs:
                 for kind in job.kinds:
-                    write_track(self._folders[kind], job.id, job.audio_bytes, rows[kind], self._writer)
+                    write_track(self._folders[kind], job.id, job.audio_bytes or 0, rows[kind], self._writer)
         except OSError as error:  # the disk's fault, not the track's
             return error
         return None
@@ -262,7 +268,9 @@ class Extractor:
             return {HARMONY: harmony_row(harmony.chords, harmony.key, harmony.statistics)}
         track = self._processor.analyze(path, harmony=HARMONY in kinds)
         rows = {EMBEDDINGS: embeddings_row(track)}
-        return rows | ({HARMONY: harmony_row(track.chords, track.key, track.statistics)} if HARMONY in kinds else {})
+        if HARMONY in kinds:
+            rows[HARMONY] = harmony_row(track.chords or [], track.key, track.statistics)
+        return rows
 
 
 def compute(
@@ -272,34 +280,48 @@ def compute(
     workers: int = 1,
     begin: Callable[[int, str], Any] = lambda done, path: None,
 ) -> list[str]:
-    """The sentences on the jobs that failed, once all others are done and packed.
+    """The error sentences of the jobs that failed, once all others are done and packed.
 
     load: gives the cache's processor; called once in every worker, and picklable if there are several.
     begin: called with the number of jobs that are done and the path of the next, "" after the last.
 
-    Raises: ModelError, WorkerError; OSError where nothing can be written.
+    Raises: ModelError, WorkerError; DataError while another command writes to the folder; OSError if nothing can be
+    written.
     """
-    writers, failures = cache.writers(), []
+    if not jobs and not cache.unpacked():
+        return []
+    failures: list[str] = []
     load_extractor = partial(_load_extractor, load, cache.folders, cache.writer, jobs)
-    with predictions(load_extractor, [_source(job) for job in jobs], workers) as results:
-        for done, job in enumerate(jobs):
-            begin(done, job.path)
-            result = next(results)
-            if isinstance(result, OSError):
-                raise result
-            if result is not None:  # the record of a failed track
-                failures.append(result.error)
-                continue
-            for kind in job.kinds:
-                writers[kind].adopt(job.id)
-        begin(len(jobs), "")
-    for writer in writers.values():
-        writer.finish()
+    with cache.writers() as writers:
+        with _results(load_extractor, [_source(job) for job in jobs], workers) as results:
+            for done, job in enumerate(jobs):
+                begin(done, job.path)
+                result = next(results)
+                if isinstance(result, OSError):
+                    raise result
+                if result is not None:
+                    failures.append(result.error)
+                    continue
+                for kind in job.kinds:
+                    writers[kind].adopt(job.id)
+            begin(len(jobs), "")
+        for writer in writers.values():
+            writer.finish()
     return failures
 
 
-def _load_extractor(load: Callable[[], M2EProcessor], *what) -> Extractor:
-    return Extractor(load(), *what)
+def _results(
+    load: Callable[[], Extractor], sources: Sequence[Source], workers: int
+) -> AbstractContextManager[Iterator[OSError | FailedTrack | None]]:
+    """What an Extractor gives for each source, or the record of a failed track."""
+    run = cast(Callable[..., AbstractContextManager[Iterator[OSError | FailedTrack | None]]], predictions)
+    return run(load, sources, workers)
+
+
+def _load_extractor(
+    load: Callable[[], M2EProcessor], cache_folders: dict[str, Path], writer: str, jobs: Sequence[Job]
+) -> Extractor:
+    return Extractor(load(), cache_folders, writer, jobs)
 
 
 def _source(job: Job) -> Source:
@@ -313,7 +335,7 @@ def cached_features(
     folder: str | Path,
     report: Callable[[str], None] = print,
 ) -> list[TrackFeatures | None]:
-    """The features of all tracks, in order; computed where the cache lacks them, None where the audio is bad."""
+    """The features of all tracks, in order; missing ones are computed, None where the audio cannot be read."""
     cache = feature_cache(folder, zip(ids, paths, strict=True), processor)
     jobs = cache.jobs()
 
@@ -327,15 +349,15 @@ def cached_features(
     return [replace(features[track], path=path) if track in features else None for track, path in cache.tracks]
 
 
-# --- what it will take ---
+# --- estimates ---
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the tracks that are left will take, as far as a few of them tell.
+    """The time and disk space that the remaining tracks need, estimated from a few of them.
 
-    measured: how many these were; `failed` of them could not be read.  tracks_per_second: of all processes and ranks.
-    seconds: until all ranks are done.  size: bytes on disk.
+    measured: number of tracks measured.  failed: the error sentences of those that could not be read.
+    tracks_per_second: of all processes and ranks.  seconds: until all ranks are done.  size: bytes on disk.
     """
 
     measured: int
@@ -350,25 +372,26 @@ def plan(
 ) -> Plan:
     """The plan for these jobs of all ranks together; nothing is written to the cache.
 
-    Some tracks, evenly spread, are measured with as many processes at once as there will be. Time and size are taken
-    to grow with the size of the audio files.
+    Some tracks, evenly spread, are measured with as many processes as the run will have. Time and size are assumed
+    proportional to the size of the audio files.
 
-    Raises: DataError where none of them can be read; see also `compute`.
+    Raises: DataError if none of them can be read; see also `compute`.
     """
-    there = [job for job in jobs if job.audio_bytes]
-    count = min(len(there), (1 + PLAN_TRACKS) * workers)
+    present = [job for job in jobs if job.audio_bytes]
+    count = min(len(present), (1 + PLAN_TRACKS) * workers)
     if not count:
-        raise DataError(f"None of {len(jobs)} audio files is there, the first is {jobs[0].path}: check the folder.")
-    sample = [there[index * len(there) // count] for index in range(count)]
+        raise DataError(f"None of {len(jobs)} audio files exists, the first is {jobs[0].path}: check the folder.")
+    sample = [present[index * len(present) // count] for index in range(count)]
     warm = workers if workers < count else 0  # the first track of a process takes longer
-    times = []
+    times: list[float] = []
     with tempfile.TemporaryDirectory(prefix="m2e-plan-") as folder:
         scratch = replace(cache, folder=Path(folder), rank=0, world_size=1)
         failed = compute(scratch, sample, load, workers, begin=lambda done, path: times.append(time.perf_counter()))
         written = sum(file.stat().st_size for file in Path(folder).rglob("shard-*.arrow"))
     if len(failed) == count:
         raise DataError(f"None of {count} tracks could be read, the first for this reason: {failed[0]}")
-    # time and size of a byte of audio
-    every, each, timed = (sum(job.audio_bytes for job in some) for some in (there, sample, sample[warm:]))
-    seconds = (times[-1] - times[warm]) * every / timed / ranks
-    return Plan(count, failed, len(there) / seconds, seconds, round(written * every / each))
+    all_bytes, sample_bytes, timed_bytes = (
+        sum(job.audio_bytes or 0 for job in some) for some in (present, sample, sample[warm:])
+    )
+    seconds = (times[-1] - times[warm]) * all_bytes / timed_bytes / ranks
+    return Plan(count, failed, len(present) / seconds, seconds, round(written * all_bytes / sample_bytes))

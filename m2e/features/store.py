@@ -1,19 +1,20 @@
-"""Where cached features lie: tables with one row per track, in folders named by all that their numbers depend on.
+"""The files of cached features: tables with one row per track, in folders named by all that the values depend on.
 
     FOLDER/embeddings-1a2b3c4d5e6f/settings.json     what the digits stand for
                                    shard-*.arrow     256 tracks each, never changed once written
                                    tracks/*.arrow    one track each: done, but not in a shard yet
+                                   rank00000.lock    held by the command that writes
     FOLDER/harmony-0f1e2d3c4b5a/...
 
-A file is written under a temporary name and renamed, so that a kill costs no more than the track in work. A shard is
-named by its tracks: what several processes or machines have written is merged by copying. The files are Arrow streams,
-as those of `datasets`, and are mapped into memory, not read.
+A file is written under a temporary name and renamed, so that a kill loses only the track in work. A shard is named by
+its tracks: copying merges what several processes or machines have written. The files are Arrow streams, as those of
+`datasets`; shards are mapped into memory, not read.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import torch
+from filelock import FileLock, Timeout
 
 from m2e.errors import DataError
 from modeling_m2e import ChordSegment, Key
@@ -44,12 +46,12 @@ _KEY = pa.struct({"tonic": pa.string(), "mode": pa.string(), "confidence": pa.fl
 def embeddings_row(track: TrackFeatures) -> pa.Table:
     """duration, windows (start, end, weight of each) and embeddings (float16) of a track.
 
-    Raises: DataError for a number that half precision cannot hold.
+    Raises: DataError for a value beyond the range of float16.
     """
     with np.errstate(over="ignore"):
         embeddings = track.embeddings.numpy().astype(np.float16)
     if not np.isfinite(embeddings).all():
-        raise DataError(f"{track.path}: has embeddings beyond the range of half precision.")
+        raise DataError(f"{track.path}: has embeddings beyond the range of half precision: leave this track out.")
     windows = np.array([[window.start, window.end, window.weight] for window in track.windows], np.float64)
     return pa.table(
         {"duration": [track.duration], "windows": _list_of_rows(windows), "embeddings": _list_of_rows(embeddings)}
@@ -57,12 +59,11 @@ def embeddings_row(track: TrackFeatures) -> pa.Table:
 
 
 def harmony_row(chords: Sequence[ChordSegment], key: Key | None, statistics: np.ndarray | None = None) -> pa.Table:
-    """chords (start, end, label of each), key (null where nothing decides it) and statistics (or null) of a track."""
-    key = None if key is None else vars(key)
+    """chords (start, end, label of each), key (null if undecided) and statistics (or null) of a track."""
     return pa.table(
         {
             "chords": pa.array([[vars(chord) for chord in chords]], _CHORDS),
-            "key": pa.array([key], _KEY),
+            "key": pa.array([None if key is None else vars(key)], _KEY),
             "statistics": pa.array([statistics], _STATISTICS),
         }
     )
@@ -85,7 +86,7 @@ def _matrix(value: pa.ListScalar) -> np.ndarray:
 def write_track(folder: Path, track: str, audio_bytes: int, row: pa.Table, writer: str) -> None:
     """Adds the row of a track, whose audio file has `audio_bytes`, to a folder that a `ShardWriter` has prepared.
 
-    writer: a name that no other process has which writes to this folder.
+    writer: a name of this process; no other process that writes to this folder has the same.
     """
     columns = {"id": pa.array([track]), "audio_bytes": pa.array([audio_bytes])}
     _write(
@@ -94,22 +95,39 @@ def write_track(folder: Path, track: str, audio_bytes: int, row: pa.Table, write
 
 
 class Shards:
-    """The rows of one folder by track; a track that two files hold counts once."""
+    """The rows of one folder by track; a track in two files counts once. Every file is read or mapped once."""
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self.files: list[Path] = []
+        self._files: dict[Path, list[str]] = {}  # the tracks in each
         self._rows: dict[str, tuple[pa.Table, int]] = {}
-        # Single tracks first: one that another process packs meanwhile is then met in its shard.
-        for path in sorted(self.folder.glob("tracks/*.arrow")):
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Adds what other processes have written since. Raises: DataError for a damaged shard."""
+        # Single tracks first: one that another process packs meanwhile then appears in its shard.
+        for path in self._unread("tracks/*.arrow"):
             try:
-                self._take(path, _read(path))
+                self._add(path, _read(path))
             except (OSError, pa.ArrowInvalid):  # packed meanwhile; cut short when the power failed
                 continue
-        self._single = set(self._rows)
-        self._packed = set()
-        for path in sorted(self.folder.glob("shard-*.arrow")):
-            self._packed.update(self._take(path, _mapped(path)))
+        for path in self._unread("shard-*.arrow"):
+            self._add(path, _mapped(path))
+        for path in [path for path in self._files if not path.exists()]:
+            del self._files[path]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that hold the rows."""
+        return list(self._files)
+
+    def single(self) -> set[str]:
+        """The tracks with a file of their own."""
+        return self._tracks_in(lambda path: path.parent != self.folder)
+
+    def packed(self) -> set[str]:
+        """The tracks in shards."""
+        return self._tracks_in(lambda path: path.parent == self.folder)
 
     def __contains__(self, track: object) -> bool:
         return track in self._rows
@@ -126,67 +144,95 @@ class Shards:
         return {name: table.column(name)[index] for name in table.column_names}
 
     def audio_bytes(self, track: str) -> int | None:
-        """The size of the track's audio file; None for a track that is not here."""
-        table, index = self._rows.get(track, (None, 0))
-        return None if table is None else table.column("audio_bytes")[index].as_py()
+        """The size of the track's audio file; None for a track that is not in the folder."""
+        if track not in self._rows:
+            return None
+        table, index = self._rows[track]
+        return table.column("audio_bytes")[index].as_py()
 
     def table(self, tracks: Iterable[str]) -> pa.Table:
         """The rows of at least one track, in their order."""
         return pa.concat_tables([table.slice(index, 1) for table, index in (self._rows[track] for track in tracks)])
 
-    def _take(self, path: Path, table: pa.Table) -> list[str]:
-        self.files.append(path)
-        tracks = table.column("id").to_pylist()
+    def add_track(self, track: str) -> None:
+        """Adds a track that `write_track` has written."""
+        path = _track_file(self.folder, track)
+        self._add(path, _read(path))
+
+    def pack(self, tracks: Sequence[str], writer: str) -> None:
+        """Moves tracks from files of their own into one shard. writer: as in `write_track`."""
+        shard = self.folder / f"shard-{digest(*tracks)}.arrow"
+        _write(self.table(tracks).combine_chunks(), shard, writer)
+        self._add(shard, _mapped(shard))
+        self.remove_single(tracks)
+
+    def remove_single(self, tracks: Iterable[str]) -> None:
+        """Deletes the files of packed tracks."""
+        for path in [_track_file(self.folder, track) for track in tracks]:
+            path.unlink(missing_ok=True)
+            self._files.pop(path, None)
+
+    def _unread(self, pattern: str) -> list[Path]:
+        return sorted(path for path in self.folder.glob(pattern) if path not in self._files)
+
+    def _add(self, path: Path, table: pa.Table) -> None:
+        tracks = self._files[path] = table.column("id").to_pylist()
         self._rows.update((track, (table, index)) for index, track in enumerate(tracks))
-        return tracks
+
+    def _tracks_in(self, kind: Callable[[Path], bool]) -> set[str]:
+        return {track for path, tracks in self._files.items() if kind(path) for track in tracks}
 
 
-class ShardWriter(Shards):
-    """The rows of one folder, and the only process that packs the tracks of `share` into shards.
+class ShardWriter:
+    """The only process that packs the tracks of `share` into shards of one folder, until `release`.
 
     settings: what the name of the folder stands for, written down for people.
-    writer: as in `write_track`; what processes whose names begin with it have left unfinished is cleared away.
+    writer: as in `write_track`; unfinished files of processes whose names begin with it are deleted.
+
+    Raises: DataError while another command writes to the folder under this name.
     """
 
-    def __init__(self, folder: str | Path, share: Sequence[str], settings: dict[str, Any], writer: str):
-        super().__init__(folder)
-        self._writer = writer
-        (self.folder / "tracks").mkdir(parents=True, exist_ok=True)
-        for leftover in [*self.folder.glob(f"{writer}*.partial"), *self.folder.glob(f"tracks/{writer}*.partial")]:
+    def __init__(self, shards: Shards, share: Sequence[str], settings: dict[str, Any], writer: str):
+        self.shards, self._writer = shards, writer
+        folder = shards.folder
+        (folder / "tracks").mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / f"{writer}.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(
+                f"Another command is writing to {folder.parent}: wait for it, or give another folder."
+            ) from None
+        for leftover in [*folder.glob(f"{writer}*.partial"), *folder.glob(f"tracks/{writer}*.partial")]:
             leftover.unlink()
-        with complete_or_absent(self.folder / "settings.json", writer) as file:
+        with complete_or_absent(folder / "settings.json", writer) as file:
             file.write((json.dumps(settings, indent=2) + "\n").encode())
-        for track in share:
-            if track in self._single and track in self._packed:  # a kill came between the two
-                _track_file(self.folder, track).unlink(missing_ok=True)
-        # done and in no shard, in the order of the share
-        self._waiting = [track for track in share if track in self._single and track not in self._packed]
+        shards.refresh()  # another command may have written before this one had the lock
+        single, packed = shards.single(), shards.packed()
+        shards.remove_single([track for track in share if track in single & packed])  # a kill came between the two
+        self._waiting = [track for track in share if track in single - packed]
         self._pack_full_shards()
 
     def adopt(self, track: str) -> None:
-        """Takes note of a track of the share that `write_track` has written, and packs a shard where one is full."""
-        path = _track_file(self.folder, track)
-        self._take(path, _read(path))
+        """Takes over a track of the share that `write_track` has written, and packs a shard when one is full."""
+        self.shards.add_track(track)
         self._waiting.append(track)
         self._pack_full_shards()
 
     def finish(self) -> None:
         """Packs the last tracks of the share, however few."""
         if self._waiting:
-            self._pack(self._waiting)
+            self.shards.pack(self._waiting, self._writer)
             self._waiting = []
+
+    def release(self) -> None:
+        """Lets other commands write to the folder."""
+        self._lock.release()
 
     def _pack_full_shards(self) -> None:
         while len(self._waiting) >= SHARD_TRACKS:
-            self._pack(self._waiting[:SHARD_TRACKS])
+            self.shards.pack(self._waiting[:SHARD_TRACKS], self._writer)
             del self._waiting[:SHARD_TRACKS]
-
-    def _pack(self, tracks: Sequence[str]) -> None:
-        shard = self.folder / f"shard-{digest(*tracks)}.arrow"
-        _write(self.table(tracks).combine_chunks(), shard, self._writer)
-        self._take(shard, _mapped(shard))
-        for track in tracks:
-            _track_file(self.folder, track).unlink(missing_ok=True)
 
 
 def _track_file(folder: Path, track: str) -> Path:
@@ -229,7 +275,7 @@ def _mapped(path: Path) -> pa.Table:
 
 
 class StoredFeatures(Mapping[str, TrackFeatures]):
-    """The features of every track by its id, each read when it is asked for. See `read_features`."""
+    """The features of every track by its id, each read on access. See `read_features`."""
 
     def __init__(self, embeddings: Shards, harmony: Shards | None):
         self._embeddings, self._harmony = embeddings, harmony
@@ -260,12 +306,12 @@ class StoredFeatures(Mapping[str, TrackFeatures]):
     def dataset(self) -> "Dataset":
         """id, audio_bytes, duration, windows, embeddings and, where there is harmony, chords, key and statistics.
 
-        Embeddings are mapped into memory, the rest is read. Raises: DataError where there is no track.
+        Embeddings are mapped into memory, the rest is read. Raises: DataError if there is no track.
         """
         from datasets import Dataset, concatenate_datasets
 
         if not len(self):
-            raise DataError(f"{self._embeddings.folder} holds no track with all its features.")
+            raise DataError(f"{self._embeddings.folder} holds no track with all its features: run m2e features again.")
         view = concatenate_datasets([Dataset.from_file(str(path)) for path in self._embeddings.files])
         last = {track: index for index, track in enumerate(view.data.column("id").to_pylist())}
         tracks = [track for track in last if track in self]
@@ -274,28 +320,28 @@ class StoredFeatures(Mapping[str, TrackFeatures]):
         if self._harmony is None:
             return view
         harmony = self._harmony.table(tracks).select(["chords", "key", "statistics"]).combine_chunks()
-        fingerprint = f"{self._harmony.folder.name}-{digest(*tracks)}"  # else all of it would be read for one
+        fingerprint = f"{self._harmony.folder.name}-{digest(*tracks)}"  # else datasets would read all of it to make one
         return concatenate_datasets([view, Dataset(harmony, fingerprint=fingerprint)], axis=1)
 
 
 def read_features(
     folder: str | Path, embeddings: str | None = None, harmony: str | None = None, with_harmony: bool = True
 ) -> StoredFeatures:
-    """{id: TrackFeatures} of all tracks in a folder of cached features, read as they are asked for; `path` is the id.
+    """{id: TrackFeatures} of all tracks in a folder of cached features, each read on access; `path` is the id.
 
-    embeddings, harmony: fingerprints (see `m2e.features.cache.encoder_fingerprint`); not needed where the
-    folder holds one of the kind.  with_harmony: skip tracks without chords, if the folder holds any chords; else all
-    tracks come without.
+    embeddings, harmony: the digits in the names of the folders (see `m2e.features.cache.encoder_fingerprint`); not
+    needed if there is only one folder of the kind.  with_harmony: skip tracks without chords, if the folder holds any
+    chords; False reads all tracks without chords.
 
-    Raises: DataError where there are no embeddings, or several to choose from.
+    Raises: DataError if there are no embeddings, or several to choose from.
     """
     found = _keyed(Path(folder), EMBEDDINGS, embeddings)
     if found is None:
         raise DataError(f"{folder} holds no such features: compute them with m2e features.")
-    heard = _keyed(Path(folder), HARMONY, harmony) if with_harmony else None
-    if harmony is not None and with_harmony and heard is None:
+    chords = _keyed(Path(folder), HARMONY, harmony) if with_harmony else None
+    if harmony is not None and with_harmony and chords is None:
         raise DataError(f"{folder} holds no harmony {harmony}: compute it with m2e features.")
-    return StoredFeatures(Shards(found), None if heard is None else Shards(heard))
+    return StoredFeatures(Shards(found), None if chords is None else Shards(chords))
 
 
 def _keyed(folder: Path, kind: str, fingerprint: str | None) -> Path | None:

@@ -1,19 +1,23 @@
-"""The model card of a model folder: made of its configuration, its evaluation and its facts, never by hand."""
+"""The README.md of a model folder: text and metadata from its configuration, its evaluation.json and its facts."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCardData, hf_hub_url
 
-from m2e.checkpoints.load import EMBEDDED, read_json
+from m2e.checkpoints.load import EMBEDDED
+from m2e.datasets.registry import DATASETS
 from m2e.errors import PublishError
-from m2e.publish.facts import DATASETS, Facts, encoder_terms, facts_of, is_noncommercial, panda4q
+from m2e.publish.facts import Facts, encoder_terms, facts_of, is_noncommercial
 from m2e.publish.scores import EVALUATION, model_index, scores_section
+from m2e.storage import read_json
 
 CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser
-PACKAGES = "torch transformers soundfile soxr librosa"  # what the code that travels with a model imports
+PACKAGES = "torch transformers soundfile soxr librosa"  # imported by the code that a model repository carries
+
+Json = dict[str, Any]
 
 PAPER = """@article{kang2025unified,
   title = {Towards Unified Music Emotion Recognition across Dimensional and Categorical Models},
@@ -37,7 +41,7 @@ record.valence, record.arousal, record.quadrant, record.selected_moods, record.k
 
 or, on the command line, `m2e predict{model} song.mp3`."""
 
-USE_ALONE = """With transformers alone (`pip install {packages}`), this repository brings its own code:
+USE_ALONE = """With transformers alone (`pip install {packages}`), use the code in this repository:
 
 ```python
 from transformers import pipeline
@@ -45,7 +49,7 @@ from transformers import pipeline
 record = pipeline("music-emotion", model="{source}", trust_remote_code=True)("song.mp3")
 ```
 
-or in parts:
+or its parts:
 
 ```python
 from transformers import AutoModel, AutoProcessor
@@ -55,7 +59,7 @@ model = AutoModel.from_pretrained("{source}", trust_remote_code=True)
 output = model(**processor("song.mp3"))  # mood_logits, va
 ```
 
-Where the package `m2e` is installed, none of that code is run; `trust_remote_code` is then not needed."""
+With the package `m2e` installed, none of that code runs and `trust_remote_code` is not needed."""
 
 USE_CHORDS = """```python
 import m2e
@@ -66,7 +70,7 @@ record.chords, record.key  # start, end and label of every chord; the key of the
 
 or, on the command line, `m2e chords{model} song.mp3`."""
 
-USE_CHORDS_ALONE = """With transformers alone (`pip install {packages}`), this repository brings its own code:
+USE_CHORDS_ALONE = """With transformers alone (`pip install {packages}`), use the code in this repository:
 
 ```python
 from transformers import AutoModel
@@ -82,36 +86,36 @@ network = AutoModel.from_pretrained("{source}", trust_remote_code=True)  # the n
 
 
 def card_data(
-    facts: Facts, config: dict, evaluation: dict, base_model: str | None = None, clips: Mapping[str, str] | None = None
+    facts: Facts, config: Json, evaluation: Json, base_model: str | None = None, clips: Mapping[str, str] | None = None
 ) -> ModelCardData:
-    """The card's metadata; its model-index are the `results` of the evaluation. clips: title -> address."""
+    """The card's metadata; the `results` of the evaluation make its model-index. clips: title -> address."""
     chords = config["model_type"] == CHORD_MODEL
     kind = ["chord-recognition"] if chords else ["music-emotion-recognition", "valence-arousal", "mood", "chords"]
-    found = model_index(evaluation, "Chord recognition" if chords else "Music emotion recognition")
+    scores = model_index(evaluation, "Chord recognition" if chords else "Music emotion recognition")
     return ModelCardData(
-        model_name=facts.name if found else None,  # it is the model-index's
+        model_name=facts.name if scores else None,  # belongs to the model-index
         license=facts.license,
-        language="en",  # of the labels
+        language="en",  # of mood and chord labels
         library_name="transformers",
         pipeline_tag="audio-classification",
         tags=["music", *kind, "m2e"],
         datasets=facts.datasets or None,
         base_model=base_model,
         widget=[{"example_title": title, "src": address} for title, address in (clips or {}).items()] or None,
-        eval_results=found or None,
+        eval_results=scores or None,
     )
 
 
 # --- parts ---
 
 
-def _encoder(folder: Path, reference: dict) -> tuple[str, str]:
-    """(what the encoder is, under which terms), a sentence each."""
+def _encoder(folder: Path, reference: Json) -> tuple[str, str]:
+    """(which encoder, its terms), a sentence each."""
     if reference.get("type") == "taggers":
-        nets = read_json(folder / "encoder" / "config.json").get("nets", [])
-        terms = {encoder_terms(net) for net in nets}
-        described = "; ".join(sorted(f"{what}, {licence}" if licence else what for what, licence, _ in terms))
-        files = ", ".join(sorted(f"`{file}`" for _, _, file in terms if file))
+        nets = read_json(folder / "encoder" / "config.json", PublishError).get("nets", [])
+        known = {encoder_terms(net) for net in nets}
+        described = "; ".join(sorted(f"{what}, {licence}" if licence else what for what, licence, _ in known))
+        files = ", ".join(sorted(f"`{file}`" for _, _, file in known if file))
         return (
             f"Encoder: {', '.join(nets)} (frozen; {described}), in `encoder/`.",
             f"The encoder's weights keep their own licences: {files}." if files else "",
@@ -119,12 +123,11 @@ def _encoder(folder: Path, reference: dict) -> tuple[str, str]:
     name, layers = reference.get("id", "unknown"), ", ".join(map(str, reference.get("layers", [])))
     what, licence, _ = encoder_terms(name)
     sentence = f"Encoder: {what}, hidden states {layers} of [{name}](https://huggingface.co/{name}) at commit "
-    terms = f"The encoder {name} is not part of this repository: it is fetched from where its authors publish it"
-    if licence:
-        terms += f", under {licence}"
+    terms = f"The encoder {name} is not part of this repository: it is downloaded from its authors' repository"
+    terms += f", under {licence}." if licence else "."
     if is_noncommercial(licence):
-        terms += ", so that predicting with this model is not for commercial use"
-    return f"{sentence}`{reference.get('revision')}` (frozen; fetched from there when first needed).", f"{terms}."
+        terms += " Predictions with this model are therefore not for commercial use."
+    return f"{sentence}`{reference.get('revision')}` (frozen; downloaded from there on first use).", terms
 
 
 def _harmony(folder: Path) -> list[str]:
@@ -132,36 +135,36 @@ def _harmony(folder: Path) -> list[str]:
     chords = folder / "chords"
     if not chords.is_dir():
         return []
-    config = read_json(chords / "config.json")
+    config = read_json(chords / "config.json", PublishError)
     bullet = f"Harmony: BTC chord recogniser (`chords/`), {_btc(config)}; the key follows from the chords."
     try:
         facts = facts_of(chords, config)
-    except PublishError:  # nobody wrote down where it comes from
+    except PublishError:  # its origin is not documented
         return [bullet]
     return [" ".join(filter(None, [bullet, facts.summary, *facts.training]))]
 
 
-def _btc(config: dict) -> str:
+def _btc(config: Json) -> str:
     return (
         f"{config.get('num_hidden_layers', 8)} layers, {len(_labels(config))} classes, "
         f"{config.get('decoding', 'paper')} decoding"
     )
 
 
-def _head(config: dict) -> str:
+def _head(config: Json) -> str:
     harmony = "chords, key and harmony statistics" if config.get("num_harmony_statistics") else "chords and key"
     inputs = [name for name, on in (("embeddings", "use_encoder"), (harmony, "use_harmony")) if config.get(on)]
     quadrant = ", quadrant" if config.get("num_quadrants") else ""
-    several = config.get("num_members", 1)
+    members = config.get("num_members", 1)
     return (
-        f"Head: {'chord transformer, ' if config.get('use_harmony') else ''}trunk and branches (moods, "
-        f"valence-arousal{quadrant}), fed with {' and '.join(inputs)}; the layout of arXiv 2502.03979."
-        + (f" {several} such networks, trained each for itself, answer by their mean." if several > 1 else "")
+        f"Network: {'chord transformer, ' if config.get('use_harmony') else ''}trunk and heads (moods, "
+        f"valence-arousal{quadrant}); inputs: {' and '.join(inputs)}; the layout of arXiv 2502.03979."
+        + (f" An ensemble of {members} such networks; the output is their mean." if members > 1 else "")
     )
 
 
-def _reading(config: dict) -> list[str]:
-    """Bullets on scales and labels."""
+def _reading(config: Json) -> list[str]:
+    """Bullets on the scales and labels of the output."""
     from modeling_m2e.scale_m2e import POLES, QUADRANT_WORDS, SCALE
 
     low, high = config.get("va_min", SCALE[0]), config.get("va_max", SCALE[1])
@@ -172,14 +175,14 @@ def _reading(config: dict) -> list[str]:
         f"{config.get('neutral_valence', 5.0):g} and {config.get('neutral_arousal', 5.0):g}.",
         f"Quadrants are Russell's: {'; '.join(f'{name} {words}' for name, words in QUADRANT_WORDS.items())}. "
         + (
-            "They have a branch of their own, which can disagree with valence and arousal near the middle."
+            "A separate head predicts them; it can disagree with valence and arousal near the middle."
             if config.get("num_quadrants")
-            else "They are read off valence and arousal."
+            else "They follow from valence and arousal."
         ),
         "`score` of a mood is "
         + ("a calibrated probability" if calibrated else "the sigmoid of its logit, not calibrated")
         + "; `selected_moods` are those above "
-        + ("a threshold of their own." if config.get("mood_thresholds") else "0.5."),
+        + ("the threshold of each mood." if config.get("mood_thresholds") else "0.5."),
         f"The {len(_labels(config))} moods: {', '.join(_labels(config))}.",
     ]
 
@@ -189,7 +192,7 @@ def _reading(config: dict) -> list[str]:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What the cards of chord recognisers and of emotion models say differently, in Markdown."""
+    """The parts that differ between the cards of chord recognisers and of emotion models, in Markdown."""
 
     what: str
     use: str
@@ -197,13 +200,13 @@ class _Kind:
     made_of: list[str]
     reading: list[str]
     papers: list[str]
-    encoder: str | None = None  # hub id, where its weights are fetched from
+    encoder: str | None = None  # hub id, if its weights are downloaded
     encoder_terms: str = ""
 
 
-def _chord_kind(config: dict) -> _Kind:
+def _chord_kind(config: Json) -> _Kind:
     return _Kind(
-        what="Chord recognition: the chords of a track and when they sound, from audio.",
+        what="Chord recognition: the chords of a track with their times, from audio.",
         use=USE_CHORDS,
         use_alone=USE_CHORDS_ALONE,
         made_of=[f"BTC, a bi-directional transformer on a constant-Q transform (CQT), {_btc(config)}."],
@@ -212,8 +215,8 @@ def _chord_kind(config: dict) -> _Kind:
     )
 
 
-def _emotion_kind(folder: Path, config: dict) -> _Kind:
-    reference = read_json(folder / "processor_config.json").get("encoder_reference") or {}
+def _emotion_kind(folder: Path, config: Json) -> _Kind:
+    reference = read_json(folder / "processor_config.json", PublishError).get("encoder_reference") or {}
     encoder, terms = _encoder(folder, reference)
     harmony = _harmony(folder)
     return _Kind(
@@ -232,35 +235,35 @@ def _emotion_kind(folder: Path, config: dict) -> _Kind:
 def card(folder: Path, repo: str | None = None, license: str | None = None, clips: Iterable[str] = ()) -> str:
     """README.md of a complete model folder, or of the folder of a chord recogniser.
 
-    repo: hub id that it is for; None: a folder that is loaded by the model's name.
-    license: of the weights, for a folder whose facts are not written down.  clips: audio files of `repo` to listen to.
-    Raises PublishError; ModelError for bad JSON.
+    repo: hub id of the repository it is for; None for a folder that is loaded by the model's name.
+    license: of the weights, for a folder without facts.  clips: names of sample tracks in `repo`.
+    Raises PublishError.
     """
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json", PublishError)
     facts = facts_of(folder, config, license)
-    evaluation = read_json(folder / EVALUATION)
+    evaluation = read_json(folder / EVALUATION, PublishError)
     kind = _chord_kind(config) if config["model_type"] == CHORD_MODEL else _emotion_kind(folder, config)
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
     source = repo or facts.name
     names = {"source": source, "model": "" if source == EMBEDDED else f" --model {source}", "packages": PACKAGES}
     licences = [f"Weights: {facts.license}.", *facts.license_notes, kind.encoder_terms]
     datasets = [f"- {DATASETS[name]}" for name in facts.datasets if name in DATASETS]
-    examples = {Path(name).stem.replace("_", " ").title(): hf_hub_url(repo, name) for name in clips}
-    heard = ", ".join(f"[{title}]({address})" for title, address in examples.items())
+    examples = {Path(name).stem.replace("_", " ").title(): hf_hub_url(repo, name) for name in clips} if repo else {}
+    samples = ", ".join(f"[{title}]({address})" for title, address in examples.items())
     parts = [
         f"# {facts.name}",
         f"{kind.what} {facts.summary}".strip(),
         f"{size:.1f} MB of weights under {facts.license}."
         + (" **Not for commercial use.**" if is_noncommercial(facts.license) else "")
-        + (" They also lie inside the package `m2e`, which needs no network for them." * (facts.name == EMBEDDED)),
+        + (" The package `m2e` contains them: no download is needed." * (facts.name == EMBEDDED)),
         "## Use",
         kind.use.format(**names),
         kind.use_alone.format(**names) if repo else "",
-        f"Music to try it on, CC0: {heard}." if heard else "",
-        "## What it is made of",
+        f"Sample tracks (CC0): {samples}." if samples else "",
+        "## Architecture",
         _bullets(kind.made_of),
         "## Training",
-        _bullets(facts.training) or "Nothing is written down about the training of these weights.",
+        _bullets(facts.training) or "The training of these weights is not documented.",
         "Data sets:\n\n" + "\n".join(datasets) if datasets else "",
         "## Results",
         scores_section(evaluation),
@@ -268,7 +271,7 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
         "## Reading the output",
         _bullets(kind.reading),
         "## Limits and biases",
-        facts.limits or "Nothing is written down. Expect less of music unlike the training data.",
+        facts.limits or "Not documented. Expect lower accuracy on music unlike the training data.",
         "## Licence",
         _bullets([*licences, "Code (`*.py`): Apache License 2.0, `LICENSE`." if repo else ""]),
         "## Citation",
@@ -278,17 +281,9 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
     return f"---\n{metadata}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _bullets(lines) -> str:
+def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines if line)
 
 
-def _labels(config: dict) -> list[str]:
+def _labels(config: Json) -> list[str]:
     return [label for _, label in sorted(config["id2label"].items(), key=lambda item: int(item[0]))]
-
-
-def write_card(folder: Path, recipe: dict, evaluation: dict, clips: int, artists: int) -> None:
-    """Writes card.json and README.md into a model folder that train.py made of Panda 4Q, complete otherwise."""
-    panda4q(recipe, evaluation, clips, artists).save(folder)
-    partial = folder / "README.md.partial"
-    partial.write_text(card(folder), encoding="utf-8")
-    os.replace(partial, folder / "README.md")

@@ -1,28 +1,20 @@
-"""What a model card says that neither weights nor configuration know: data, training, limits, licences.
+"""The facts on a model card that weights and configuration do not hold: data, training, limits, licences.
 
-Training writes it as card.json beside the weights; of converted third-party checkpoints it stands here.
+Training writes them into card.json next to the weights; those of converted third-party checkpoints are here.
 """
 
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from m2e.errors import PublishError
+from m2e.errors import PublishError, reason
+from m2e.storage import write_text
 
 FILE = "card.json"
 
-DATASETS = {  # slug -> name and where it is described
-    "panda-4q": "Panda 4Q (Panda, Malheiro, Paiva: Novel Audio Features for Music Emotion Recognition, TAFFC 2018)",
-    "mtg-jamendo": "MTG-Jamendo mood/theme (Bogdanov et al.: The MTG-Jamendo Dataset, ICML workshop ML4MD 2019)",
-    "deam": "DEAM (Aljanaki, Yang, Soleymani: Developing a Benchmark for Emotional Analysis of Music, PLoS ONE 2017)",
-    "emomusic": "EmoMusic (Soleymani et al.: 1000 Songs for Emotional Analysis of Music, CrowdMM 2013)",
-    "pmemo": "PMEmo (Zhang et al.: The PMEmo Dataset for Music Emotion Recognition, ICMR 2018)",
-    "emopia": "EMOPIA (Hung et al.: EMOPIA: A Multi-Modal Pop Piano Dataset, ISMIR 2021)",
-    "pop909": "POP909 (Wang et al.: POP909: A Pop-Song Dataset for Music Arrangement Generation, ISMIR 2020)",
-}
-
-ENCODERS = {  # what the id or the name of a net begins with -> what it is, its licence, the notice that goes with it
+ENCODERS: dict[str, tuple[str, str, str | None]] = {  # prefix of hub id or net -> (title, licence, file of its notice)
     "m-a-p/MERT": ("MERT (Li et al., ICLR 2024)", "CC BY-NC 4.0", None),
     "musicnn": ("MusiCNN (Pons & Serra, 2019)", "ISC", "LICENSE-musicnn.md"),
     "fcn": ("FCN (Won et al., SMC 2020)", "MIT", "LICENSE-taggers.txt"),
@@ -32,12 +24,13 @@ ENCODERS = {  # what the id or the name of a net begins with -> what it is, its 
 
 @dataclass(frozen=True)
 class Facts:
-    """
+    """The content of card.json.
+
     name: of the model.  license: of the weights, as the hub names it ("cc-by-nc-sa-4.0").
-    summary: what it is, where that is more than its configuration says.
-    training: data, targets, protocol, command; a bullet each.  limits: what it is not good for, and its biases.
-    license_notes: whose terms hold, and why; a bullet each.
-    datasets: keys of DATASETS, or ids on the hub.  evaluation: the command that gives the scores.
+    summary: what the model is, beyond what its configuration says.
+    training: data, targets, protocol, command; a bullet each.  limits: uses it is unfit for, and its biases.
+    license_notes: which terms apply, and why; a bullet each.
+    datasets: keys of DATASETS, or ids on the hub.  evaluation: the command that computes the scores.
     """
 
     name: str
@@ -51,13 +44,11 @@ class Facts:
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes card.json into a model folder."""
-        partial = Path(folder) / f"{FILE}.partial"
-        partial.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, Path(folder) / FILE)
+        write_text(Path(folder) / FILE, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Facts":
-        """What `save` wrote. Raises PublishError."""
+        """The facts in the card.json of a folder. Raises PublishError."""
         path = Path(folder) / FILE
         lists = {"training", "license_notes", "datasets"}
         try:
@@ -69,11 +60,13 @@ class Facts:
                 if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
                     raise TypeError(f"{each.name} is {value!r}")
         except (ValueError, TypeError) as error:
-            raise PublishError(f"{path} does not hold the facts for a card ({error}): write it again.") from error
+            raise PublishError(
+                f"{path} does not hold the facts for a card ({reason(error)}): write it again."
+            ) from error
         return facts
 
 
-PUBLISHED = {  # what `converted_from` in a config.json says -> the facts
+CONVERTED = {  # `converted_from` in a config.json -> facts of the third-party checkpoint
     "BTC-ISMIR19": Facts(
         name="BTC-ISMIR19",
         license="mit",
@@ -84,7 +77,7 @@ PUBLISHED = {  # what `converted_from` in a config.json says -> the facts
             "online music services."
         ],
         limits="Trained on Western pop and rock music: expect less of other repertoires. The large vocabulary is far "
-        "from balanced; rare qualities are seldom heard.",
+        "from balanced; rare qualities are seldom predicted.",
         license_notes=["The weights are under the MIT licence, (c) 2019 Jonggwon Park: `LICENSE-btc.txt`."],
     ),
     "Music2Emo": Facts(
@@ -101,7 +94,7 @@ PUBLISHED = {  # what `converted_from` in a config.json says -> the facts
             "trained on all four: MTG-Jamendo PR-AUC .1543, ROC-AUC .7810; R2 of valence and arousal .5184 and .6228 "
             "on DEAM, .6512 and .7616 on EmoMusic, .5473 and .7940 on PMEmo.",
         ],
-        limits="In DEAM as published, valence and arousal are exchanged for the first 744 songs, which are those of "
+        limits="In DEAM as published, valence and arousal are swapped for the first 744 songs, which are those of "
         "EmoMusic: the valence learned from it is partly arousal. 98 of EmoMusic's 125 test songs were in the lists "
         "that DEAM was trained and chosen on, so the published scores of joint training are optimistic. Tags are "
         "those of one library of mostly Western, independently produced music. Not for decisions about people.",
@@ -132,20 +125,20 @@ OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR
 """
 
 
-def facts_of(folder: Path, config: dict, license: str | None = None) -> Facts:
-    """The facts of a model folder: its card.json, else what is known of the checkpoint it was converted from, else no
-    more than its name and the `license` that its owner gives. Raises PublishError."""
+def facts_of(folder: Path, config: dict[str, Any], license: str | None = None) -> Facts:
+    """The facts of a model folder: from its card.json, else those of the checkpoint it was converted from, else only
+    its name and the `license` that its owner gives. Raises PublishError."""
     converted = config.get("converted_from")
     if (folder / FILE).is_file():
         facts = Facts.load(folder)
-    elif converted in PUBLISHED:
-        facts = PUBLISHED[converted]
+    elif converted in CONVERTED:
+        facts = CONVERTED[converted]
     elif license:
         return Facts(name=folder.resolve().name, license=license)
     else:
-        raise PublishError(f"{folder} has no {FILE} that says under which licence its weights are: give --license.")
+        raise PublishError(f"{folder} has no {FILE} with the licence of its weights: give --license.")
     if license not in (None, facts.license):
-        raise PublishError(f"{folder} is under {facts.license}: leave out --license {license}.")
+        raise PublishError(f"{folder} is under {facts.license}: omit --license {license}.")
     return facts
 
 
@@ -155,46 +148,5 @@ def is_noncommercial(license: str) -> bool:
 
 
 def encoder_terms(name: str) -> tuple[str, str, str | None]:
-    """(what it is, licence, file with the notice) of an encoder id or net; of an unknown one its name, "" and None."""
+    """(title, licence, file of its notice) of an encoder id or net; (name, "", None) for an unknown one."""
     return next((terms for start, terms in ENCODERS.items() if name.startswith(start)), (name, "", None))
-
-
-def panda4q(recipe: dict, evaluation: dict, clips: int, artists: int) -> Facts:
-    """The facts of a model that train.py made of Panda 4Q: `clips` known ones by so many `artists`."""
-    name, seeds = recipe["name"], recipe["seeds"]
-    mood_share, shares = recipe["targets"]["mood_teacher_share"], recipe["targets"]["va_teacher_share"]
-    beside = recipe["beside"]
-    folders = " ".join(["4q=4Q", *(f"{each}={each.upper()}" for each in beside)])
-    command = (
-        f"python train.py configuration/{name}.yaml --data {folders} --taggers WEIGHTS --chords CHORDS --out {name}"
-    )
-    return Facts(
-        name=name,
-        license="cc-by-nc-sa-4.0",
-        training=[
-            f"Data: Panda 4Q, train and validation splits, {clips} clips of 30 s by {artists} artists.",
-            f"Targets: moods are {mood_share:.0%} a teacher trained on MTG-Jamendo mood/theme and {1 - mood_share:.0%} "
-            "the clips' AllMusic words where these mean one of the 56 tags, the teacher alone elsewhere. Valence is "
-            f"{shares['valence']:.0%} and arousal {shares['arousal']:.0%} a teacher trained on EmoMusic; the rest are "
-            "the clips' labels. Those labels are averages of word norms over the AllMusic words, not ratings by "
-            "listeners; valence and arousal are on the scale of these norms.",
-            *(
-                f"Learnt beside them, in every fold: {count} clips of the training split of "
-                f"{DATASETS[each].split()[0]}, their quadrants alone."
-                for each, count in beside.items()
-            ),
-            "Protocol: choices on five artist-grouped folds of train + validation, then one evaluation on the test "
-            f"split (120 clips, artists apart). Seeds {', '.join(map(str, seeds))}; these weights are the networks of "
-            "all seeds, which answer together, by their mean (deep ensemble, Lakshminarayanan et al. 2017).",
-            "Calibration: Platt scaling on the folds; a mood's threshold selects as many training clips as carry it.",
-            f"Command: `{command}`",
-            f"ROC-AUC and PR-AUC of moods are means over the {evaluation['test']['mood_tags']['mean']:.0f} tags (test) "
-            "that AllMusic words map onto with at least five positives.",
-        ],
-        limits=f"Trained on {clips} clips of mostly Western popular music with labels from one editorial source. "
-        "Expect it to be unsure on other repertoires, on speech and on very short sounds. Most of the 56 tags were "
-        "learned from a teacher's opinion only. Not for decisions about people.",
-        license_notes=["CC BY-NC-SA 4.0, because the teachers' data are non-commercial."],
-        datasets=["panda-4q", "mtg-jamendo", "emomusic", *beside],
-        evaluation=command,
-    )

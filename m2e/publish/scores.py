@@ -1,19 +1,33 @@
-"""The scores on a model card: what an evaluation.json says, as results, for its model-index, and as tables."""
+"""The scores on a model card: reads an evaluation.json and writes its model-index and its tables."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from huggingface_hub import EvalResult
 
 from m2e.errors import PublishError
 
 EVALUATION = "evaluation.json"
+Json = dict[str, Any]
+TABLE_SCORES = (  # of `score_table`; the others are in the evaluation
+    "quadrant_f1",
+    "quadrant_accuracy",
+    "r2_valence",
+    "r2_arousal",
+    "mood_roc_auc",
+    "mood_pr_auc",
+    "mood_ece",
+)
 
 
 @dataclass(frozen=True)
 class Result:
-    """Scores of these weights on one split: metric -> value, and intervals of some of them: metric -> (low, high).
-    dataset_id: a key of DATASETS or a hub id.  setting: which lists of tracks, which labels, where there are several.
+    """Scores of a model on one split: metric -> value, and metric -> (low, high) where there is an interval.
+
+    dataset_id: a key of DATASETS or a hub id.  setting: the protocol and options of the data set, "" if it has none.
     """
 
     dataset: str
@@ -24,18 +38,13 @@ class Result:
     intervals: dict[str, tuple[float, float]]
 
 
-def results(evaluation: dict) -> list[Result]:
-    """What an evaluation.json says of the weights beside it; a score that is not defined (null) is left out.
+def results(evaluation: Json) -> list[Result]:
+    """The results on test sets in an evaluation.json, without undefined (null) scores.
 
-    Either {"results": [...]} as m2e evaluate writes it, each with "dataset" ("name", "id"), "split", "scores" and, at
-    will, "protocol", "options" and "intervals"; or what train.py writes of Panda 4Q, whose "shipped_test" are the
-    scores of these weights. Raises PublishError.
+    evaluation: {"results": [...]} as m2e evaluate and train.py write it, each with "dataset" ("name", "id"), "split",
+    "scores" and optional "protocol", "options" and "intervals". Raises PublishError.
     """
-    panda4q = {"dataset": {"name": "Panda 4Q", "id": "panda-4q"}, "split": "test"}
     listed = evaluation.get("results", [])
-    if "shipped_test" in evaluation:
-        scored = {"scores": evaluation["shipped_test"], "intervals": evaluation["intervals"]["test"]}
-        listed = [panda4q | scored, *listed]
     try:
         return [
             Result(
@@ -53,10 +62,12 @@ def results(evaluation: dict) -> list[Result]:
             for each in listed
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise PublishError(f"{EVALUATION} has a result without dataset, split or scores ({error!r}).") from error
+        raise PublishError(
+            f"{EVALUATION} has a result without dataset, split or scores ({error!r}): evaluate the model again."
+        ) from error
 
 
-def _setting(protocol: str | None, options: dict) -> str:
+def _setting(protocol: str | None, options: Json) -> str:
     return ", ".join([*([protocol] if protocol else []), *(f"{name}={value}" for name, value in options.items())])
 
 
@@ -68,8 +79,8 @@ def _score_names() -> dict[str, str]:
     return SCORE_NAMES | chords
 
 
-def model_index(evaluation: dict, task: str) -> list[EvalResult]:
-    """The `results` of an evaluation as a card's metadata hold them. task: its name for people."""
+def model_index(evaluation: Json, task: str) -> list[EvalResult]:
+    """The `results` of an evaluation as entries of a card's metadata. task: its name for people."""
     return [
         EvalResult(
             task_type="audio-classification",
@@ -87,39 +98,55 @@ def model_index(evaluation: dict, task: str) -> list[EvalResult]:
     ]
 
 
-def score_table(evaluation: dict) -> str:
-    """Markdown: every score of one network, mean and deviation over seeds, and of the networks of all seeds together,
-    with 95 % intervals of a bootstrap over tracks."""
-    columns = "folds, one network | test, one network | folds, all together | test, all together: these weights"
-    rows = [f"| | {columns} |", "|---|---|---|---|---|"]
-    for metric, label in _score_names().items():
-        if metric in evaluation["shipped_test"]:
-            alone = [evaluation[part].get(metric) for part in ("folds", "test")]
-            cells = ["" if each is None else f"{each['mean']:.3f} ± {each['std']:.3f}" for each in alone]
-            for part in ("folds", "test"):
-                value, bounds = evaluation[f"shipped_{part}"].get(metric), evaluation["intervals"][part].get(metric)
-                cells.append("" if value is None else f"{value:.3f} {_interval(bounds, '({})')}".strip())
-            rows.append(f"| {label} | {' | '.join(cells)} |")
+def score_table(evaluation: Json, result: Json) -> str:
+    """Markdown: the main scores on one data set with 95 % intervals of a bootstrap over tracks.
+
+    With several seeds also the scores of one network, mean and deviation over seeds; with folds the same out of fold.
+
+    result: an entry of `results` with the "name" that the scores over seeds have.
+    """
+    name, folds = result["name"], evaluation.get("folds", {})
+    out_of_fold = next((each for each in folds.get("results", []) if each["name"] == name), None)
+    parts = [("folds", folds, out_of_fold), ("test", evaluation, result)]
+    headings = {"folds": "folds", "test": "test, these weights"}
+    columns: list[tuple[str, Callable[[str], str]]] = []
+    for part, source, _ in parts:
+        if alone := source.get("over_seeds"):
+            columns.append((f"{part}, one network", partial(_spread, alone, name)))
+    columns += [(headings[part], partial(_scored, each)) for part, _, each in parts if each is not None]
+    rows = ["| | " + " | ".join(heading for heading, _ in columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for metric in TABLE_SCORES:
+        if metric in result["scores"]:
+            rows.append(f"| {_score_names()[metric]} | {' | '.join(cell(metric) for _, cell in columns)} |")
     return "\n".join(rows)
 
 
-def scores_section(evaluation: dict) -> str:
-    """The part "Results" in Markdown."""
-    tables = []
-    if "shipped_test" in evaluation:
-        tables.append(score_table(evaluation))
-    listed = results({"results": evaluation.get("results", [])})
-    if listed:
+def _spread(over_seeds: Json, name: str, metric: str) -> str:
+    each = over_seeds.get(f"{name}.{metric}")
+    return "" if each is None else f"{each['mean']:.3f} ± {each['std']:.3f}"
+
+
+def _scored(result: Json, metric: str) -> str:
+    value, bounds = result["scores"].get(metric), (result.get("intervals") or {}).get(metric)
+    return "" if value is None else f"{value:.3f} {_interval(bounds, '({})')}".strip()
+
+
+def scores_section(evaluation: Json) -> str:
+    """The section "Results" of a card, in Markdown."""
+    listed = evaluation.get("results", [])
+    own = [each for each in listed if "name" in each] if {"seeds", "folds"} & evaluation.keys() else []
+    tables = [f"{each['dataset']['name']}:\n\n{score_table(evaluation, each)}" for each in own]
+    if others := results({"results": [each for each in listed if each not in own]}):
         rows = [
             f"| {result.dataset} | {', '.join(filter(None, [result.split, result.setting]))} "
             f"| {_score_names()[metric]} | {value:.3f} | {_interval(result.intervals.get(metric))} |"
-            for result in listed
+            for result in others
             for metric, value in result.scores.items()
         ]
         tables.append("\n".join(["| data set | split | score | | interval |", "|---|---|---|---|---|", *rows]))
     if not tables:
-        return f"No evaluation travels with these weights (`{EVALUATION}`)."
-    return "\n\n".join([*tables, f"Written from `{EVALUATION}`; the model-index above says the same."])
+        return f"These weights come without an evaluation (`{EVALUATION}`)."
+    return "\n\n".join([*tables, f"Source: `{EVALUATION}`; the model-index above holds the same scores."])
 
 
 def _interval(bounds: tuple[float, float] | None, shape: str = "{}") -> str:

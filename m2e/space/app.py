@@ -1,24 +1,27 @@
-"""The demo's page and its API, wired with Gradio."""
+"""The page of the demo and its API, made with Gradio."""
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from m2e.checkpoints.load import EMBEDDED
 from m2e.errors import AudioError, ModelError, UsageError
 from m2e.space import charts
-from m2e.space.tracks import Track, download, hear, pipeline, record_of
+from m2e.space.tracks import Track, analyze, download, pipeline, record_of
 from m2e.views.records import view
 from modeling_m2e import MusicEmotion
 from modeling_m2e.plot_m2e import figure, save
 
-KEPT_SECONDS = 6 * 3600  # uploads and downloads, on the server
-ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_id": "model"}
+KEPT_SECONDS = 6 * 3600  # after which the server deletes uploads and downloads
+# Keyword arguments of Gradio's event listeners
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 WINDOWS = [("as the model was trained", 0), ("10 s", 10), ("5 s", 5)]  # seconds
 CHOOSE = """
 element.addEventListener("click", ({ target }) => {
@@ -27,14 +30,18 @@ element.addEventListener("click", ({ target }) => {
 });
 """
 
+Page = tuple[list[Track], int, str, str, gr.Row]  # tracks, index of the one shown, plane, details, downloads
+Step = tuple[gr.HTML, list[Track], int, str, str, gr.Row]  # the status, then a Page
+
 
 def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), any_model: bool = True) -> gr.Blocks:
     """The page.
 
-    models: what can be chosen, the first at the start.  any_model: others can be named, too.  examples: clips at hand.
+    models: the models to choose from; the first is the default.  examples: clips to try.
+    any_model: users may type the name of any other model.
     """
     html = partial(gr.HTML, apply_default_css=False, js_on_load=None)
-    gr.set_static_paths(list(examples))  # the player may fetch them
+    gr.set_static_paths(list(examples))  # so that the player can load them
     title = "m2e: how does this music feel?"
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, KEPT_SECONDS)) as app:
         tracks, shown = gr.State([]), gr.State(0)
@@ -55,7 +62,7 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
                 with gr.Accordion("Settings", open=False):
                     hint = "A folder or a hub id." if any_model else None
                     model = gr.Dropdown(list(models), label="Model", info=hint, allow_custom_value=any_model)
-                    window = gr.Dropdown(WINDOWS, value=0, label="Window", info="A point of the curve each.")
+                    window = gr.Dropdown(WINDOWS, value=0, label="Window", info="One point of the curve per window.")
                     harmony = gr.Checkbox(True, label="Recognise key and chords")
             with gr.Column(scale=8, min_width=320):
                 status = html(visible=False)
@@ -65,24 +72,23 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
             forms = ("JSON", "CSV", "figure (PDF)")
             saved = [gr.DownloadButton(f"Download {form}", size="sm", interactive=False) for form in forms]
 
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
         page = [tracks, shown, compare, details, downloads]
         settings = [tracks, shown, model, window, harmony]
-        whole = {"outputs": [status, *page], **quiet, **ONE_AT_A_TIME}
+        whole: dict[str, Any] = {"outputs": [status, *page], **QUIET, **ONE_AT_A_TIME}
         uploaded = upload.upload(add, [upload, *settings], **whole)
         recorded = record.stop_recording(add_recording, [record, *settings], **whole)
         linked = link.submit(partial(add_link, app.GRADIO_CACHE), [link, *settings], **whole)
         tried = [button.click(partial(add, str(clip)), settings, **whole) for button, clip in clips]
-        chosen = compare.click(choose, [tracks, shown], page, **quiet)
+        chosen = compare.click(choose, [tracks, shown], page, **QUIET)
         for change in (uploaded, recorded, linked, *tried, chosen):
-            change.then(partial(offer_files, app.GRADIO_CACHE), tracks, saved, **quiet)
+            change.then(partial(offer_files, app.GRADIO_CACHE), tracks, saved, **QUIET)
         for change, field in ((uploaded, upload), (recorded, record), (linked, link)):
-            change.then(lambda: None, None, field, **quiet)  # is free for the next
+            change.then(lambda: None, None, field, **QUIET)  # empty again
 
         gr.Button(visible=False).click(
             partial(predict, None if any_model else set(models)),
             [gr.File(label="audio", visible=False), gr.Textbox(models[0], label="model", visible=False)],
-            gr.Textbox(label="record", visible=False),  # the client takes an object with a path for a file
+            gr.Textbox(label="record", visible=False),  # as JSON the client would take it for a file
             api_name="predict",
             api_description="The record of a music file as JSON, as in `m2e predict --format jsonl --key-segments`.",
             **ONE_AT_A_TIME,
@@ -90,61 +96,78 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
     return app
 
 
-def launch(app: gr.Blocks, **options) -> str:
-    """Starts the page's server and gives its address; options are those of `gradio.Blocks.launch`."""
-    font = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]  # nothing is fetched
+def launch(app: gr.Blocks, **options: Any) -> str:
+    """Starts the server of the page and returns its address; options: those of `gradio.Blocks.launch`."""
+    font = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]  # no downloads
     theme = gr.themes.Base(primary_hue="sky", neutral_hue="gray", font=font, font_mono=["ui-monospace", "monospace"])
-    # Not as `css`: Gradio rewrites that, and drops rules that it does not know.
+    # Gradio would rewrite `css`, and drop rules that it does not know.
     style = f"<style>{_asset('style.css')}</style>"
-    options = {"footer_links": ["api"], "ssr_mode": False, "quiet": True, "prevent_thread_lock": True} | options
-    return app.launch(theme=theme, head=style, **options)[1]
+    settings: dict[str, Any] = {"footer_links": ["api"], "ssr_mode": False, "quiet": True, "prevent_thread_lock": True}
+    return app.launch(theme=theme, head=style, **settings | options)[1]
 
 
-# --- what happens on the page ---
+# --- events of the page ---
 
 
-def add(sources, tracks, shown, model, window, harmony, names=None):
-    """Yields the page as one source after the other is heard, and at the end sentences about those that failed."""
-    sources = [sources] if isinstance(sources, str) else sources or []
-    names = names or [os.path.basename(source) for source in sources]
-    sentences = []
+def add(
+    sources: str | Sequence[str] | None,
+    tracks: list[Track],
+    shown: int,
+    model: str,
+    window: float,
+    harmony: bool,
+    names: Sequence[str] = (),
+) -> Iterator[Step]:
+    """Yields the page after every source; at the end its status lists those that failed.
+
+    names: what records call the sources; by default their file names.
+    """
+    files = [sources] if isinstance(sources, str) else sources or []
+    names = names or [os.path.basename(file) for file in files]
+    sentences: list[str] = []
     yield report(doing=f"Loading {model} …"), *show(tracks, shown)
     try:
-        pipe = pipeline(model, window or None, harmony)
+        pipe = pipeline(model, window, harmony)
     except ModelError as error:
         yield report([str(error)]), *show(tracks, shown)
         return
-    for source, name in zip(sources, names, strict=True):
-        yield report(sentences, f"Listening to {name} …"), *show(tracks, shown)
+    for file, name in zip(files, names, strict=True):
+        yield report(sentences, f"Analysing {name} …"), *show(tracks, shown)
         try:
-            tracks = [*tracks, hear(pipe, source, name)]
+            tracks = [*tracks, analyze(pipe, file, name)]
             shown = len(tracks) - 1
         except AudioError as error:
             sentences.append(str(error))
     yield report(sentences), *show(tracks, shown)
 
 
-def add_recording(source, tracks, *settings):
-    count = sum(track.record.path.startswith("recording") for track in tracks)
-    yield from add(source, tracks, *settings, names=[f"recording {count + 1}"])
+def add_recording(
+    source: str | None, tracks: list[Track], shown: int, model: str, window: float, harmony: bool
+) -> Iterator[Step]:
+    count = sum((track.record.path or "").startswith("recording") for track in tracks)
+    yield from add(source, tracks, shown, model, window, harmony, names=[f"recording {count + 1}"] if source else ())
 
 
-def add_link(folder, link, tracks, shown, *settings):
-    yield report(doing=f"Fetching {link} …"), *show(tracks, shown)
+def add_link(
+    folder: str, link: str, tracks: list[Track], shown: int, model: str, window: float, harmony: bool
+) -> Iterator[Step]:
+    link = link.strip()
+    yield report(doing=f"Downloading {link} …"), *show(tracks, shown)
     try:
-        file = download(link.strip(), folder)
+        file = download(link, folder)
     except UsageError as error:
         yield report([str(error)]), *show(tracks, shown)
         return
-    yield from add(file, tracks, shown, *settings, names=[link.strip()])
+    yield from add(file, tracks, shown, model, window, harmony, names=[link])
 
 
-def report(sentences: Sequence[str] = (), doing: str = ""):
+def report(sentences: Sequence[str] = (), doing: str = "") -> gr.HTML:
+    """The status line: what failed, and what is being done."""
     return gr.HTML(charts.status(sentences, doing), visible=bool(sentences or doing))
 
 
-def choose(tracks: list[Track], shown: int, event: gr.EventData):
-    """The page once a track has been chosen or removed."""
+def choose(tracks: list[Track], shown: int, event: gr.EventData) -> Page:
+    """The page after a click on a track, to show or to remove it."""
     clicked = event._data or {}
     if "remove" in clicked:
         index = int(clicked["remove"])
@@ -155,33 +178,34 @@ def choose(tracks: list[Track], shown: int, event: gr.EventData):
     return show(tracks, shown)
 
 
-def show(tracks: list[Track], shown: int):
-    """Values of the page."""
+def show(tracks: list[Track], shown: int) -> Page:
+    """The values of the page; `shown` may be out of range."""
     shown = min(max(shown, 0), max(0, len(tracks) - 1))
-    there = bool(tracks)
-    card = charts.details(tracks[shown], shown + 1) if there else ""
-    return tracks, shown, charts.compare(tracks, shown), card, gr.Row(visible=there)
+    card = charts.details(tracks[shown], shown + 1) if tracks else ""
+    return tracks, shown, charts.compare(tracks, shown), card, gr.Row(visible=bool(tracks))
 
 
 def offer_files(folder: str, tracks: list[Track]) -> list[gr.DownloadButton]:
-    files = write_files([track.record for track in tracks], tempfile.mkdtemp(dir=folder)) if tracks else [None] * 3
-    return [gr.DownloadButton(value=file, interactive=file is not None) for file in files]
+    """The download buttons with new files; disabled without tracks."""
+    if not tracks:
+        return [gr.DownloadButton(value=None, interactive=False) for _ in range(3)]
+    files = write_files([track.record for track in tracks], tempfile.mkdtemp(dir=folder))
+    return [gr.DownloadButton(value=file, interactive=True) for file in files]
 
 
 def write_files(records: Sequence[MusicEmotion], folder: str) -> list[str]:
-    """The records as JSON, as CSV and drawn: files in `folder`."""
+    """Writes the records as JSON, as CSV and as a figure; returns the paths of the files in `folder`."""
     as_json, as_csv, drawn = (os.path.join(folder, f"m2e.{form}") for form in ("json", "csv", "pdf"))
-    for file, form in ((as_json, "json"), (as_csv, "csv")):
-        shown = view(form)
+    for file, shown in ((as_json, view("json")), (as_csv, view("csv"))):
         Path(file).write_text("".join([*map(shown.add, records), shown.end()]), encoding="utf-8")
     save(figure(records), drawn)
     return [as_json, as_csv, drawn]
 
 
 def predict(known: set[str] | None, audio: str | None, model: str) -> str:
-    """The record of a file as JSON; one that failed has its sentence in `error`."""
+    """The record of a file as JSON; its `error` says why it failed.  known: the models to choose from, None for any."""
     if audio is None:
-        raise gr.Error("There is no audio: give a file.")
+        raise gr.Error("No audio was sent: give a file.")
     if known is not None and model not in known:
         raise gr.Error(f"{model} is not offered here: choose {', '.join(sorted(known))}.")
     try:

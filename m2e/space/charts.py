@@ -1,7 +1,7 @@
-"""The charts of the demo as HTML with inline SVG: pure functions of tracks, drawn by style.css, moved by timeline.js.
+"""The charts of the demo as HTML with inline SVG: pure functions of tracks. See style.css and timeline.js, too.
 
-Everything that is placed by a value is placed in percent, so that the charts fit any width while their text keeps its
-size. Colours come with a number, a dash or a word, never alone.
+Positions are in percent, so that the charts fit any width while their text keeps its size. Every colour comes with a
+number, a dash or a word.
 """
 
 import html
@@ -12,6 +12,7 @@ from urllib.parse import quote
 from m2e.space.tracks import Track
 from m2e.views.records import clock, short_chord
 from modeling_m2e import MusicEmotion
+from modeling_m2e.record_m2e import CurvePoint
 from modeling_m2e.scale_m2e import POLES, QUADRANT_WORDS, SCALE, quadrant
 
 COLORS = 6  # of tracks, in style.css
@@ -23,29 +24,29 @@ _TICK_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 def header() -> str:
     return (
         '<header class="m2e-header"><h1>m2e <span>How does this music feel?</span></h1>'
-        "<p>Moods, valence and arousal over time, key and chords, heard by a model.</p></header>"
+        "<p>Moods, valence and arousal over time, key and chords, predicted by an open model.</p></header>"
     )
 
 
 def status(sentences: Sequence[str] = (), doing: str = "") -> str:
-    """What is going on, and what went wrong, a line each; empty if there is neither."""
+    """What is being done, and a line per failure; empty if there is neither."""
     items = "".join(f"<li>{text(sentence)}</li>" for sentence in sentences)
     busy = f'<div class="m2e-busy" role="status"><i></i>{text(doing)}</div>' if doing else ""
-    alert = f'<div class="m2e-alert" role="alert"><b>Not heard</b><ul>{items}</ul></div>' if items else ""
+    alert = f'<div class="m2e-alert" role="alert"><b>Not analysed</b><ul>{items}</ul></div>' if items else ""
     return busy + alert
 
 
 def compare(tracks: Sequence[Track], shown: int = 0) -> str:
-    """The valence-arousal plane with all tracks, and their list; a click on either chooses the track that is shown."""
+    """The valence-arousal plane with all tracks, and their list; a click on either selects a track."""
     records = [track.record for track in tracks]
     rows = "".join(_row(record, index, index == shown) for index, record in enumerate(records))
-    hint = "<p>Add a track: it gets its place on this plane.</p><p>Add more to compare them.</p>"
+    hint = "<p>Add a track to see it on this plane.</p><p>Add more to compare them.</p>"
     aside = f'<ol class="m2e-list">{rows}</ol>' if rows else f'<div class="m2e-hint">{hint}</div>'
     return f'<section class="m2e-card m2e-compare" aria-label="Tracks">{plane(records, shown)}{aside}</section>'
 
 
 def plane(records: Sequence[MusicEmotion], shown: int = 0) -> str:
-    """The plane with a numbered point for every record, and the path over time of the one that is shown."""
+    """The plane with a numbered point for every record, and the path over time of the selected one."""
     quadrants = "".join(
         f'<span class="m2e-quadrant m2e-{name.lower()}"><b>{name}</b> {words}</span>'
         for name, words in QUADRANT_WORDS.items()
@@ -59,19 +60,19 @@ def plane(records: Sequence[MusicEmotion], shown: int = 0) -> str:
     grid = f'<svg class="m2e-grid" aria-hidden="true">{"".join(lines)}</svg>'
     path = _path(records[shown], shown) if records else ""
     points = "".join(_point(record, index, index == shown) for index, record in enumerate(records))
-    said = "; ".join(f"{index + 1}, {_sentence(record)}" for index, record in enumerate(records)) or "no track yet"
+    label = "; ".join(f"{index + 1}, {_sentence(record)}" for index, record in enumerate(records)) or "no track yet"
     axes = "".join(
         f'<span class="m2e-axis m2e-axis-{name}"><i>{low}</i><b>{name}</b><i>{high}</i></span>'
         for name, (low, high) in POLES.items()
     )
     return (
-        f'<div class="m2e-plane" role="group" aria-label="{text(f"Valence-arousal plane: {said}")}">'
+        f'<div class="m2e-plane" role="group" aria-label="{text(f"Valence-arousal plane: {label}")}">'
         f'<div class="m2e-area">{grid}{quadrants}{path}{points}{ticks}</div>{axes}</div>'
     )
 
 
 def details(track: Track | None, number: int = 1) -> str:
-    """All about one track; empty without one."""
+    """All results of one track; empty without one."""
     if track is None:
         return ""
     record = track.record
@@ -85,23 +86,23 @@ def details(track: Track | None, number: int = 1) -> str:
 
 
 def moods(record: MusicEmotion) -> str:
-    """Bars of the likeliest moods; all others are folded away."""
+    """Bars of the most probable moods; the others are hidden until opened."""
     bars = [_mood(mood.label, mood.score, mood.label in record.selected_moods) for mood in record.moods]
     rest = bars[TOP_MOODS:]
     more = f"<details><summary>{len(rest)} more</summary><ul>{''.join(rest)}</ul></details>" if rest else ""
     return (
-        f'<div class="m2e-moods"><h3>Moods <small>probability; ✓ above the mood’s own threshold</small></h3>'
+        f'<div class="m2e-moods"><h3>Moods <small>probability; ✓ above the threshold of the mood</small></h3>'
         f"<ul>{''.join(bars[:TOP_MOODS])}</ul>{more}</div>"
     )
 
 
 def timeline(track: Track) -> str:
-    """The track in time: waveform, curve, key and chords under one cursor."""
+    """The track over time: waveform, curve, key and chords with one cursor."""
     record = track.record
-    duration = record.duration
-    said = [[p.start, p.end, f"{p.valence:.1f}", f"{p.arousal:.1f}"] for p in record.curve or []]
+    duration = _seconds(record)
+    curve = [[p.start, p.end, f"{p.valence:.1f}", f"{p.arousal:.1f}"] for p in record.curve or []]
     names = [[chord.start, chord.end, short_chord(chord.label)] for chord in record.chords or []]
-    data = text(json.dumps({"duration": duration, "curve": said, "chords": names}))
+    data = text(json.dumps({"duration": duration, "curve": curve, "chords": names}))
     every = next((s for s in _TICK_SECONDS if duration / s <= 6), 2 * 3600)
     marks = ((f"{second / duration:.2%}", clock(second)) for second in range(0, int(duration) + 1, every))
     times = "".join(f'<span style="left:{left}">{label}</span>' for left, label in marks)
@@ -120,17 +121,22 @@ def timeline(track: Track) -> str:
 
 
 def share(value: float) -> float:
-    """Percent of the way from the low to the high end of the scale."""
+    """Position on the scale in percent."""
     return round(100 * (value - SCALE[0]) / (SCALE[1] - SCALE[0]), 2)
 
 
 def text(value: str | None) -> str:
-    """Safe inside HTML and inside the templates that Gradio makes of it."""
+    """Text that is safe in HTML, and in the templates that Gradio makes of it."""
     escaped = html.escape("".join(letter if letter.isprintable() else "\ufffd" for letter in value or ""))
     return escaped.replace("$", "&#36;").replace("{", "&#123;").replace("}", "&#125;").replace("`", "&#96;")
 
 
 # --- parts ---
+
+
+def _seconds(record: MusicEmotion) -> float:
+    """Duration of a track, never 0, because positions are parts of it."""
+    return record.duration or 1.0
 
 
 def _badge(index: int) -> str:
@@ -178,7 +184,7 @@ def _tip(content: str, x: float, y: float) -> str:
     return f'<span class="m2e-tip {sides}" aria-hidden="true">{content}</span>'
 
 
-def _values(point) -> str:
+def _values(point: MusicEmotion | CurvePoint) -> str:
     return f"valence {point.valence:.1f} · arousal {point.arousal:.1f}"
 
 
@@ -195,18 +201,18 @@ def _tiles(record: MusicEmotion) -> str:
             f'<div class="m2e-scale" aria-hidden="true"><i style="left:{share(value)}%"></i></div>'
             f"<small>{low}<span>{high}</span></small></div>"
         )
-    near = record.quadrant != quadrant(record.valence, record.arousal)  # the middle, where its own branch may differ
-    words = QUADRANT_WORDS[record.quadrant] + ("; judged apart from the point" if near else "")
+    differs = record.quadrant != quadrant(record.valence, record.arousal)  # possible near the centre
+    words = QUADRANT_WORDS[record.quadrant] + ("; predicted by a separate head" if differs else "")
     cells = "".join(f"<i{' class=m2e-on' if name == record.quadrant else ''}></i>" for name in ("Q2", "Q1", "Q3", "Q4"))
     tiles.append(
         f'<div class="m2e-tile"><h3>Quadrant</h3><p><b>{record.quadrant}</b></p>'
         f'<div class="m2e-cells" aria-hidden="true">{cells}</div><small>{words}</small></div>'
     )
     if record.key is not None:
-        key, sure = f"{record.key.tonic} {record.key.mode}", f"confidence {record.key.confidence:.0%}"
+        key, note = f"{record.key.tonic} {record.key.mode}", f"confidence {record.key.confidence:.0%}"
     else:
-        key, sure = "–", "undecided" if record.chords is not None else "not asked for"
-    tiles.append(f'<div class="m2e-tile"><h3>Key</h3><p><b>{text(key)}</b></p><small>{sure}</small></div>')
+        key, note = "–", "undecided" if record.chords is not None else "not requested"
+    tiles.append(f'<div class="m2e-tile"><h3>Key</h3><p><b>{text(key)}</b></p><small>{note}</small></div>')
     return "".join(tiles)
 
 
@@ -232,7 +238,7 @@ def _curve(record: MusicEmotion) -> str:
     lines = "".join(f'<line x2="100" y1="{100 - share(t)}" y2="{100 - share(t)}"/>' for t in TICKS)
     for name in POLES:
         points = [
-            (50 * (point.start + point.end) / record.duration, 100 - share(getattr(point, name)))
+            (50 * (point.start + point.end) / _seconds(record), 100 - share(getattr(point, name)))
             for point in record.curve or []
         ]
         if points:
@@ -263,11 +269,11 @@ def _curve_sentence(record: MusicEmotion) -> str:
 def _harmony(record: MusicEmotion) -> str:
     if record.chords is None:
         return ""
-    found = record.key_segments or []
-    if len(found) > 1:
-        spans = [(part.start, part.end, part.key) for part in found]
+    keys_over_time = record.key_segments or []
+    if len(keys_over_time) > 1:
+        spans = [(part.start, part.end, part.key) for part in keys_over_time]
     else:
-        spans = [(0.0, record.duration, str(record.key or "key undecided"))]
+        spans = [(0.0, _seconds(record), str(record.key or "key undecided"))]
     keys = "".join(_span(record, *span) for span in spans)
     chords = "".join(
         _span(record, chord.start, chord.end, short_chord(chord.label), chord.label)
@@ -281,8 +287,8 @@ def _harmony(record: MusicEmotion) -> str:
 
 
 def _span(record: MusicEmotion, start: float, end: float, name: str, chord: str = "") -> str:
-    """A key or a chord in its place; its name shows where there is room."""
-    left, width = start / record.duration, (end - start) / record.duration
+    """A key or a chord at its position; its name is visible if there is room."""
+    left, width = start / _seconds(record), (end - start) / _seconds(record)
     kind = _quality(chord) if chord else ""
     return (
         f'<span class="{kind}" title="{text(chord or name)}, {clock(start)} – {clock(end)}"'

@@ -1,5 +1,5 @@
-// The timeline of a track: a cursor over all lanes, what sounds there, and the player. Runs once for the element that
-// holds it; what is inside may be replaced by another track.
+// The timeline of a track: a cursor over all lanes, the values at the cursor, and the player. Runs once for the element
+// that holds it; its content is replaced when another track is selected.
 let audio = null;
 
 const lanesOf = (target) => target.closest?.(".m2e-lanes");
@@ -41,7 +41,7 @@ function toggle() {
 }
 
 function begin() {
-  audio?.pause(); // of the track before, which is no longer on the page
+  audio?.pause(); // of the previous track, which is no longer on the page
   audio = element.querySelector("audio");
   if (!audio) return;
   const button = element.querySelector(".m2e-play");

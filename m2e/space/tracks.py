@@ -1,7 +1,7 @@
-"""What the demo does with music: fetch a link, predict its record, outline its waveform."""
+"""What the demo does with a file: download it, predict its record, outline its waveform."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -15,31 +15,43 @@ from m2e.inputs import Source
 from m2e.workers import predict_one
 from modeling_m2e import MusicEmotion, MusicEmotionPipeline
 from modeling_m2e.audio_m2e import stream
+from modeling_m2e.record_m2e import FailedTrack
 
-OUTLINE_RATE, OUTLINE_PEAKS = 8000, 100  # Hz of the audio that is outlined; peaks per second, before they are joined
-OUTLINE_BINS = 360  # of a whole track
-MODELS_AT_ONCE = 2  # kept in memory
+OUTLINE_RATE, OUTLINE_PEAKS = 8000, 100  # Hz of the decoded audio; peaks per second, before they are joined
+OUTLINE_BINS = 360  # peaks of a whole track
+MODELS_AT_ONCE = 2  # in memory
 
 
 @dataclass(frozen=True)
 class Track:
-    """A track on show: its record, the file to play, and the outline of its waveform (0-1)."""
+    """A track on the page: its record, the file to play, and the outline of its waveform (0-1)."""
 
     record: MusicEmotion
     file: str
     outline: Sequence[float]
 
 
-@lru_cache(maxsize=MODELS_AT_ONCE)
 def pipeline(model: str, window: float | None = None, harmony: bool = True) -> MusicEmotionPipeline:
-    """The model of that name or folder, loaded once. Raises: ModelError."""
+    """The model of that name or folder, loaded once per setting; window: seconds, 0 or None as trained.
+
+    Raises: ModelError.
+    """
     if not model:
-        raise ModelError("No model is named: give a folder or a hub id.")
+        raise ModelError("No model is given: give a folder or a hub id.")
+    return _loaded(model, window or None, harmony)
+
+
+@lru_cache(maxsize=MODELS_AT_ONCE)
+def _loaded(model: str, window: float | None, harmony: bool) -> MusicEmotionPipeline:
+    # lru_cache takes f(a) and f(a, None) for two calls, so all arguments are given here
     return load(model, window=window, harmony=harmony, key_segments=True)
 
 
-def record_of(pipe: MusicEmotionPipeline, file: str, name: str | None = None) -> MusicEmotion:
-    """The record of a file, failed or not, that calls it by its name instead of its place on the server."""
+Pipe = Callable[[str], MusicEmotion]  # what a MusicEmotionPipeline is for a file
+
+
+def record_of(pipe: Pipe, file: str, name: str | None = None) -> MusicEmotion | FailedTrack:
+    """The record of a file, failed or not, with the name of the file instead of its path on the server."""
     name = name or os.path.basename(file)
     record = predict_one(pipe, Source(file))
     record.path = name
@@ -48,8 +60,8 @@ def record_of(pipe: MusicEmotionPipeline, file: str, name: str | None = None) ->
     return record
 
 
-def hear(pipe: MusicEmotionPipeline, file: str, name: str | None = None) -> Track:
-    """A file's track. Raises: AudioError, with the sentence of its record."""
+def analyze(pipe: Pipe, file: str, name: str | None = None) -> Track:
+    """The track of a file. Raises: AudioError, with the sentence of its record."""
     record = record_of(pipe, file, name)
     if record.error is not None:
         raise AudioError(record.error)
@@ -57,25 +69,29 @@ def hear(pipe: MusicEmotionPipeline, file: str, name: str | None = None) -> Trac
 
 
 def download(link: str, folder: str) -> str:
-    """The file of an http(s) link, in `folder`; links into the server's own network are refused. Raises: UsageError."""
+    """The downloaded file of an http(s) link, in `folder`. Links into the server's network are refused.
+
+    Raises: UsageError.
+    """
     if not link.lower().startswith(("http://", "https://")):
-        raise UsageError(f"{link}: is no link; it begins with https:// or http://.")
+        raise UsageError(f"{link}: is not a link: give one that begins with https:// or http://.")
     try:
         return ssrf_protected_download(link, folder)
-    except Exception as error:  # of the address, the network or the server
+    except Exception as error:  # Gradio raises a bare Exception for the answer of a server
         raise UsageError(f"{link}: cannot be downloaded ({reason(error)}).") from error
 
 
 def outline(file: str, bins: int = OUTLINE_BINS) -> list[float]:
-    """At most `bins` peaks of the waveform from begin to end, the highest 1."""
+    """At most `bins` peaks of the waveform from start to end; the highest is 1."""
     size = OUTLINE_RATE // OUTLINE_PEAKS
-    peaks, rest = [], np.zeros(0, np.float32)
+    blocks: list[np.ndarray] = []
+    rest = np.zeros(0, np.float32)
     for block in stream(file, [OUTLINE_RATE]):
         samples = np.abs(np.concatenate([rest, block[OUTLINE_RATE]]))
         whole = len(samples) // size * size
-        peaks.append(samples[:whole].reshape(-1, size).max(axis=1))
+        blocks.append(samples[:whole].reshape(-1, size).max(axis=1))
         rest = samples[whole:]
-    peaks = np.concatenate(peaks)
+    peaks = np.concatenate(blocks)
     edges = np.linspace(0, len(peaks), min(bins, len(peaks)) + 1).astype(int)
     joined = [float(peaks[a:b].max()) for a, b in pairwise(edges)]
     loudest = max(joined, default=0.0) or 1.0

@@ -1,5 +1,7 @@
 """From logits to probabilities: Platt scaling of the moods on held-out tracks, and the moods' thresholds."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -35,12 +37,15 @@ def platt(logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray, n
     return found, offsets, np.array(thresholds)
 
 
-def calibrate(config, logits: np.ndarray, labels: np.ndarray) -> int:
-    """How many moods of an M2EConfig were calibrated, in place, by held-out logits and labels (0, 1, NaN), (n, M) each.
+def calibrate(config: Any, logits: np.ndarray, labels: np.ndarray) -> int:
+    """How many moods of an M2EConfig were calibrated, in place, by held-out logits and labels, (n, M) each.
 
-    Moods with few positives or negatives stay as they are: what a handful of tracks says would be worse.
+    labels: 0, 1, between them for soft ones, NaN where unknown. Moods with few positives or negatives keep their
+    values, as a handful of tracks would make them worse; soft labels of all tracks are enough.
     """
-    enough = np.minimum((labels == 1).sum(0), (labels == 0).sum(0)) >= MIN_POSITIVES
+    positives, negatives = (labels == 1).sum(0), (labels == 0).sum(0)
+    soft = ((labels > 0) & (labels < 1)).sum(0)
+    enough = (np.minimum(positives, negatives) >= MIN_POSITIVES) | (soft >= 2 * MIN_POSITIVES)
     if not enough.any():
         return 0
     scale, offsets, thresholds = platt(logits[:, enough].astype(np.float64), labels[:, enough])

@@ -1,24 +1,25 @@
-"""The state of a training on disk: one file, replaced as a whole after every epoch, so that a kill finds the old or the
-new one. What is in it are tensors, numbers, words, lists and dicts; nothing else would be loaded.
+"""The state of a training on disk: one file, replaced as a whole after every epoch.
+
+It holds tensors, numbers, strings, lists and dicts; nothing else would be loaded.
 """
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from m2e.errors import TrainingError
+from m2e.storage import write_whole
 
 FILE = "checkpoint.pt"
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Replaces the checkpoint in a folder."""
-    replace_file(folder / FILE, lambda partial: torch.save(state, partial))
+    write_whole(folder / FILE, lambda partial: torch.save(state, partial))
 
 
 def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
@@ -41,18 +42,6 @@ def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     return state
 
 
-def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
-    """Lets `write` make a file beside `path`, which then takes its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    write(partial)
-    os.replace(partial, path)
-
-
-def write_text(path: Path, text: str) -> None:
-    replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
 def fingerprint(settings: Any, arrays: Iterable[Any]) -> str:
     """16 hex digits that change with JSON-able settings and with arrays or tensors."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -60,3 +49,18 @@ def fingerprint(settings: Any, arrays: Iterable[Any]) -> str:
         array = array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()[:16]
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The state of the random numbers of this process."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        states["device"] = torch.get_device_module(device).get_rng_state(device)
+    return states
+
+
+def set_random_state(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Restores what `random_state` gave."""
+    torch.set_rng_state(states["cpu"])
+    if device.type != "cpu" and "device" in states:
+        torch.get_device_module(device).set_rng_state(states["device"], device)

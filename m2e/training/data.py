@@ -1,9 +1,9 @@
-"""From a recipe and folders to what training takes: encoder and chord recogniser, data sets, their features."""
+"""Inputs of a training: encoder and chord recogniser, data sets, their features and labels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from accelerate import Accelerator
@@ -19,19 +19,26 @@ from m2e.evaluation.data import Emotions, labels_of
 from m2e.features.cache import audio_files, compute, feature_cache
 from m2e.terminal import pace
 from m2e.training.network import preset
-from m2e.training.packed import Features, Source, pack
+from m2e.training.packed import LabelledTracks, PackedFeatures, pack
 from m2e.training.recipe import START, Recipe
+from m2e.training.soft_labels import SoftLabels, read_soft_labels
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor, MertEncoder, TaggerEncoder
 from modeling_m2e.chords_m2e import ChordRecognizer
+from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
 
 @dataclass(frozen=True)
 class Material:
-    """A data set and its features; row i of both is one track."""
+    """A data set and its features; row i of both is one track.
+
+    folder: of the data set.  read_ids: of all its tracks as they are read, before any is left out.
+    """
 
     name: str
     dataset: Dataset
-    features: Features
+    features: PackedFeatures
+    folder: str = ""
+    read_ids: Sequence[str] = ()
 
     def rows(self, split: str) -> np.ndarray:
         """The tracks of a split."""
@@ -42,22 +49,37 @@ class Material:
         columns = ("moods", "valence", "arousal", "quadrant")
         return labels_of({name: self.dataset[name][:] for name in columns}, moods)[0]
 
-    def source(self, split: str, moods: Sequence[str]) -> Source:
-        """The tracks of a split with their labels."""
-        return Source(self.name, self.features, self.labels(moods), self.rows(split))
+    def tracks(self, rows: np.ndarray, moods: Sequence[str]) -> LabelledTracks:
+        """These tracks with their labels."""
+        return LabelledTracks(self.name, self.features, self.labels(moods), rows)
+
+    def groups(self) -> list[str]:
+        """Tracks of one group are in one fold: the artist, or the track itself where no artist is known."""
+        tracks = zip(self.dataset["id"][:], self.dataset["artist"][:], strict=True)
+        return [artist or f"{self.name}/{track}" for track, artist in tracks]
+
+    def soft_labels(self, reference: str, moods: Sequence[str]) -> SoftLabels:
+        """Those in a table, whose path may be relative to the data folder. Raises TrainingError."""
+        path = next((path for path in (Path(reference), Path(self.folder, reference)) if path.is_file()), None)
+        if path is None:
+            raise TrainingError(
+                f"The teacher of {self.name}, {reference}, is missing: put the file into {self.folder}, or train "
+                "without it (--set objective.distillation=null)."
+            )
+        return read_soft_labels(path, self.dataset["id"][:], self.dataset["audio"][:], moods, self.read_ids)
 
 
 def load_parts(
     recipe: Recipe, taggers: Path | None, chords: Path | None
 ) -> tuple[M2EProcessor, M2EForMusicEmotion | None]:
-    """What listens, and the model that training starts from, if there is one.
+    """The processor, and the model that training starts from or None.
 
     taggers: folder of published tagger weights, for a recipe that names nets.  chords: folder of a chord recogniser;
-    None: that of the embedded model. Raises TrainingError, ModelError, and what the parts raise.
+    None: that of the embedded model. Raises TrainingError, ModelError.
     """
     if recipe.start is not None:
         pipe = load(recipe.start, device="cpu")
-        return pipe.processor, pipe.model
+        return cast(M2EProcessor, pipe.processor), cast(M2EForMusicEmotion, pipe.model)
     recognizer = ChordRecognizer.from_pretrained(chords or embedded_model(), decoding=recipe.chord_decoding)
     config = preset(recipe.model.get("preset", "default"))()
     vocabulary = recipe.model.get("chord_vocabulary", config.chord_vocabulary)
@@ -65,25 +87,34 @@ def load_parts(
 
 
 def _encoder(recipe: Recipe, taggers: Path | None) -> TaggerEncoder | MertEncoder:
-    settings = dict(recipe.encoder)
+    settings = dict(recipe.encoder or {})
     if nets := settings.pop("nets", None):
         if taggers is None:
             raise TrainingError(f"The encoder of {recipe.name} is made of published taggers: give their --taggers.")
-        # features are those of the weights that are shipped: stored in half precision, computed in single
+        # Features must be those of the stored weights: half precision, computed in single.
         return TaggerEncoder(halve_weights(convert_taggers(taggers, nets)).float())
     if "id" not in settings:
         raise TrainingError(f"The encoder of {recipe.name} has neither nets nor an id.")
     return MertEncoder.from_pretrained(settings.pop("id"), **settings)
 
 
-def read_datasets(recipe: Recipe, folders: Mapping[str, str]) -> dict[str, Dataset]:
-    """The data sets of a recipe, split as its protocol says. Raises ValueError, OSError."""
+def read_datasets(recipe: Recipe, folders: Mapping[str, str]) -> tuple[dict[str, Dataset], dict[str, list[str]]]:
+    """The data sets of a recipe, split by its protocol, and the ids of all tracks as they are read.
+
+    Of a train_only data set the training split alone. Raises DataError.
+    """
     readers = {name: each.reader for name, each in recipe.datasets.items()}
     found = {name: read_dataset(each.reader, folders[name], **each.options) for name, each in recipe.datasets.items()}
-    if len(set(readers.values())) < len(readers):  # the protocol knows them by their readers
-        return apply_protocol(found, recipe.protocol)
-    split = apply_protocol({readers[name]: dataset for name, dataset in found.items()}, recipe.protocol)
-    return {name: split[reader] for name, reader in readers.items()}
+    ids = {name: dataset["id"][:] for name, dataset in found.items()}
+    if len(set(readers.values())) < len(readers):  # the protocol knows data sets by their readers
+        split = apply_protocol(found, recipe.protocol)
+    else:
+        by_reader = apply_protocol({readers[name]: dataset for name, dataset in found.items()}, recipe.protocol)
+        split = {name: by_reader[reader] for name, reader in readers.items()}
+    for name, entry in recipe.datasets.items():
+        if entry.train_only:
+            split[name] = split[name].select(np.flatnonzero(np.array(split[name]["split"][:]) == "train"))
+    return split, {name: list(tracks) for name, tracks in ids.items()}
 
 
 def with_features(
@@ -93,11 +124,13 @@ def with_features(
     cache: Path,
     accelerator: Accelerator,
     report: Callable[[str], Any] = print,
+    folder: str = "",
+    read_ids: Sequence[str] = (),
 ) -> Material:
-    """The data set with its features, computed where the cache lacks them; tracks that cannot be read are left out.
+    """The data set with its features, computed where the cache lacks them; tracks that cannot be read are skipped.
 
-    Processes share the work. report: called with a sentence on every track that is left out. Raises TrainingError where
-    none is left.
+    Processes share the work. report: called with a sentence on every skipped track.  folder, read_ids: of Material.
+    Raises TrainingError where no track is left.
     """
     ids = dataset["id"][:]
     files = audio_files(ids, dataset["audio"], cache / "audio")
@@ -108,23 +141,26 @@ def with_features(
         failures = compute(found, jobs, lambda: processor.to(accelerator.device), begin=begin)
     processor.to("cpu")
     for sentence in gather_object(failures):  # which waits for all
-        report(f"{name}: left out: {sentence}")
+        report(f"{name}: skipped: {sentence}")
     features = found.features()
     rows = [row for row, track in enumerate(ids) if track in features]
     if not rows:
         raise TrainingError(f"None of the {len(ids)} tracks of {name} could be read.")
     kept = dataset if len(rows) == len(ids) else dataset.select(rows)
-    return Material(name, kept, pack((features[ids[row]] for row in rows), processor.collate))
+    packed = pack((features[ids[row]] for row in rows), processor.collate)
+    return Material(name, kept, packed, folder, read_ids)
 
 
 def moods_of(recipe: Recipe, datasets: Sequence[Dataset], start: M2EForMusicEmotion | None) -> list[str]:
-    """The moods that the model will tell, in order. Raises TrainingError."""
+    """The moods that the model predicts, in order. Raises TrainingError."""
     if isinstance(recipe.moods, tuple):
         return list(recipe.moods)
-    if recipe.moods == START:
-        return start.config.moods
+    if recipe.moods == "jamendo":
+        return list(JAMENDO_MOODS)
+    if recipe.moods == START and start is not None:
+        return list(start.config.moods)
     if recipe.moods != "data":
-        raise TrainingError(f"moods is {recipe.moods!r}: give data, start, or a list.")
+        raise TrainingError(f"moods is {recipe.moods!r}: give data, start, jamendo, or a list.")
     carried = {
         mood
         for dataset in datasets
@@ -132,6 +168,6 @@ def moods_of(recipe: Recipe, datasets: Sequence[Dataset], start: M2EForMusicEmot
         if split == "train"
         for mood in moods or ()
     }
-    if not carried and start is not None:  # nothing is said of moods: those of the start are kept
-        return start.config.moods
+    if not carried and start is not None:  # no mood labels: the start's moods are kept
+        return list(start.config.moods)
     return sorted(carried)

@@ -1,9 +1,8 @@
 """The training loop: one network on the tracks of one or several data sets.
 
-A seed decides everything. Random numbers for data are those of the whole batch in every process, so that two processes
-learn what one does, each from its share of every batch; only dropout and noise are their own. After every epoch all
-that the next one needs is in one file: a training that is killed at any moment ends, started again, with the same
-weights.
+A seed decides everything. Every process draws the random numbers of the whole batch, so that two processes train the
+same model as one, each on its share of every batch; only dropout and noise differ. After every epoch one file holds all
+that the next one needs: a training that is killed and started again ends with the same weights.
 """
 
 import json
@@ -13,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list, gather_object
+from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 from transformers import get_scheduler
 
@@ -29,10 +29,12 @@ from m2e.training.augmentation import augmented, moments
 from m2e.training.log import Log
 from m2e.training.mixing import Mix
 from m2e.training.objectives import training_loss
-from m2e.training.packed import TASKS, Source, random_spans
-from m2e.training.recipe import Objective, Training
+from m2e.training.packed import LabelledTracks, random_spans
+from m2e.training.recipe import TASKS, Objective, Training
 from m2e.training.validation import evaluate, selection_score
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,12 @@ def make_accelerator(mixed_precision: str = "no") -> Accelerator:
 
 def fit(
     model: M2EForMusicEmotion,
-    sources: Sequence[Source],
+    sources: Sequence[LabelledTracks],
     training: Training,
     objective: Objective,
     seed: int,
     accelerator: Accelerator,
-    held_out: Sequence[Source] = (),
+    held_out: Sequence[LabelledTracks] = (),
     folder: Path | None = None,
     report: Callable[[dict], Any] = lambda row: None,
     visible: bool = False,
@@ -71,11 +73,11 @@ def fit(
 
     model: new, made under the same seed (`accelerate.utils.set_seed`), with its embedding statistics.
     held_out: what the best epoch is chosen by; none: the last one is taken.
-    folder: for the checkpoint and the log; a training that was stopped there goes on, one that was done is not
-    repeated. None: nothing is written.
+    folder: for the checkpoint and the log; an interrupted training there is resumed, a finished one is not repeated.
+    None: nothing is written.
     report: called with the row of every epoch, in the main process.  visible: show a bar on stderr.
 
-    Raises: TrainingError where the loss is no longer finite; TrainingError.
+    Raises TrainingError where the loss is no longer finite, or the checkpoint belongs to another training.
     """
     run = _Run(model, sources, training, objective, seed, accelerator, held_out, folder)
     run.resume()
@@ -90,22 +92,35 @@ def fit(
 
 
 class _Learner(torch.nn.Module):
-    """A network with its loss. What the loss of a batch does not reach is then seen to be unused by processes that
-    share their gradients, and keeps none."""
+    """A network with its loss in one module, so that processes that share gradients see which weights a batch does not
+    use."""
 
     def __init__(self, model: M2EForMusicEmotion, objective: Objective):
         super().__init__()
         self.model, self.objective = model, objective
 
-    def forward(self, inputs: dict, labels: dict, taught: dict) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        loss, parts = training_loss(self.model(**inputs), labels, taught, self.model.config, self.objective)
+    def forward(
+        self, inputs: dict, labels: dict, teacher_outputs: dict
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        output = self.model(**inputs)
+        loss, parts = training_loss(output, labels, teacher_outputs, self.model.config, self.objective)
         return loss, {task: part.detach() for task, part in parts.items()}
 
 
 class _Run:
     """One training, from epoch to epoch."""
 
-    def __init__(self, model, sources, training, objective, seed, accelerator, held_out, folder):
+    def __init__(
+        self,
+        model: M2EForMusicEmotion,
+        sources: Sequence[LabelledTracks],
+        training: Training,
+        objective: Objective,
+        seed: int,
+        accelerator: Accelerator,
+        held_out: Sequence[LabelledTracks],
+        folder: Path | None,
+    ):
         self.model, self.sources, self.training, self.objective = model, sources, training, objective
         self.accelerator, self.folder = accelerator, folder
         self.held_out = [source for source in held_out if source.tasks]
@@ -136,10 +151,10 @@ class _Run:
         totals = torch.zeros(len(self.sources), len(TASKS), 2, device=self.accelerator.device)  # sum, count
         for step, (index, places) in enumerate(self.mix.epoch()):
             begin(self.epoch * self.mix.steps + step, text)
-            losses, heard = self.train_step(self.sources[index], places)
+            losses, count = self.train_step(self.sources[index], places)
             tracks += len(places)
             for task, loss in losses.items():
-                totals[index, TASKS.index(task)] += torch.stack([loss * heard, torch.full_like(loss, heard)])
+                totals[index, TASKS.index(task)] += torch.stack([loss * count, torch.full_like(loss, count)])
         self.epoch += 1
         totals = self.accelerator.reduce(totals, "sum").double().cpu()
         if not totals.isfinite().all():
@@ -160,29 +175,30 @@ class _Run:
             "tracks_per_second": round(tracks / seconds, 1),
         }
 
-    def train_step(self, source: Source, places: np.ndarray) -> tuple[Mapping[str, torch.Tensor], int]:
+    def train_step(self, source: LabelledTracks, places: np.ndarray) -> tuple[Mapping[str, torch.Tensor], int]:
         """The losses of this process's share of a batch by task, and how many tracks it holds."""
         training, accelerator = self.training, self.accelerator
         rows, spans = source.rows[places], None
         if training.segments == "random":
             spans = random_spans(source.features.window_counts(rows), self.mix.rng)
-        deaf = self.mix.rng.random() < training.harmony_dropout  # so that the model also answers without harmony
+        drop_harmony = self.mix.rng.random() < training.harmony_dropout  # so that the model also works without it
 
         share = np.array_split(np.arange(len(rows)), accelerator.num_processes)[accelerator.process_index]
         mine = share if len(share) else np.zeros(1, np.int64)  # all processes have to take part
         rows, spans = rows[mine], None if spans is None else spans[mine]
         inputs = source.features.batch(rows, spans)
-        taught = source.teacher(rows, inputs) if source.teacher is not None and self.objective.distillation else {}
-        if deaf:
+        teacher = source.teacher if self.objective.distillation else None
+        teacher_outputs = {} if teacher is None else teacher(rows, inputs)
+        if drop_harmony:
             inputs |= {name: torch.zeros_like(each) for name, each in inputs.items() if name != "embeddings"}
             inputs.pop("harmony_statistics", None)
         inputs = augmented(inputs, self.moments, training)
 
-        inputs, labels, taught = (
+        inputs, labels, teacher_outputs = (
             {name: each.to(accelerator.device) for name, each in part.items()}
-            for part in (inputs, source.targets(rows), taught)
+            for part in (inputs, source.targets(rows), teacher_outputs)
         )
-        loss, losses = self.learner(inputs, labels, taught)
+        loss, losses = self.learner(inputs, labels, teacher_outputs)
         # processes average their gradients, whatever the sizes of their shares
         accelerator.backward(loss * (len(share) * accelerator.num_processes / len(places)))
         if training.clip_norm is not None:
@@ -197,18 +213,18 @@ class _Run:
     # --- between epochs ---
 
     @property
-    def shown(self) -> M2EForMusicEmotion:
-        """The network that is judged and kept."""
-        return self.model if self.average is None else self.average.module
+    def evaluated(self) -> M2EForMusicEmotion:
+        """The network that is scored and saved: the moving average, if there is one."""
+        return self.model if self.average is None else cast(M2EForMusicEmotion, self.average.module)
 
     def conclude(self, row: dict) -> None:
-        """Judges the epoch, keeps its weights if they are the best so far, and logs it; main process only."""
+        """Scores the epoch, keeps its weights if they are the best so far, and logs it; main process only."""
         score = math.nan
         if self.held_out:
-            row["validation"] = {source.name: evaluate(self.shown, source).scores for source in self.held_out}
+            row["validation"] = {source.name: evaluate(self.evaluated, source).scores for source in self.held_out}
             row["score"] = score = selection_score(row["validation"], self.training.select)
         if self._is_best(score):
-            weights = {name: tensor.detach().cpu().clone() for name, tensor in self.shown.state_dict().items()}
+            weights = {name: tensor.detach().cpu().clone() for name, tensor in self.evaluated.state_dict().items()}
             self.best = {"epoch": self.epoch, "score": score, "weights": weights}
         self.log.add(row)
 
@@ -222,7 +238,7 @@ class _Run:
         """Writes what the next epoch needs."""
         if self.folder is None:
             return
-        random_states = gather_object([_random_state(self.accelerator.device)])
+        random_states = gather_object([checkpoint.random_state(self.accelerator.device)])
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler
             state = {
@@ -243,7 +259,7 @@ class _Run:
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> None:
-        """Goes on from the checkpoint, if there is one."""
+        """Continues from the checkpoint, if there is one."""
         state = None if self.folder is None else checkpoint.load(self.folder, self.fingerprint)
         if state is None:
             return
@@ -256,7 +272,7 @@ class _Run:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.mix.load_state_dict(state["mix"])
         if self.accelerator.process_index < len(state["random"]):
-            _set_random_state(state["random"][self.accelerator.process_index], self.accelerator.device)
+            checkpoint.set_random_state(state["random"][self.accelerator.process_index], self.accelerator.device)
         self.epoch, self.best, self.log.rows = state["epoch"], state["best"], json.loads(state["log"])
         if self.accelerator.is_main_process:
             self.log.write()  # a kill may have come before
@@ -273,7 +289,7 @@ class _Run:
 # --- parts ---
 
 
-def _schedule(optimizer: torch.optim.Optimizer, training: Training, steps: int):
+def _schedule(optimizer: torch.optim.Optimizer, training: Training, steps: int) -> LRScheduler:
     """Of the learning rate, stepped after every batch: linear warm-up, then constant or a cosine to zero; or one cycle
     (Smith & Topin 2018)."""
     if training.schedule == "one_cycle":
@@ -290,30 +306,24 @@ def _moving_average(model: M2EForMusicEmotion, decay: float | None, device: torc
     if decay is None:
         return None
 
-    def average(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
-        kept = min(decay, (1 + count.item()) / (10 + count.item()))
+    def average(averaged: Tensors, current: Tensors, count: torch.Tensor | int) -> None:
+        kept = min(decay, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(averaged, current, 1 - kept)
 
     return AveragedModel(model, device, multi_avg_fn=average)
 
 
-def _fingerprint(model, sources, training, objective, seed, held_out) -> str:
+def _fingerprint(
+    model: M2EForMusicEmotion,
+    sources: Sequence[LabelledTracks],
+    training: Training,
+    objective: Objective,
+    seed: int,
+    held_out: Sequence[LabelledTracks],
+) -> str:
     parts = (*sources, *held_out)
     settings = [asdict(training), asdict(objective), seed, model.config.to_dict(), [source.name for source in parts]]
-    arrays = [array for s in parts for array in (s.rows, s.labels.moods, s.labels.va, s.labels.quadrants)]
+    arrays: list[Any] = [array for s in parts for array in (s.rows, s.labels.moods, s.labels.va, s.labels.quadrants)]
     arrays += [array for s in parts for array in (s.features.window_offsets, s.features.chord_offsets)]
     arrays += [tensor for s in sources if s.teacher is not None for tensor in s.teacher.state()]
     return checkpoint.fingerprint(settings, [*arrays, *model.state_dict().values()])
-
-
-def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type != "cpu":
-        states["device"] = torch.get_device_module(device).get_rng_state(device)
-    return states
-
-
-def _set_random_state(states: dict[str, torch.Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type != "cpu" and "device" in states:
-        torch.get_device_module(device).set_rng_state(states["device"], device)

@@ -1,17 +1,17 @@
-"""The network that a training begins with: a new one, or one that knows already what another has learnt."""
+"""The network before training: new, or continued from another; and the ensemble after it."""
 
 import copy
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from m2e.errors import TrainingError
-from m2e.training.packed import Source, harmony_statistics, statistics
-from m2e.training.teachers import weighting_offsets
+from m2e.training.packed import LabelledTracks, harmony_statistics, statistics
+from m2e.training.teachers import mood_places, weighting_offsets
 from m2e.training.validation import predict
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 
@@ -27,9 +27,12 @@ def preset(name: str) -> Callable[..., M2EConfig]:
 
 
 def new_network(
-    settings: dict[str, Any], moods: Sequence[str], frequencies: Sequence[float] | None, sources: Sequence[Source]
+    settings: dict[str, Any],
+    moods: Sequence[str],
+    frequencies: Sequence[float] | None,
+    sources: Sequence[LabelledTracks],
 ) -> M2EForMusicEmotion:
-    """A network with random weights that has seen the mean and deviation of the sources' embeddings.
+    """A network with random weights and the mean and deviation of the sources' embeddings.
 
     settings: {"preset": ..., fields of M2EConfig}.  frequencies: for the class weighting; None: all moods alike.
     Raises TrainingError.
@@ -49,10 +52,10 @@ def new_network(
 def continued(
     start: M2EForMusicEmotion, settings: dict[str, Any], moods: Sequence[str], frequencies: Sequence[float] | None
 ) -> M2EForMusicEmotion:
-    """A network with the weights of `start`, which says the same of moods that both know; other moods are new.
+    """A network with the weights of `start`, which predicts the same for moods that both have; other moods are new.
 
-    What calibrates the moods of `start` goes into the weights, so that learning begins at its probabilities. Thresholds
-    of known moods are kept. Raises TrainingError where settings ask for a network of another shape.
+    The calibration of `start` is folded into the weights, so that training begins at its probabilities. Thresholds of
+    moods that both have are kept. Raises TrainingError where settings ask for a network of another shape.
     """
     kept = set(M2EConfig.__annotations__) - {"mood_scale", "mood_offset", "mood_thresholds"}
     own = {name: getattr(start.config, name) for name in kept} | settings
@@ -80,12 +83,13 @@ def _config(make: Callable[..., M2EConfig], fields: dict[str, Any]) -> M2EConfig
 @torch.no_grad()
 def _keep_moods(model: M2EForMusicEmotion, start: M2EForMusicEmotion) -> None:
     config, before = model.config, start.config
-    outputs, olds = ([member.mood_branch[-1] for member in each.members] for each in (model, start))
+    outputs, olds = ([last_layer(member.mood_branch) for member in each.members] for each in (model, start))
+    known_places = mood_places(before)
     weighting = weighting_offsets(config)
-    thresholds = list(config.mood_thresholds or [0.5] * config.num_labels)
+    thresholds = list(config.mood_thresholds or [0.5] * len(config.moods))
     for place, mood in enumerate(config.moods):
-        if mood in before.label2id:
-            old = before.label2id[mood]
+        if mood in known_places:
+            old = known_places[mood]
             scale = 1.0 if before.mood_scale is None else before.mood_scale[old]
             offset = 0.0 if before.mood_offset is None else before.mood_offset[old]
             for output, known in zip(outputs, olds, strict=True):
@@ -95,26 +99,33 @@ def _keep_moods(model: M2EForMusicEmotion, start: M2EForMusicEmotion) -> None:
     config.mood_thresholds = thresholds if config.num_labels else None
 
 
+def last_layer(branch: torch.nn.Sequential) -> torch.nn.Linear:
+    """The layer that gives a head's outputs."""
+    return cast(torch.nn.Linear, branch[-1])
+
+
 def ensemble(models: Sequence[M2EForMusicEmotion]) -> M2EForMusicEmotion:
-    """The network whose members are these, trained each for itself; all have the configuration of the first."""
+    """One model whose members are all members of these, with the configuration of the first."""
+    members = [member for model in models for member in model.members]
     config = copy.deepcopy(models[0].config)
-    config.num_members = len(models)
+    config.num_members = len(members)
     together = M2EForMusicEmotion(config)
-    for own, member in zip(together.members, models, strict=True):
-        own.load_state_dict(member.state_dict(), strict=False)  # the first has the others besides
+    for own, member in zip(together.members, members, strict=True):
+        own.load_state_dict(member.state_dict(), strict=False)  # the first member's state includes the others
     return together.eval()
 
 
 @torch.no_grad()
-def fit_scale(model: M2EForMusicEmotion, sources: Sequence[Source]) -> None:
-    """Brings valence and arousal to the scale of the labels by least squares, so that a continued network need not
-    learn first what others mean by a number; a dimension that it predicts the wrong way round begins at the mean."""
+def fit_scale(model: M2EForMusicEmotion, sources: Sequence[LabelledTracks]) -> None:
+    """Fits the scale of valence and arousal to the labels by least squares, in place, before training.
+
+    A dimension that correlates negatively starts at the labels' mean."""
     learnt = [source for source in sources if "va" in source.tasks]
     if not learnt:
         return
     found = np.concatenate([predict(model, source)["va"] for source in learnt]).astype(np.float64)
     labels = np.concatenate([source.labels.va[source.rows] for source in learnt])
-    outputs = [member.va_branch[-1] for member in model.members]
+    outputs = [last_layer(member.va_branch) for member in model.members]
     for dimension in range(2):
         labelled = ~np.isnan(labels[:, dimension])
         x, y = found[labelled, dimension], labels[labelled, dimension]
@@ -126,10 +137,10 @@ def fit_scale(model: M2EForMusicEmotion, sources: Sequence[Source]) -> None:
 
 
 @torch.no_grad()
-def silence(model: M2EForMusicEmotion, tasks: Sequence[str]) -> None:
-    """Makes valence and arousal neutral where they were not learnt, instead of random; writes down what was learnt."""
+def neutralise_untrained_va(model: M2EForMusicEmotion, tasks: Sequence[str]) -> None:
+    """Makes untrained valence and arousal neutral instead of random, and stores the trained tasks in the config."""
     if "va" not in tasks:
-        for output in (member.va_branch[-1] for member in model.members):
+        for output in (last_layer(member.va_branch) for member in model.members):
             output.weight.zero_()
             output.bias.copy_(torch.tensor([model.config.neutral_valence, model.config.neutral_arousal]))
     model.config.trained_tasks = list(tasks)

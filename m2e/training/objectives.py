@@ -1,4 +1,4 @@
-"""What training minimises: the losses of labels, those of a teacher, and both together.
+"""The training loss: of labels, of a teacher, and their sum.
 
 `paper` and `ours` are the two ways to learn from a teacher. The paper (arXiv 2502.03979) takes the Kullback-Leibler
 divergence of softmaxes: over the moods of a track, which makes tags compete that do not exclude each other, and over
@@ -7,12 +7,12 @@ every tag for itself, and regression to the teacher's valence and arousal.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from m2e.training.packed import TASKS
-from m2e.training.recipe import Objective
+from m2e.training.recipe import TASKS, Objective
 from modeling_m2e.losses_m2e import mood_loss, quadrant_loss, va_loss
 from modeling_m2e.modeling_m2e import M2EOutput
 
@@ -22,45 +22,50 @@ OUTPUTS = {"mood": "mood_logits", "va": "va", "quadrant": "quadrant_logits"}
 def training_loss(
     output: M2EOutput,
     labels: Mapping[str, torch.Tensor],
-    taught: Mapping[str, torch.Tensor],
-    config,
+    teacher_outputs: Mapping[str, torch.Tensor],
+    config: Any,
     objective: Objective,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss of a batch, and its parts by task before the factors of the config.
 
-    labels: by task, NaN (-100) where unknown.  taught: likewise what the teacher says, in the model's own terms.
-    A task of neither gets no gradient at all: the paper's selective update. Nor does one without a branch in the model.
+    labels: by task, NaN (-100) where unknown.  teacher_outputs: by task, on the model's scale. A task of neither, or
+    without a head in the model, gets no gradient (the paper's selective update). loss = (1 - w) * label loss + w *
+    teacher loss where there are both. Raises ValueError where no task has a head.
     """
     parts = {}
     for task in (task for task in TASKS if output.get(OUTPUTS[task]) is not None):
         hard = label_loss(task, output, labels[task], config, objective) if task in labels else None
-        soft = teacher_loss(task, output, taught[task], objective) if task in taught else None
+        soft = teacher_loss(task, output, teacher_outputs[task], objective) if task in teacher_outputs else None
         if hard is not None and soft is not None:
-            parts[task] = (1 - objective.teacher_weight) * hard + objective.teacher_weight * soft
-        elif hard is not None or soft is not None:
-            parts[task] = soft if hard is None else hard
-    return sum(getattr(config, f"{task}_loss_weight") * loss for task, loss in parts.items()), parts
+            parts[task] = (1 - objective.loss_weight) * hard + objective.loss_weight * soft
+        elif (either := soft if hard is None else hard) is not None:
+            parts[task] = either
+    if not parts:
+        raise ValueError("The batch has no labels and no teacher of a task that the model has a head for.")
+    weighted = [getattr(config, f"{task}_loss_weight") * loss for task, loss in parts.items()]
+    return torch.stack(weighted).sum(), parts
 
 
-def label_loss(task: str, output: M2EOutput, labels: torch.Tensor, config, objective: Objective) -> torch.Tensor:
+def label_loss(task: str, output: M2EOutput, labels: torch.Tensor, config: Any, objective: Objective) -> torch.Tensor:
     """The loss of one task against labels."""
+    student = output[OUTPUTS[task]]
     if task == "mood":
-        return mood_loss(output.mood_logits, labels, config.mood_frequencies)
+        return mood_loss(student, labels, config.mood_frequencies)
     if task == "quadrant":
-        return quadrant_loss(output.quadrant_logits, labels)
-    return ccc_loss(output.va, labels) if objective.va == "ccc" else va_loss(output.va, labels)
+        return quadrant_loss(student, labels)
+    return ccc_loss(student, labels) if objective.va == "ccc" else va_loss(student, labels)
 
 
-def teacher_loss(task: str, output: M2EOutput, taught: torch.Tensor, objective: Objective) -> torch.Tensor:
+def teacher_loss(task: str, output: M2EOutput, target: torch.Tensor, objective: Objective) -> torch.Tensor:
     """The loss of one task against a teacher: logits of moods and quadrants, valence-arousal as they are."""
     student = output[OUTPUTS[task]]
-    if task == "quadrant":  # these do exclude each other
-        return softmax_divergence(student, taught, objective.temperature)
+    if task == "quadrant":  # exclusive classes
+        return softmax_divergence(student, target, objective.temperature)
     if objective.distillation == "paper":
-        return softmax_divergence(student, taught, objective.temperature)
+        return softmax_divergence(student, target, objective.temperature)
     if task == "mood":
-        return bernoulli_divergence(student, taught, objective.temperature)
-    return ccc_loss(student, taught) if objective.va == "ccc" else va_loss(student, taught)
+        return bernoulli_divergence(student, target, objective.temperature)
+    return ccc_loss(student, target) if objective.va == "ccc" else va_loss(student, target)
 
 
 def softmax_divergence(student: torch.Tensor, teacher: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:

@@ -1,26 +1,23 @@
-"""Tracks as training needs them: features and labels packed in flat arrays, so that a batch is cut out in no time."""
+"""Features and labels packed in flat arrays, from which batches are cut out quickly."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import NO_QUADRANT
+from m2e.training.recipe import TASKS
 from modeling_m2e.processing_m2e import TrackFeatures
 
-if TYPE_CHECKING:
-    from m2e.training.teachers import Teacher
-
-TASKS = ("mood", "va", "quadrant")  # in the order of the model's losses
 _ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class Features:
-    """Features of n tracks; what belongs to track i lies from its offset up to that of track i + 1.
+class PackedFeatures:
+    """PackedFeatures of n tracks; those of track i lie from its offset up to that of track i + 1.
 
     embeddings: (windows of all tracks, width), of any float type.  weights: float32, of these windows.
     roots, qualities, durations: (chords of all tracks,) token ids and seconds.  modes: (n,) 0 major, 1 minor.
@@ -61,8 +58,8 @@ class Features:
         windows, owner = _runs(starts, counts)
         weights = self.weights[windows]
         share = weights / torch.zeros(len(rows)).index_add_(0, owner, weights)[owner]
-        heard = self.embeddings[windows].float() * share[:, None]
-        return {"embeddings": torch.zeros(len(rows), self.width).index_add_(0, owner, heard), **self._harmony(rows)}
+        averaged = self.embeddings[windows].float() * share[:, None]
+        return {"embeddings": torch.zeros(len(rows), self.width).index_add_(0, owner, averaged), **self._harmony(rows)}
 
     def _harmony(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         counts = self.chord_offsets[rows + 1] - self.chord_offsets[rows]
@@ -83,13 +80,13 @@ class Features:
 
 
 def _runs(starts: np.ndarray, counts: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices of runs one after the other, and which run each belongs to."""
+    """Indices of consecutive runs, and the run that each belongs to."""
     owner = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     return torch.from_numpy(starts[owner] + within), torch.from_numpy(owner)
 
 
-def pack(tracks: Iterable[TrackFeatures], collate: Callable[[Sequence[TrackFeatures]], Mapping]) -> Features:
+def pack(tracks: Iterable[TrackFeatures], collate: Callable[[Sequence[TrackFeatures]], Mapping]) -> PackedFeatures:
     """The features of at least one track, one read after the other; embeddings become float16, as they are cached.
 
     collate: of the processor, which knows the chord tokens of the model.
@@ -105,7 +102,7 @@ def pack(tracks: Iterable[TrackFeatures], collate: Callable[[Sequence[TrackFeatu
     def offsets(name: str) -> np.ndarray:
         return np.cumsum([0, *map(len, parts[name])])
 
-    return Features(
+    return PackedFeatures(
         embeddings=flat("embeddings", torch.float16),
         weights=flat("window_weights", torch.float32),
         window_offsets=offsets("window_weights"),
@@ -127,21 +124,36 @@ def random_spans(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 # --- with labels ---
 
 
+class Teacher(Protocol):
+    """A source of soft targets. Called with rows and their inputs, it gives its `tasks` on the student's scale, NaN
+    where it knows nothing."""
+
+    tasks: tuple[str, ...]
+
+    def __call__(self, rows: np.ndarray, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]: ...
+
+    def to(self, device: torch.device) -> "Teacher":
+        """Itself, computing on that device."""
+
+    def state(self) -> list[torch.Tensor]:
+        """The tensors that its outputs depend on."""
+
+
 @dataclass(frozen=True)
-class Source:
+class LabelledTracks:
     """Tracks of one data set that are learnt from, or held out.
 
-    labels: of all tracks; moods may be soft.  rows: the tracks that count.  teacher: what else says how they feel.
+    labels: of all tracks; moods may be soft.  rows: the tracks meant.  teacher: gives soft targets of them.
     """
 
     name: str
-    features: Features
+    features: PackedFeatures
     labels: Emotions
     rows: np.ndarray
-    teacher: "Teacher | None" = None
+    teacher: Teacher | None = None
     _tensors: dict[str, torch.Tensor] = field(init=False, repr=False, compare=False, default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         labels = self.labels[self.rows]
         there = (~np.isnan(labels.moods)).any(), (~np.isnan(labels.va)).any(), (labels.quadrants != NO_QUADRANT).any()
         tensors = (
@@ -156,26 +168,26 @@ class Source:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Those that any of the rows has a label of."""
+        """The tasks for which any of the rows has a label."""
         return tuple(self._tensors)
 
     def targets(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """The labels of some tracks by task, of the tasks that the data set has labels of."""
+        """The labels of some tracks by task."""
         return {task: labels[rows] for task, labels in self._tensors.items()}
 
-    def only(self, rows: np.ndarray) -> "Source":
+    def only(self, rows: np.ndarray) -> "LabelledTracks":
         """Other rows of the same tracks."""
         return replace(self, rows=rows)
 
 
-def learnt_tasks(sources: Sequence[Source]) -> tuple[str, ...]:
-    """What a model learns from these sources, of labels or of teachers."""
+def learnt_tasks(sources: Sequence[LabelledTracks]) -> tuple[str, ...]:
+    """The tasks that these sources have labels or teachers for."""
     found = {task for s in sources for task in (*s.tasks, *(s.teacher.tasks if s.teacher is not None else ()))}
     return tuple(task for task in TASKS if task in found)
 
 
-def statistics(sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (width,) of the embeddings of all tracks that the sources count."""
+def statistics(sources: Sequence[LabelledTracks]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation (width,) of the embeddings of all tracks of the sources."""
     parts = [
         source.features.batch(source.rows[start : start + _ROWS_AT_ONCE])["embeddings"]
         for source in sources
@@ -185,14 +197,14 @@ def statistics(sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:
     return means.mean(0), means.std(0) if len(means) > 1 else torch.zeros_like(means[0])
 
 
-def harmony_statistics(sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (STATISTICS,) over all tracks that the sources count and that have harmony."""
-    known = torch.cat([source.features.statistics[source.rows] for source in sources])
+def harmony_statistics(sources: Sequence[LabelledTracks]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation (STATISTICS,) over all tracks of the sources that have harmony statistics."""
+    known = torch.cat([all_of[s.rows] for s in sources if (all_of := s.features.statistics) is not None])
     known = known[known.isfinite().all(dim=1)]
     return known.mean(0), known.std(0)
 
 
-def mood_frequencies(sources: Sequence[Source]) -> list[float]:
+def mood_frequencies(sources: Sequence[LabelledTracks]) -> list[float]:
     """Share of the labelled tracks that carry each mood, over all sources; at least one track's share."""
     labels = np.concatenate([source.labels.moods[source.rows] for source in sources])
     labelled = np.maximum((~np.isnan(labels)).sum(0), 1)

@@ -1,23 +1,24 @@
-"""A recipe: everything that decides what is trained. Read from YAML; `configuration/` holds them.
+"""A recipe: everything that decides how an emotion model is trained. Read from YAML; `configuration/` holds them.
 
-Any number in it can be set from the outside by its dotted name ("training.epochs"), and an ablation is a named list of
-such settings inside the recipe.
+A setting can be changed by its dotted name ("training.epochs"). An ablation is a named list of such changes inside the
+recipe.
 """
 
-import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import NoneType, UnionType
 from typing import Any
 
-import yaml
+from m2e.errors import TrainingError
+from m2e.training.settings import above_zero, one_of, parse_setting, read_settings, section, within
 
-from m2e.datasets.options import name_and_value
-from m2e.errors import TrainingError, reason
+__all__ = ["CardNotes", "DataRecipe", "Objective", "PartDropout", "Recipe", "Training", "parse_setting", "read_recipe"]
 
+TASKS = ("mood", "va", "quadrant")  # in the order of the model's losses
 SCHEDULES = ("constant", "cosine", "one_cycle")
 OWN, START = "own", "start"  # teachers that need no path
+TABLES = (".csv", ".parquet", ".npz")  # of soft labels
+WEIGHTED = ("mood", "valence", "arousal")  # what `objective.teacher_weight` may name
 
 
 @dataclass(frozen=True)
@@ -26,51 +27,76 @@ class DataRecipe:
 
     reader: its name in `datasets_scripts.registry`.  options: those of the reader.
     teacher: "own", trained first on this data set alone; "start", the model that training starts from; the folder or
-    hub id of a model; or a table of soft labels, see `m2e.training.teachers`. None: no teacher.
+    hub id of a model; or a table of soft labels (`m2e.training.teachers`), whose path may be relative to the data
+    folder. None: no teacher.
+    train_only: the training split alone is used. With folds it is learnt in every fold; it is never held out or scored.
     """
 
     reader: str
     options: dict[str, Any] = field(default_factory=dict)
     teacher: str | None = None
+    train_only: bool = False
 
 
 @dataclass(frozen=True)
 class Objective:
     """What is minimised.
 
-    va: "mse" or "ccc".  class_balanced: moods weighted by their frequency (arXiv 2502.03979).
-    distillation: "paper" or "ours", see `m2e.training.objectives`; None leaves teachers out.
-    teacher_weight: w in (1 - w) * labels + w * teacher, of a task that has both.  temperature: of the teacher.
+    va: "mse" or "ccc".  class_balanced: weight moods by their frequency (arXiv 2502.03979).
+    distillation: "paper" or "ours", losses against the teacher (`m2e.training.objectives`); "targets", a table of soft
+    labels is mixed into the labels; None: teachers are not used.
+    teacher_weight: w in (1 - w) * labels + w * teacher, of a task that has both. For "targets" it may be given by
+    "mood", "valence" and "arousal".  temperature: of the teacher, not for "targets".
+    align_teacher: shift a table's moods to the prevalence of the labels, and scale its valence and arousal to their
+    mean and deviation, both on the tracks that are learnt.
     """
 
     va: str = "mse"
     class_balanced: bool = False
     distillation: str | None = None
-    teacher_weight: float = 0.8
+    teacher_weight: float | dict[str, float] = 0.8
     temperature: float = 1.0
+    align_teacher: bool = False
 
-    def __post_init__(self):
-        _one_of("objective.va", self.va, ("mse", "ccc"))
-        _one_of("objective.distillation", self.distillation, (None, "paper", "ours"))
-        _within("objective.teacher_weight", self.teacher_weight, 0, 1)
-        _above("objective.temperature", self.temperature)
+    def __post_init__(self) -> None:
+        one_of("objective.va", self.va, ("mse", "ccc"))
+        one_of("objective.distillation", self.distillation, (None, "paper", "ours", "targets"))
+        above_zero("objective.temperature", self.temperature)
+        if isinstance(self.teacher_weight, dict):
+            if self.distillation in ("paper", "ours"):
+                raise TrainingError("objective.teacher_weight is given by task: that needs distillation: targets.")
+            for name in self.teacher_weight:
+                one_of("A name in objective.teacher_weight", name, WEIGHTED)
+        for name in WEIGHTED:
+            within("objective.teacher_weight", self.weight(name), 0, 1)
+
+    def weight(self, name: str) -> float:
+        """The teacher's weight for "mood", "valence" or "arousal"; 0 where it is not given."""
+        if isinstance(self.teacher_weight, dict):
+            return float(self.teacher_weight.get(name, 0.0))
+        return self.teacher_weight
+
+    @property
+    def loss_weight(self) -> float:
+        """The teacher's weight in the losses "paper" and "ours"."""
+        return self.weight(WEIGHTED[0])
 
 
 @dataclass(frozen=True)
 class PartDropout:
-    """A part of the features that some tracks are learnt without: their mean over all tracks stands for it.
+    """A part of the features that is replaced by its mean over all tracks, for some tracks of every batch.
 
     of: "embeddings" or "harmony_statistics".  share: of the tracks of a batch.
-    columns: first and end of it, as a net's share of the embeddings; None: all.
+    columns: first and end of the part, such as one net's columns of the embeddings; None: all.
     """
 
     of: str
     share: float
     columns: tuple[int, ...] | None = None
 
-    def __post_init__(self):
-        _one_of("part_dropout.of", self.of, ("embeddings", "harmony_statistics"))
-        _within("part_dropout.share", self.share, 0, 1)
+    def __post_init__(self) -> None:
+        one_of("part_dropout.of", self.of, ("embeddings", "harmony_statistics"))
+        within("part_dropout.share", self.share, 0, 1)
         if self.columns is not None and not (len(self.columns) == 2 and 0 <= self.columns[0] < self.columns[1]):
             raise TrainingError(f"part_dropout.columns is {list(self.columns)}: give the first column and the end.")
 
@@ -85,12 +111,12 @@ class Training:
     segments: "random", a random run of windows of each track (the paper's augmentation), or "all".
     noise: in deviations, of embeddings and harmony statistics.
     harmony_dropout: share of batches without chords, key and harmony statistics.
-    part_dropout: parts that are left out track by track, each by itself, so that none is relied on alone.
+    part_dropout: parts that are dropped track by track, so that the model relies on none of them alone.
     mixing_temperature: T in the share of a data set of n tracks, n ** (1 / T); 1 = as they are, large = all alike.
-    max_passes: how often a track may be heard in an epoch.
+    max_passes: how often a track may be used in an epoch.
     ema: decay of the moving average of the weights; None: none.  mixed_precision: "no", "bf16" or "fp16".
     choose: "best", the epoch that scores best on the validation sets, or "last".
-    select: what "best" means, such as "deam.r2_valence"; empty: all tasks of all data sets alike.
+    select: the scores that define "best", such as "deam.r2_valence"; empty: the mean over tasks and data sets.
     """
 
     epochs: int
@@ -111,32 +137,44 @@ class Training:
     choose: str = "best"
     select: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "mixing_temperature", "max_passes"):
-            _above(f"training.{name}", getattr(self, name))
+            above_zero(f"training.{name}", getattr(self, name))
         if self.clip_norm is not None:
-            _above("training.clip_norm", self.clip_norm)
+            above_zero("training.clip_norm", self.clip_norm)
         for name in ("warmup", "harmony_dropout", "ema"):
-            _within(f"training.{name}", getattr(self, name) or 0.0, 0, 1)
-        _one_of("training.schedule", self.schedule, SCHEDULES)
-        _one_of("training.segments", self.segments, ("random", "all"))
-        _one_of("training.mixed_precision", self.mixed_precision, ("no", "bf16", "fp16"))
-        _one_of("training.choose", self.choose, ("best", "last"))
+            within(f"training.{name}", getattr(self, name) or 0.0, 0, 1)
+        one_of("training.schedule", self.schedule, SCHEDULES)
+        one_of("training.segments", self.segments, ("random", "all"))
+        one_of("training.mixed_precision", self.mixed_precision, ("no", "bf16", "fp16"))
+        one_of("training.choose", self.choose, ("best", "last"))
+
+
+@dataclass(frozen=True)
+class CardNotes:
+    """What the model card adds to what the recipe itself says: bullets and sentences, and more data sets by slug."""
+
+    training: tuple[str, ...] = ()
+    limits: str = ""
+    license_notes: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One published model.
+    """One model to publish.
 
-    license: of its weights, as the hub names it.  seeds: all are evaluated; the first is the model, or with folds all.
+    license: of its weights, as the hub names it.
+    seeds: a network is trained and scored for each. The model is the first, or with ensemble the mean of all.
+    folds: train one network more for each of so many folds of train + validation, grouped by artist, and score the
+    data sets out of fold; the model itself then learns train + validation. None: no folds.
     start: model whose encoder, chord recogniser and weights are taken over; else
     encoder: {"nets": [...]} of `modeling_taggers`, or {"id": ..., "layers": [...]} of a MERT; with
     chord_decoding: "smooth" or "paper".
     datasets: by name; protocol: "paper" or "clean", see `datasets_scripts.protocols`.
-    moods: "data", those of the data sets; "start", those of the start model; or a list.
-    model: {"preset": "default" or "paper", fields of M2EConfig}.
-    calibrate: whether mood probabilities are fitted on the validation sets.
-    folds, targets: of the protocol in `m2e.training.folds`; the training splits of datasets are learnt beside 4Q.
+    moods: "data", those of the data sets; "start", those of the start model; "jamendo", the 56 of MTG-Jamendo; or a
+    list.  model: {"preset": "default" or "paper", fields of M2EConfig}.
+    calibrate: fit mood probabilities on predictions out of fold, without folds on the validation sets.
     """
 
     name: str
@@ -144,6 +182,8 @@ class Recipe:
     training: Training
     objective: Objective = field(default_factory=Objective)
     seeds: tuple[int, ...] = (0,)
+    ensemble: bool = False
+    folds: int | None = None
     start: str | None = None
     encoder: dict[str, Any] | None = None
     chord_decoding: str = "smooth"
@@ -152,142 +192,64 @@ class Recipe:
     moods: str | tuple[str, ...] = "data"
     model: dict[str, Any] = field(default_factory=dict)
     calibrate: bool = False
-    folds: int | None = None
-    targets: dict[str, Any] | None = None
+    card: CardNotes = field(default_factory=CardNotes)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.start is None) == (self.encoder is None):
             raise TrainingError(f"The recipe {self.name} needs a start or an encoder, one of the two.")
-        if not self.datasets and self.folds is None:
+        if not self.datasets:
             raise TrainingError(f"The recipe {self.name} names no data set.")
+        if all(each.train_only for each in self.datasets.values()):
+            raise TrainingError(f"The recipe {self.name} has train_only data sets alone: nothing could be scored.")
         if self.start is None and (self.moods == START or any(d.teacher == START for d in self.datasets.values())):
             raise TrainingError(f"The recipe {self.name} has no start that moods or a teacher could be taken from.")
         if not self.seeds:
             raise TrainingError(f"The recipe {self.name} has no seed.")
+        if min(self.seeds) < 0:
+            raise TrainingError(f"The recipe {self.name} has the seed {min(self.seeds)}: give numbers from 0.")
+        if self.folds is not None and self.folds < 2:
+            raise TrainingError(f"The recipe {self.name} has folds: {self.folds}: give at least 2.")
+        if self.folds is not None and self.training.choose == "best":
+            raise TrainingError(
+                f"The recipe {self.name} has folds, so that no validation set is left to choose the best epoch by: "
+                "set training.choose=last."
+            )
+        if self.objective.distillation == "targets":
+            for name, entry in self.datasets.items():
+                if entry.teacher is not None and Path(entry.teacher).suffix not in TABLES:
+                    raise TrainingError(
+                        f"The teacher of {name} is {entry.teacher}, but distillation: targets mixes a table into the "
+                        f"labels: give a file ({', '.join(TABLES)}), or choose the distillation ours."
+                    )
 
     def alone(self, dataset: str) -> "Recipe":
         """The recipe of the teacher of one data set."""
         return replace(
             self,
             name=f"{self.name}-teacher-{dataset}",
-            datasets={dataset: replace(self.datasets[dataset], teacher=None)},
+            datasets={dataset: replace(self.datasets[dataset], teacher=None, train_only=False)},
             objective=replace(self.objective, distillation=None),
             training=replace(self.training, select=()),
             seeds=self.seeds[:1],
+            ensemble=False,
+            folds=None,
+            card=CardNotes(),
         )
 
 
 def read_recipe(path: str | Path, ablations: Iterable[str] = (), settings: Mapping[str, Any] | None = None) -> Recipe:
     """The recipe in a YAML file, changed by its ablations of these names and then by settings. Raises TrainingError."""
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read ({error.strerror}): give a recipe, see configuration/.") from error
-    except yaml.YAMLError as error:
-        raise TrainingError(f"{path} is not YAML ({reason(error)}).") from error
-    if not isinstance(content, dict):
-        raise TrainingError(f"{path} is no recipe: it holds no settings.")
-    known = content.pop("ablations", None) or {}
-    for name in ablations:
-        if name not in known:
-            raise TrainingError(f"{path} has no ablation {name!r}: {', '.join(known) or 'it has none'}.")
-        for key, value in known[name].items():
-            _set(content, key, value)
-        content["name"] = f"{content.get('name')}-{name}"
-    for key, value in (settings or {}).items():
-        _set(content, key, value)
-    return _recipe(path, content)
+    return recipe_of(path, read_settings(path, ablations, settings))
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
-    """("training.epochs", 3) of "training.epochs=3"; a value that is JSON is read as such. Raises TrainingError."""
-    try:
-        return name_and_value(text)
-    except ValueError as error:
-        raise TrainingError(f"{text} is no setting: give NAME=VALUE, as training.epochs=3.") from error
-
-
-def _set(content: dict, key: str, value: Any) -> None:
-    """Sets a dotted name; a list of data sets chooses among those that are there."""
-    if key == "datasets" and isinstance(value, list):
-        there = content.get("datasets") or {}
-        if absent := [name for name in value if name not in there]:
-            raise TrainingError(f"The recipe has no data set {', '.join(map(str, absent))}: {', '.join(there)}.")
-        value = {name: there[name] for name in value}
-    *parents, last = key.split(".")
-    for name in parents:
-        if content.get(name) is None:
-            content[name] = {}
-        content = content[name]
-        if not isinstance(content, dict):
-            raise TrainingError(f"The setting {key} cannot be made: {name} is a value.")
-    content[last] = value
-
-
-# --- from what YAML gives to dataclasses ---
-
-
-def _recipe(path: Path, content: dict) -> Recipe:
+def recipe_of(path: str | Path, content: Mapping[str, Any]) -> Recipe:
+    """The recipe with the content of a YAML file. Raises TrainingError."""
+    given = content.get("datasets") or {}
+    if not isinstance(given, Mapping):
+        raise TrainingError(f"{path}, datasets holds {given!r}, not data sets by name.")
     datasets = {}
-    for name, entry in (content.get("datasets") or {}).items():
+    for name, entry in given.items():
         entry = {"reader": name} | entry if isinstance(entry, dict) else entry or {"reader": name}
-        datasets[name] = _section(DataRecipe, entry, f"{path}, datasets.{name}")
-    parts = {
-        "training": _section(Training, content.get("training") or {}, f"{path}, training"),
-        "objective": _section(Objective, content.get("objective") or {}, f"{path}, objective"),
-    }
-    return _section(Recipe, content | parts | {"datasets": datasets}, str(path))
-
-
-def _section(cls: type, content: dict, where: str):
-    if not isinstance(content, dict):
-        raise TrainingError(f"{where} holds {content!r}, not settings.")
-    hints = typing.get_type_hints(cls)
-    if unknown := content.keys() - hints.keys():
-        raise TrainingError(f"{where} has unknown settings {', '.join(sorted(unknown))}: there are {', '.join(hints)}.")
-    required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-    if missing := required - content.keys():
-        raise TrainingError(f"{where} lacks {', '.join(sorted(missing))}.")
-    return cls(**{name: _typed(hints[name], value, f"{where}, {name}") for name, value in content.items()})
-
-
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    """The value as the hint wants it: YAML knows no tuples and no classes, and reads 1e-4 as a word."""
-    if typing.get_origin(hint) is tuple:
-        kind, values = typing.get_args(hint)[0], value if isinstance(value, list | tuple) else (value,)
-        return tuple(_section(kind, each, where) if is_dataclass(kind) else each for each in values)
-    if isinstance(value, list):
-        return tuple(value)
-    hints = typing.get_args(hint) if typing.get_origin(hint) is UnionType else (hint,)
-    kinds = [typing.get_origin(each) or each for each in hints]
-    if value is None and NoneType in kinds:
-        return None
-    if float in kinds or int in kinds:
-        kind = float if float in kinds else int
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = None
-        if number is None or isinstance(value, bool) or (kind is int and number != int(number)):
-            raise TrainingError(f"{where} is {value!r}: give {'a number' if kind is float else 'a whole number'}.")
-        return kind(number)
-    for kind, wanted in ((bool, "true or false"), (str, "a word"), (dict, "settings")):
-        if kind in kinds and not isinstance(value, kind):
-            raise TrainingError(f"{where} is {value!r}: give {wanted}.")
-    return value
-
-
-def _one_of(name: str, value: Any, known: tuple) -> None:
-    if value not in known:
-        raise TrainingError(f"{name} is {value!r}: choose {', '.join(str(k) for k in known)}.")
-
-
-def _above(name: str, value: float) -> None:
-    if not value > 0:
-        raise TrainingError(f"{name} is {value}: give a number above 0.")
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise TrainingError(f"{name} is {value}: give a number from {low} to {high}.")
+        datasets[name] = section(DataRecipe, entry, f"{path}, datasets.{name}")
+    parts = {name: content.get(name) or {} for name in ("training", "objective", "card")}
+    return section(Recipe, {**content, **parts, "datasets": datasets}, str(path))

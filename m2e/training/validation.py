@@ -1,4 +1,6 @@
-"""What a model says of held-out tracks, how good that is, and what "the best epoch" means."""
+"""Predictions for held-out tracks, their scores, and the score that the best epoch is chosen by."""
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,12 +10,13 @@ from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import DIMENSIONS
 from m2e.evaluation.score import Evaluation, score
 from m2e.training.objectives import OUTPUTS
-from m2e.training.packed import Source
+from m2e.training.packed import LabelledTracks
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
 from modeling_m2e.output_m2e import calibrate
 from modeling_m2e.scale_m2e import QUADRANTS, quadrant
 
-MAIN_SCORES = (  # what counts where a recipe does not say, by task
+Outputs = dict[str, np.ndarray]  # of a network for n tracks, by the names of M2EOutput
+MAIN_SCORES = (  # by task, where a recipe does not select others
     ("mood_roc_auc", "mood_pr_auc"),
     tuple(f"r2_{dimension}" for dimension in DIMENSIONS),
     ("quadrant_f1",),
@@ -22,9 +25,9 @@ _ROWS_AT_ONCE = 256
 
 
 @torch.inference_mode()
-def predict(model: M2EForMusicEmotion, source: Source) -> dict[str, np.ndarray]:
-    """mood_logits (n, M), va (n, 2) and, with that branch, quadrant_logits (n, 4) of the rows; the model is then in
-    eval mode."""
+def predict(model: M2EForMusicEmotion, source: LabelledTracks) -> Outputs:
+    """mood_logits (n, M), va (n, 2) and, with that head, quadrant_logits (n, 4) of the rows. Puts the model in eval
+    mode."""
     model.eval()
     outputs: dict[str, list[torch.Tensor]] = {}
     for start in range(0, len(source), _ROWS_AT_ONCE):
@@ -37,29 +40,31 @@ def predict(model: M2EForMusicEmotion, source: Source) -> dict[str, np.ndarray]:
     return {name: torch.cat(parts).numpy() for name, parts in outputs.items()}
 
 
-def emotions(outputs: dict[str, np.ndarray], config) -> Emotions:
+def emotions(outputs: Outputs, config: Any) -> Emotions:
     """Predictions as a record has them: calibrated probabilities, values on the scale, the quadrant."""
     va = outputs["va"].astype(np.float64)
     if "quadrant_logits" in outputs:
         quadrants = outputs["quadrant_logits"].argmax(1)
     else:
         neutral = config.neutral_valence, config.neutral_arousal
-        quadrants = np.array([QUADRANTS.index(quadrant(*point, *neutral)) for point in va])
+        quadrants = np.array(
+            [QUADRANTS.index(quadrant(float(valence), float(arousal), *neutral)) for valence, arousal in va]
+        )
     moods = calibrate(outputs["mood_logits"], config.mood_scale, config.mood_offset)
     return Emotions(moods, np.clip(va, config.va_min, config.va_max), quadrants)
 
 
-def evaluate(model: M2EForMusicEmotion, source: Source, resamples: int = 0, seed: int = 0) -> Evaluation:
+def evaluate(model: M2EForMusicEmotion, source: LabelledTracks, resamples: int = 0, seed: int = 0) -> Evaluation:
     """The scores of a model on the rows of a source. Raises DataError where none has a label."""
     predictions = emotions(predict(model, source), model.config)
     return score(source.labels[source.rows], predictions, model.config.moods, resamples=resamples, seed=seed)
 
 
 def selection_score(scores: dict[str, dict[str, float]], select: tuple[str, ...] = ()) -> float:
-    """What the best epoch has most of: the mean of the selected scores ("deam.r2_valence"), of those that are defined.
+    """The score of an epoch: the mean of the selected scores ("deam.r2_valence") that are defined.
 
     scores: by data set and name.  select: empty = the mean over data sets of the mean over their tasks of MAIN_SCORES.
-    NaN where none is defined. Raises TrainingError for a selected score that there is not.
+    NaN where none is defined. Raises TrainingError for a selected score that does not exist.
     """
     if select:
         there = {f"{name}.{key}": value for name, found in scores.items() for key, value in found.items()}

@@ -11,32 +11,32 @@ from statistics import median
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
-from m2e.views.records import clock, printable, short_chord
+from m2e.views.records import as_text, clock, printable, short_chord
 
-if TYPE_CHECKING:  # it brings torch with it
-    from modeling_m2e import ChordSegment, MusicEmotion
+if TYPE_CHECKING:  # it imports torch
+    from modeling_m2e.chord_labels_m2e import ChordSegment
+    from modeling_m2e.record_m2e import FailedTrack, TrackHarmony
 
-JSON_FIELDS = ("path", "duration", "key", "chords", "key_segments", "model", "error")  # of a record, where it has them
+JSON_FIELDS = ("path", "duration", "key", "chords", "key_segments", "model", "error")
 
-_CHORD_COLUMNS = 9  # that a chord of median length is given: its name and air
+_CHORD_COLUMNS = 9  # room for a chord of median length: its name and some space
 _LINE_SECONDS = (60, 30, 20, 15, 10, 5, 2, 1)
-_NAMES = {"N": "N.C.", "X": "?"}  # no chord, as lead sheets say it; one that the recogniser has no name for
+_NAMES = {"N": "N.C.", "X": "?"}  # no chord, as in lead sheets; a chord outside the vocabulary
 
-_TICKS_PER_BEAT = 480  # of MIDI: about a millisecond each at 120 beats per minute
+_TICKS_PER_BEAT = 480  # of MIDI: about 1 ms each at 120 beats per minute
 _BASS, _MIDDLE = 36, 60  # MIDI notes C2 and C4, the lowest root and the lowest note above it
 _VELOCITY = 80
 
 
-def to_json(record: MusicEmotion) -> str:
-    """One JSON object on one line; the fields are those of the record that `m2e predict` gives."""
+def to_json(record: TrackHarmony | FailedTrack) -> str:
+    """One JSON object on one line, with the same fields as a record of `m2e predict`."""
     fields = {name: record[name] for name in JSON_FIELDS if name in record}
     return json.dumps(fields, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_lab(record: MusicEmotion, style: str = "harte") -> str:
+def to_lab(record: TrackHarmony, style: str = "harte") -> str:
     """`start end label` per line, see `write_lab`."""
     from modeling_m2e.chord_labels_m2e import write_lab
 
@@ -46,46 +46,44 @@ def to_lab(record: MusicEmotion, style: str = "harte") -> str:
 # --- chart ---
 
 
-def to_chart(record: MusicEmotion, width: int = 80, color: bool = False) -> str:
-    """A lead sheet in plain characters, at most `width` of them in a line (but at least 40).
+def to_chart(record: TrackHarmony, width: int = 80, color: bool = False) -> str:
+    """A lead sheet in plain text; lines have at most `width` characters, but never less than 40.
 
-    The key (its stations too where the track modulates), then the chords. All lines last equally long and begin with
-    their time. `|` and a name: here the chord begins; a name in brackets sounds on from an earlier line. A chord too
-    short for its name moves others aside, or takes another line; lines in which no chord begins are left out.
+    First the key (all keys with their times if the track modulates), then the chords. All lines have the same duration
+    and begin with their time. `|` and a name: the chord begins here. A name in brackets: the chord continues from an
+    earlier line. If there is no room for a name, its neighbours move, or it gets another line. Lines in which no chord
+    begins are skipped.
     """
     width = max(width, 40)
     aside = f"  {clock(record.duration)}  {printable(record.model)}"
     title = Text(printable(record.path))
     title.truncate(max(width - len(aside), 10), overflow="ellipsis", pad=True)
-    sure = "" if record.key is None else f"  confidence {record.key.confidence:.2f}"
+    confidence = "" if record.key is None else f"  confidence {record.key.confidence:.2f}"
     lines = [
         Text.assemble((title.plain, "bold"), (aside, "dim")),
-        Text.assemble(("  key  ", "dim"), (str(record.key or "undecided"), "bold"), (sure, "dim")),
+        Text.assemble(("  key  ", "dim"), (str(record.key or "undecided"), "bold"), (confidence, "dim")),
     ]
     if len(keys := _keys(record)) > 1:
-        stations = "  ".join(f"{clock(start)} {key}".replace(" ", "\xa0") for start, key in keys)
-        lines += [Text(" " * 7 + line.replace("\xa0", " ")) for line in textwrap.wrap(stations, width - 7)]
+        times = "  ".join(f"{clock(start)} {key}".replace(" ", "\xa0") for start, key in keys)
+        lines += [Text(" " * 7 + line.replace("\xa0", " ")) for line in textwrap.wrap(times, width - 7)]
     lines.append(Text())
     margin = len(clock(record.duration)) + 2
     for seconds, row in _rows(record.chords, width - margin - 2):
         chords = Text(row)
         chords.highlight_regex(r"\||\(.+?\)", "dim")
         lines.append(Text.assemble((clock(seconds).rjust(margin) + "  ", "dim"), chords))
-    console = Console(file=io.StringIO(), force_terminal=color, width=10_000, legacy_windows=False)
-    for line in lines:
-        console.print(line, soft_wrap=True)
-    return console.file.getvalue()
+    return as_text(lines, color)
 
 
-def _keys(record: MusicEmotion) -> list[tuple[float, str]]:
-    """(second that it begins with, "C# minor") of every key."""
+def _keys(record: TrackHarmony) -> list[tuple[float, str]]:
+    """(start in seconds, "C# minor") of every key."""
     if record.key_segments:
         return [(segment.start, segment.key) for segment in record.key_segments]
     return [] if record.key is None else [(0.0, str(record.key))]
 
 
 def _rows(chords: Sequence[ChordSegment], room: int) -> Iterator[tuple[float, str]]:
-    """(second that it begins with, text) of every line, at most `room` characters long."""
+    """(start in seconds, text) of every line, at most `room` characters long."""
     typical = median(chord.duration for chord in chords) if chords else 0.0
     seconds = next((s for s in _LINE_SECONDS if typical * room >= _CHORD_COLUMNS * s), _LINE_SECONDS[-1])
     grid = [divmod(round(chord.start / seconds * room), room) for chord in chords]  # (line, column)
@@ -101,7 +99,8 @@ def _rows(chords: Sequence[ChordSegment], room: int) -> Iterator[tuple[float, st
 
 
 def _rows_that_fit(cells: Sequence[tuple[int, str]], room: int) -> list[list[tuple[int, str]]]:
-    rows, used = [[]], 0
+    rows: list[list[tuple[int, str]]] = [[]]
+    used = 0
     for cell in cells:
         needed = len(cell[1]) + 1
         if rows[-1] and used + needed > room + 1:
@@ -113,7 +112,7 @@ def _rows_that_fit(cells: Sequence[tuple[int, str]], room: int) -> list[list[tup
 
 
 def _spread(cells: Sequence[tuple[int, str]], room: int) -> str:
-    """A line of (column, text), every text at its column or as near to it as the others let it come."""
+    """A line of (column, text) in which every text is at its column, or as near as the others allow."""
     columns, free = [], 0
     for column, text in cells:
         columns.append(max(column, free))
@@ -128,18 +127,17 @@ def _spread(cells: Sequence[tuple[int, str]], room: int) -> str:
 
 
 def chord_name(label: str) -> str:
-    """The name of a chord in Harte notation as lead sheets write it: `A:min7` is `Am7`, `N` is `N.C.`."""
+    """The lead sheet name of a chord in Harte notation: `A:min7` is `Am7`, `N` is `N.C.`."""
     return _NAMES.get(label) or short_chord(label)
 
 
 # --- MIDI ---
 
 
-def to_midi(record: MusicEmotion) -> bytes:
-    """A MIDI file: every chord held as a block above its root in the bass, its name as lyrics, the keys as signatures.
+def to_midi(record: TrackHarmony) -> bytes:
+    """A MIDI file: every chord as a block above its root in the bass, its name as lyrics, the keys as signatures.
 
-    The clock is that of the track: 120 beats per minute stand for seconds, not for its tempo. Raises ImportError where
-    pretty_midi is missing.
+    The times are those of the track; 120 beats per minute is not its tempo. Raises ImportError without pretty_midi.
     """
     from modeling_m2e.chord_labels_m2e import parse_chord, pitch_class
     from modeling_m2e.key_m2e import MODES
@@ -155,8 +153,8 @@ def to_midi(record: MusicEmotion) -> bytes:
     for segment in record.chords:
         midi.lyrics.append(library.Lyric(chord_name(segment.label), segment.start))
         chord = parse_chord(segment.label)
-        if chord.kind != "chord" or midi.time_to_tick(segment.start) == midi.time_to_tick(segment.end):
-            continue  # a note of no tick would never be switched off
+        if chord.root is None or midi.time_to_tick(segment.start) == midi.time_to_tick(segment.end):
+            continue  # a note that lasts no tick would never be switched off
         for pitch in (_BASS + chord.root, *(_MIDDLE + pitch for pitch in chord.pitch_classes)):
             piano.notes.append(library.Note(_VELOCITY, pitch, segment.start, segment.end))
     file = io.BytesIO()
@@ -165,7 +163,7 @@ def to_midi(record: MusicEmotion) -> bytes:
 
 
 def midi_library() -> ModuleType:
-    """pretty_midi, which is no requirement of this package. Raises ImportError with a sentence."""
+    """pretty_midi, an optional package. Raises ImportError that says how to install it."""
     try:
         import pretty_midi
     except ImportError as error:

@@ -1,6 +1,6 @@
 """Views of records: a card or table for people; JSON, JSON Lines and CSV for programs.
 
-A view turns records into text as they come: `add(record)` and `end()` return what is to be written next.
+A view turns records into text one by one: `add(record)` and `end()` return the text to write next.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ import csv
 import io
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-if TYPE_CHECKING:  # it brings torch with it
-    from modeling_m2e.record_m2e import MusicEmotion
+if TYPE_CHECKING:  # it imports torch
+    from modeling_m2e.chord_labels_m2e import ChordSegment
+    from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
-CARD_MOODS, ROW_MOODS = 5, 3  # how many moods are shown unless asked otherwise
+CARD_MOODS, ROW_MOODS = 5, 3  # number of moods by default
 
 # Harte qualities as lead sheets write them
 _QUALITY_SHORT = {"maj": "", "min": "m", "min6": "m6", "maj6": "6", "min7": "m7", "minmaj7": "mM7", "hdim7": "m7b5"}
@@ -32,7 +33,7 @@ _LABEL_WIDTH, _BAR_WIDTH, _MIN_NAME, _CHORD_LINES = 9, 32, 12, 3  # characters; 
 class JsonLines:
     """One record per line."""
 
-    def add(self, record: MusicEmotion) -> str:
+    def add(self, record: MusicEmotion | FailedTrack) -> str:
         return record.to_json() + "\n"
 
     def end(self) -> str:
@@ -40,11 +41,11 @@ class JsonLines:
 
 
 class JsonList:
-    """A list of records, also of a single one; one record per line."""
+    """A list of records, even for a single one; one record per line."""
 
     _separator = "[\n"
 
-    def add(self, record: MusicEmotion) -> str:
+    def add(self, record: MusicEmotion | FailedTrack) -> str:
         text, self._separator = self._separator + record.to_json(), ",\n"
         return text
 
@@ -53,33 +54,34 @@ class JsonList:
 
 
 class Csv:
-    """Flat columns; one `mood_<label>` per mood, alphabetical. A failed track has empty cells, its path and its error.
-    `key_segments`, where they were asked for, are "start end key" between semicolons.
+    """Flat columns, with one `mood_<label>` per mood, in alphabetical order. A failed track has a path and an error.
+    `key_segments`, if requested, are "start end key" separated by semicolons.
 
-    The mood columns follow from the first track that did not fail: failures before it wait for it.
+    The first track that did not fail decides the mood columns: failures before it are written after the header.
     """
 
     _BEFORE = "path duration valence arousal quadrant key_tonic key_mode key_confidence selected_moods".split()
     _AFTER = ["chords", "model", "error"]
 
-    def __init__(self):
-        self._columns, self._waiting = None, []
+    def __init__(self) -> None:
+        self._columns: list[str] = []  # empty until they are known
+        self._waiting: list[MusicEmotion | FailedTrack] = []
 
-    def add(self, record: MusicEmotion) -> str:
-        if self._columns is not None:
+    def add(self, record: MusicEmotion | FailedTrack) -> str:
+        if self._columns:
             return self._row(record)
         self._waiting.append(record)
-        return "" if record.moods is None else self._start(sorted(f"mood_{mood.label}" for mood in record.moods))
+        return "" if record.error is not None else self._start(sorted(f"mood_{mood.label}" for mood in record.moods))
 
     def end(self) -> str:
-        return self._start([]) if self._columns is None else ""
+        return "" if self._columns else self._start([])
 
     def _start(self, mood_columns: list[str]) -> str:
-        asked = ["key_segments"] if any("key_segments" in record for record in self._waiting) else []
-        self._columns = self._BEFORE + mood_columns + asked + self._AFTER
+        keys = ["key_segments"] if any("key_segments" in record for record in self._waiting) else []
+        self._columns = self._BEFORE + mood_columns + keys + self._AFTER
         return self._line(self._columns) + "".join(map(self._row, self._waiting))
 
-    def _row(self, record: MusicEmotion) -> str:
+    def _row(self, record: MusicEmotion | FailedTrack) -> str:
         cells = record.to_dict()
         cells |= {f"mood_{mood['label']}": mood["score"] for mood in cells["moods"] or []}
         cells |= {f"key_{name}": value for name, value in (cells["key"] or {}).items()}
@@ -90,48 +92,57 @@ class Csv:
         return self._line([cells.get(column) for column in self._columns])
 
     @staticmethod
-    def _line(cells: Sequence) -> str:
+    def _line(cells: Sequence[Any]) -> str:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(cells)
         return text.getvalue()
 
 
 class Table:
-    """A card for one track, a row each for several, nothing for a lone failure; the text comes at the end."""
+    """A card for one track, a row each for several, nothing for a single failure. All text comes at the end."""
 
     def __init__(self, top_k: int | None = None, width: int = 80, color: bool = False, ascii_only: bool = False):
         self.top_k, self.width, self.color, self.ascii_only = top_k, max(width, 60), color, ascii_only
-        self._records: list[MusicEmotion] = []
+        self._records: list[MusicEmotion | FailedTrack] = []
 
-    def add(self, record: MusicEmotion) -> str:
+    def add(self, record: MusicEmotion | FailedTrack) -> str:
         self._records.append(record)
         return ""
 
     def end(self) -> str:
-        if len(self._records) < 2 and all(record.error is not None for record in self._records):
+        if len(self._records) > 1:
+            lines = _rows(self._records, self.top_k or ROW_MOODS, self.width)
+        elif self._records and self._records[0].error is None:
+            lines = _card(self._records[0], self.top_k or CARD_MOODS, self.width)
+        else:
             return ""
-        form, top_k = (_card, CARD_MOODS) if len(self._records) == 1 else (_rows, ROW_MOODS)
-        console = Console(file=io.StringIO(), force_terminal=self.color, width=10_000, legacy_windows=False)
-        for line in form(self._records, self.top_k or top_k, self.width):
-            console.print(Text.assemble(*line), soft_wrap=True)
-        text = console.file.getvalue()
+        text = as_text((Text.assemble(*line) for line in lines), self.color)
         return text.translate(_ASCII) if self.ascii_only else text
 
 
-def view(form: str, **table_options) -> JsonLines | JsonList | Csv | Table:
-    """The view named "table", "json", "jsonl" or "csv"."""
-    if form == "table":
-        return Table(**table_options)
-    return {"json": JsonList, "jsonl": JsonLines, "csv": Csv}[form]()
+def view(form: Literal["json", "jsonl", "csv"]) -> JsonLines | JsonList | Csv:
+    """The view named "json", "jsonl" or "csv"."""
+    if form == "csv":
+        return Csv()
+    return JsonList() if form == "json" else JsonLines()
+
+
+def as_text(lines: Iterable[Text], color: bool) -> str:
+    """Lines of any length, with escape sequences if `color`."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=color, width=10_000, legacy_windows=False)
+    for line in lines:
+        console.print(line, soft_wrap=True)
+    return file.getvalue()
 
 
 _Line = list[tuple[str, str]]  # pieces of text with their rich styles
 
 
-def _card(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_Line]:
+def _card(record: MusicEmotion, top_k: int, width: int) -> Iterator[_Line]:
     from modeling_m2e.scale_m2e import QUADRANT_WORDS, SCALE
 
-    record, (low, high) = records[0], SCALE
+    low, high = SCALE
     aside = f"  {clock(record.duration)}  {printable(record.model)}".rstrip()
     yield [(_fit(printable(record.path), width - len(aside)), "bold"), (aside, "dim")]
     bar_width = min(_BAR_WIDTH, width - _LABEL_WIDTH - 10)
@@ -140,11 +151,11 @@ def _card(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_
         yield [*_label(name), (f"{value:.1f}  ", "bold"), (filled, "cyan"), (f"  of {low}-{high}", "dim")]
     yield [*_label("quadrant"), (f"{record.quadrant} {QUADRANT_WORDS[record.quadrant]}", "bold")]
     if record.key is not None:
-        sure = f"  confidence {record.key.confidence:.2f}"
-        yield [*_label("key"), (f"{record.key.tonic} {record.key.mode}", "bold"), (sure, "dim")]
+        confidence = f"  confidence {record.key.confidence:.2f}"
+        yield [*_label("key"), (f"{record.key.tonic} {record.key.mode}", "bold"), (confidence, "dim")]
     elif record.chords is not None:
         yield [*_label("key"), ("undecided", "dim")]
-    if len(record.key_segments or []) > 1:
+    if record.key_segments is not None and len(record.key_segments) > 1:
         line = "  ".join(f"{clock(part.start)} {part.key}" for part in record.key_segments)
         yield [*_label(""), (_fit(line, width - _LABEL_WIDTH - 2).rstrip(), "")]
 
@@ -159,7 +170,7 @@ def _card(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_
         yield [*_label("" if index else "moods"), (f"{mark}{name}  {mood.score:.2f}  ", ""), (filled, style)]
 
     if record.chords is not None:
-        for index, line in enumerate(_chord_lines(record, width - _LABEL_WIDTH - 2)):
+        for index, line in enumerate(_chord_lines(record.chords, width - _LABEL_WIDTH - 2)):
             yield [*_label("" if index else "chords"), (line, "")]
     if record.curve is not None and len(record.curve) > 1:
         for name in ("valence", "arousal"):
@@ -169,7 +180,7 @@ def _card(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_
             yield [*_label("curve" if name == "valence" else ""), (f"{name}  ", ""), (line, "cyan"), (spread, "dim")]
 
 
-def _rows(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_Line]:
+def _rows(records: Sequence[MusicEmotion | FailedTrack], top_k: int, width: int) -> Iterator[_Line]:
     paths = [record.path or "" for record in records]
     names = [os.path.basename(path.rstrip("/" + os.sep)) for path in paths]
     if len(set(names)) < len(names):
@@ -192,7 +203,7 @@ def _rows(records: Sequence[MusicEmotion], top_k: int, width: int) -> Iterator[_
         if record.error is None:
             yield [(shown, "bold"), (aligned(_middle(record)), ""), (_fit(words, moods_width).rstrip(), "green")]
             continue
-        sentence = "failed: " + printable(record.error.removeprefix(f"{record.path}: "))  # the name stands beside it
+        sentence = "failed: " + printable(record.error.removeprefix(f"{record.path}: "))
         for index, line in enumerate(textwrap.wrap(sentence, width - name_width - 2)):
             yield [(" " * name_width if index else shown, "bold"), ("  " + line, "red")]
 
@@ -205,11 +216,11 @@ def _middle(record: MusicEmotion) -> tuple[str, ...]:
     return clock(record.duration), f"{record.valence:.1f}", f"{record.arousal:.1f}", quadrant, key
 
 
-def _chord_lines(record: MusicEmotion, width: int) -> list[str]:
-    """The progression without rests and repetitions, in a few lines."""
-    names = [short_chord(chord.label) for chord in record.chords if chord.label not in ("N", "X")]
+def _chord_lines(chords: Sequence[ChordSegment], width: int) -> list[str]:
+    """The chords without rests and repetitions, in a few lines."""
+    names = [short_chord(chord.label) for chord in chords if chord.label not in ("N", "X")]
     names = [name for index, name in enumerate(names) if not index or name != names[index - 1]]
-    lines = textwrap.wrap("  ".join(names), width - 8) or ["none heard"]
+    lines = textwrap.wrap("  ".join(names), width - 8) or ["no chords"]
     left = sum(len(line.split()) for line in lines[_CHORD_LINES:])
     return lines[:_CHORD_LINES] if not left else [*lines[: _CHORD_LINES - 1], f"{lines[_CHORD_LINES - 1]}  … +{left}"]
 
@@ -224,26 +235,28 @@ def _fit(text: str, width: int) -> str:
 
 
 def printable(text: str | None) -> str:
-    """Text that a terminal can be given: no control or escape characters, no bytes of another encoding."""
+    """Text that is safe in a terminal: control characters and undecodable bytes become U+FFFD."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text or "")
 
 
-def clock(seconds: float) -> str:
-    """'3:05' or '1:02:03'."""
+def clock(seconds: float | None) -> str:
+    """'3:05' or '1:02:03'; '–' if the time is not known."""
+    if seconds is None:
+        return "–"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 def bar(share: float, width: int) -> str:
-    """`width` characters, filled for `share` (0-1) of them to an eighth of a character."""
+    """`width` characters, the first `share` (0-1) of them filled, to an eighth of a character."""
     full, eighths = divmod(round(min(max(share, 0.0), 1.0) * width * 8), 8)
     return ("█" * full + (_EIGHTHS[eighths] if eighths else "")).ljust(width, "·")
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """One character per value, or per group of values where there are more than `width`; lowest to highest.
+    """One character per value, or per group of values if there are more than `width`.
 
-    The range is at least one point of the scale, so that a steady track does not look restless.
+    The range is at least one point of the scale, so that small changes look small.
     """
     count = min(len(values), max(1, width))
     edges = [index * len(values) // count for index in range(count + 1)]

@@ -1,0 +1,35 @@
+"""Weights of frozen networks: a fingerprint of them, and their storage in half precision."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedConfig, PreTrainedModel
+
+
+def fingerprint(network: PreTrainedModel, leave_out: Sequence[str] = ()) -> str:
+    """16 hex digits of a network's weights and of the settings of its architecture.
+
+    leave_out: names of settings in the configuration that do not count.
+    """
+    config, common = network.config.to_dict(), PreTrainedConfig().to_dict()  # the common ones vary with transformers
+    own = {name: config[name] for name in config if name not in common or name == "id2label"}
+    own = {name: value for name, value in own.items() if name not in leave_out}
+    digest = hashlib.sha256(json.dumps(own, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def halve_file(file: str | os.PathLike[str], model: torch.nn.Module) -> None:
+    """Store the parameters of a saved model in float16 if that loses nothing; a reader loads them in float32."""
+    parameters = dict(model.named_parameters())
+    if all(torch.equal(each, each.half().to(each.dtype)) for each in parameters.values()):
+        tensors = {name: t.half() if name in parameters else t for name, t in load_file(file).items()}
+        partial = f"{os.fspath(file)}.partial"
+        save_file(tensors, partial, metadata={"format": "pt"})
+        os.replace(partial, file)
