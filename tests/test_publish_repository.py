@@ -114,7 +114,7 @@ def test_shards(saved, folder):
 
 def test_chord_recogniser_as_a_repository_of_its_own(saved, tmp_path):
     for given in (saved / "chords", tmp_path):
-        if given == tmp_path:  # what train_chords.py leaves
+        if given == tmp_path:  # what training leaves
             ChordRecognizer.from_pretrained(saved).save_pretrained(tmp_path)
         files = repository(given, "me/chords", license="mit")
         assert {"chords_m2e.py", "modeling_btc.py", "chord_labels_m2e.py"} <= set(files)

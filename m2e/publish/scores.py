@@ -108,11 +108,12 @@ def score_table(evaluation: Json, result: Json) -> str:
     name, folds = result["name"], evaluation.get("folds", {})
     out_of_fold = next((each for each in folds.get("results", []) if each["name"] == name), None)
     parts = [("folds", folds, out_of_fold), ("test", evaluation, result)]
+    headings = {"folds": "folds", "test": "test, these weights"}
     columns: list[tuple[str, Callable[[str], str]]] = []
     for part, source, _ in parts:
         if alone := source.get("over_seeds"):
             columns.append((f"{part}, one network", partial(_spread, alone, name)))
-    columns += [(f"{part}, these weights", partial(_scored, each)) for part, _, each in parts if each is not None]
+    columns += [(headings[part], partial(_scored, each)) for part, _, each in parts if each is not None]
     rows = ["| | " + " | ".join(heading for heading, _ in columns) + " |", "|---" * (1 + len(columns)) + "|"]
     for metric in TABLE_SCORES:
         if metric in result["scores"]:
