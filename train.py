@@ -47,7 +47,7 @@ def train_emotion(args: argparse.Namespace, content: Mapping[str, Any]) -> None:
     cache = args.features[0] if args.features else ROOT
     accelerator = make_accelerator(recipe.training.mixed_precision)
     processor, start = load_parts(recipe, args.taggers, args.chords)
-    source = args.chords or (embedded_model() if start is None else Path(start.name_or_path))
+    source = args.chords or (embedded_model() if start is None else Path(str(start.name_or_path)))
     run = Run(accelerator, processor, start, source, folders, args.recipe, args.ablation)
     with accelerator.main_process_first():  # it may have to render or to download
         tables, ids = read_datasets(recipe, folders)

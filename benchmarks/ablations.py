@@ -2,48 +2,41 @@
 
     python benchmarks/ablations.py 4Q --emopia EMOPIA [--features runs/features]
 
-Every variant is one network by m2e-small's recipe (`configuration/m2e-small.yaml`), without EMOPIA and in its `PLAIN`
-form, with what its row says changed; five seeds each, scored out of fold in the artist-grouped folds; the test split is
-not looked at. Rows are written as they are measured, a run that is stopped goes on where it was; the table goes into
-docs/results.md. EMOPIA stands for music of another kind: models of the 4Q folds are scored on the quadrants of its
-test split, which none of them learns.
+Every variant is one network by m2e-small's recipe (`configuration/m2e-small.yaml`), without EMOPIA and with the
+settings `PLAIN`, changed as its row says; five seeds each, scored out of fold. The test split is not used. Rows are
+written as they are measured, and the same command resumes an interrupted run; the table goes into docs/results.md.
+EMOPIA is music of another kind: the networks of the 4Q folds are scored on the quadrants of its test split, which none
+of them learns.
 """
 
 import argparse
 import json
-import os
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from datasets import Dataset
 from documents import put
-from sklearn.metrics import f1_score
 
 from m2e.checkpoints.load import load
-from m2e.datasets import emopia
-from m2e.datasets.panda4q import Clips, read_clips
-from m2e.evaluation.data import Emotions
+from m2e.datasets import read_dataset
 from m2e.evaluation.metrics import summary
-from m2e.features.cache import cached_features
+from m2e.evaluation.score import score
 from m2e.storage import write_text
-from m2e.training import folds
-from m2e.training.loop import fit
-from m2e.training.network import new_network
-from m2e.training.packed import LabelledTracks, PackedFeatures, pack
+from m2e.training.data import Material, moods_of, read_datasets, with_features
+from m2e.training.model import Run, Trainer
 from m2e.training.recipe import Recipe, read_recipe
-from m2e.training.teachers import TableTeacher
-from m2e.training.validation import predict
-from modeling_m2e.configuration_m2e import JAMENDO_MOODS
-from modeling_m2e.scale_m2e import QUADRANTS
+from m2e.training.validation import emotions, evaluate
+from modeling_m2e import M2EForMusicEmotion
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "configuration" / "m2e-small.yaml"
 RESULTS = ROOT / "benchmarks" / "results" / "ablations.json"
-CLIPS_PER_QUADRANT = {"train": 60, "test": 20}  # of EMOPIA
+TEST_CLIPS = 20  # of each quadrant of EMOPIA
 SCORES = {
     "quadrant_f1": "quadrant F1",
     "r2_valence": "R2 valence",
@@ -56,15 +49,12 @@ SCORES = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A row. settings: of the recipe.  teaching: None, targets mixed with teachers as m2e-small's are; else labels
-    alone ("labels"), or a loss against the teachers besides ("paper", "ours").  piano: EMOPIA's training split is
-    learnt, too.  scores: those that mean anything; all of them where None.  plain: parts of the features are not left
-    out, and weights decay less."""
+    """A row. settings: of the recipe.  piano: EMOPIA's training split is learnt, too.
+    scores: those that mean something; None: all.  plain: with the settings PLAIN."""
 
     question: str
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    teaching: str | None = None
     piano: bool = False
     scores: tuple[str, ...] | None = None
     plain: bool = True
@@ -82,11 +72,11 @@ VARIANTS = (
     Variant("tasks", "moods only", NO_QUADRANTS | {"model.va_loss_weight": 0.0}, scores=MOODS),
     Variant("tasks", "valence, arousal only", NO_QUADRANTS | {"model.mood_loss_weight": 0.0}, scores=DIMENSIONS),
     Variant("tasks", "both, no quadrant branch", NO_QUADRANTS),
-    Variant("teachers", "labels alone", teaching="labels"),
-    Variant("teachers", "`paper`, w = 0.8", {"objective.teacher_weight": 0.8}, teaching="paper"),
-    Variant("teachers", "`paper`, w = 0.2", {"objective.teacher_weight": 0.2}, teaching="paper"),
-    Variant("teachers", "`ours`, w = 0.5", {"objective.teacher_weight": 0.5}, teaching="ours"),
-    Variant("teachers", "`ours`, w = 0.2", {"objective.teacher_weight": 0.2}, teaching="ours"),
+    Variant("teachers", "labels alone", {"objective.distillation": None}),
+    Variant("teachers", "`paper`, w = 0.8", {"objective.distillation": "paper", "objective.teacher_weight": 0.8}),
+    Variant("teachers", "`paper`, w = 0.2", {"objective.distillation": "paper", "objective.teacher_weight": 0.2}),
+    Variant("teachers", "`ours`, w = 0.5", {"objective.distillation": "ours", "objective.teacher_weight": 0.5}),
+    Variant("teachers", "`ours`, w = 0.2", {"objective.distillation": "ours", "objective.teacher_weight": 0.2}),
     Variant("piano", "EMOPIA learnt, too", piano=True),
     Variant("training", "parts of the features left out", plain=False),
 )
@@ -94,77 +84,51 @@ VARIANTS = (
 
 def recipe_of(variant: Variant) -> Recipe:
     """The recipe with the variant's settings."""
-    own = {"objective.distillation": variant.teaching} if variant.teaching in ("paper", "ours") else {}
-    return read_recipe(RECIPE, settings=(PLAIN if variant.plain else {}) | own | dict(variant.settings))
+    chosen = {"datasets": ["4q", "emopia"] if variant.piano else ["4q"]}
+    return read_recipe(RECIPE, settings=chosen | (PLAIN if variant.plain else {}) | dict(variant.settings))
 
 
-def clip_source(
-    variant: Variant, recipe: Recipe, clips: Clips, features: PackedFeatures, rows: np.ndarray
-) -> LabelledTracks:
-    """The clips of these rows with the variant's targets."""
-    if variant.teaching is None:
-        return folds.source(recipe, clips, features, rows)
-    return LabelledTracks(folds.NAME, features, Emotions(clips.moods, clips.va, clips.quadrants), rows)
+def run(variant: Variant, data: Mapping[str, Material], piano: Material | None, seed: int, shared: Run) -> dict:
+    """The scores of one seed. data: of the recipe.  piano: EMOPIA with its test split."""
+    recipe, transferred, configs = recipe_of(variant), [], []
+    moods = moods_of(recipe, [], None)
 
+    def inspect(model: M2EForMusicEmotion) -> None:
+        configs.append(model.config)
+        if piano is not None and model.config.num_quadrants:
+            transferred.append(evaluate(model, piano.tracks(piano.rows("test"), moods)).scores["quadrant_f1"])
 
-def teacher(recipe: Recipe, clips: Clips, rows: np.ndarray, config) -> TableTeacher:
-    """The soft labels of both teachers, on the scales of the labels of these rows."""
-    va = folds.va_targets(clips, dict.fromkeys(("valence", "arousal"), 1.0), rows)
-    return TableTeacher(folds.mood_targets(clips, 1.0), va, config)
-
-
-def run(
-    variant: Variant, clips: Clips, features: PackedFeatures, piano: Mapping[str, LabelledTracks] | None, seed: int
-) -> dict[str, float]:
-    """The scores of one seed."""
-    recipe, accelerator = recipe_of(variant), Accelerator(cpu=True)
-    known = np.flatnonzero(clips.splits != "test")
-    transferred = []
-
-    def predicted(_: int, learnt: np.ndarray, held: np.ndarray) -> dict[str, np.ndarray]:
-        source = clip_source(variant, recipe, clips, features, learnt)
-        set_seed(seed)
-        model = new_network(recipe.model, JAMENDO_MOODS, None, [source])
-        if variant.teaching in ("paper", "ours"):
-            source = replace(source, teacher=teacher(recipe, clips, learnt, model.config))
-        sources = [source, piano["train"]] if variant.piano else [source]
-        fit(model, sources, recipe.training, recipe.objective, seed, accelerator)
-        if piano and recipe.model["num_quadrants"]:
-            guessed = predict(model, piano["test"])["quadrant_logits"].argmax(1)
-            truth = piano["test"].labels.quadrants[piano["test"].rows]
-            transferred.append(f1_score(truth, guessed, average="macro"))
-        return predict(model, source.only(held))
-
-    scores = folds.scores(recipe, folds.out_of_fold(recipe, clips, known, predicted), clips, known)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(recipe, {name: data[name] for name in recipe.datasets}, moods, Path(folder), shared)
+        outputs = trainer.cross_validate(seed, Path(folder), inspect)["4q"]
+    tracks = data["4q"].tracks(trainer.held_rows["4q"], moods)
+    scores = score(tracks.labels[tracks.rows], emotions(outputs, configs[0]), moods, resamples=0).scores
     if transferred:
         scores["emopia_f1"] = float(np.mean(transferred))
     kept = tuple(SCORES) if variant.scores is None else variant.scores
     return {name: scores[name] for name in kept if name in scores}
 
 
-def piano_sources(folder: Path, processor, cache: Path) -> dict[str, LabelledTracks]:
-    """The first clips of each quadrant in EMOPIA's training and test split; only these are rendered."""
-    tracks = emopia.read(folder, check="off").to_list()
-    chosen = []
-    for name in QUADRANTS:
-        for split, clips in CLIPS_PER_QUADRANT.items():
-            chosen += [track for track in tracks if track["quadrant"] == name and track["split"] == split][:clips]
-    paths = [Path(track["audio"]) for track in chosen]
-    midis = [folder / "midis" / f"{track['id']}.mid" for track in chosen]
-    emopia.render_all(midis, paths[0].parent, emopia.SOUND_FONT, os.cpu_count() or 1)
-    heard = cached_features([track["id"] for track in chosen], paths, processor, cache, print)
-    quadrants = np.array([QUADRANTS.index(track["quadrant"]) for track in chosen])
-    unknown = np.full((len(chosen), len(JAMENDO_MOODS)), np.nan), np.full((len(chosen), 2), np.nan)
-    features, splits = pack(heard, processor.collate), np.array([track["split"] for track in chosen])
-    labels = Emotions(*unknown, quadrants)
-    return {
-        split: LabelledTracks("emopia", features, labels, np.flatnonzero(splits == split))
-        for split in ("train", "test")
-    }
+def read_data(folders: Mapping[str, str], features: Path, shared: Run) -> tuple[dict[str, Material], Material | None]:
+    """The data of the recipe, and EMOPIA with the first clips of each quadrant of its test split."""
+    recipe = read_recipe(RECIPE, settings={"datasets": list(folders)})
+    tables, ids = read_datasets(recipe, folders)
+    arguments = shared.processor, shared.accelerator
+
+    def material(name: str, table: Dataset) -> Material:
+        processor, accelerator = arguments
+        read_ids = ids[name]
+        return with_features(name, table, processor, features / name, accelerator, print, folders[name], read_ids)
+
+    data = {name: material(name, table) for name, table in tables.items()}
+    if "emopia" not in folders:
+        return data, None
+    test = read_dataset("emopia", folders["emopia"], per_quadrant=TEST_CLIPS).filter(lambda row: row["split"] == "test")
+    return data, material("emopia", test)
 
 
 def key(variant: Variant) -> dict[str, Any]:
-    """What tells its row from others."""
+    """What identifies its row."""
     return {"question": variant.question, "name": variant.name, "settings": dict(variant.settings)}
 
 
@@ -187,18 +151,15 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("panda4q", type=Path, help="4Q folder with a table and soft labels")
-    parser.add_argument("--emopia", type=Path, help="EMOPIA folder; rendered where it is not")
+    parser.add_argument("--emopia", type=Path, help="EMOPIA folder; clips are rendered first if needed")
     parser.add_argument("--features", type=Path, default=Path("runs/features"), help="cache")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
 
-    processor = load().processor
-    clips = read_clips(args.panda4q)
-    features = pack(
-        cached_features(clips.ids.tolist(), clips.paths, processor, args.features, print), processor.collate
-    )
-    piano = piano_sources(args.emopia, processor, args.features) if args.emopia else None
+    folders = {"4q": str(args.panda4q)} | ({"emopia": str(args.emopia)} if args.emopia else {})
+    shared = Run(Accelerator(cpu=True), load().processor, None, None, folders, RECIPE)
+    data, piano = read_data(folders, args.features, shared)
     rows = json.loads(args.out.read_text()) if args.out.exists() else []
     for variant in VARIANTS:
         if variant.piano and piano is None:
@@ -208,7 +169,7 @@ def main() -> None:
             rows.append(row := key(variant) | {"seeds": {}})
         for seed in args.seeds:
             if str(seed) not in row["seeds"]:
-                row["seeds"][str(seed)] = run(variant, clips, features, piano, seed)
+                row["seeds"][str(seed)] = run(variant, data, piano, seed, shared)
                 write_text(args.out, json.dumps(rows, indent=1) + "\n")
         print(markdown([row]).splitlines()[-1], flush=True)
     rows = [row for variant in VARIANTS if (row := found(rows, variant))]

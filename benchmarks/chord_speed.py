@@ -1,4 +1,4 @@
-"""What hearing the chords and key of a track costs, step by step, once everything is loaded.
+"""Time to detect the chords and key of a track, step by step, after everything is loaded.
 
     python benchmarks/chord_speed.py [--seconds 180]
 

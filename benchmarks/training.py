@@ -5,8 +5,8 @@
 One epoch of the four teachers and of the student, for each of the two recipes on MERT-v1-95M. Features are random, as
 many and as wide as the real ones: 30-s windows and chords of full tracks and of 45-s clips. What is planted: six
 directions of the embeddings carry arousal, the moods and most of the valence; the mode carries the rest of the valence,
-so that an encoder alone cannot find it. Prints what of it was found, beside the most that can be found under the noise
-of the labels, and how fast; at full size also writes results/training.json and the table in docs/results.md.
+so that an encoder alone cannot find it. Prints the scores, the best scores that the noise of the labels allows, and
+the speed; at full size also writes results/training.json and the table in docs/results.md.
 """
 
 import argparse
@@ -61,7 +61,7 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Planted:
-    """A data set by split, and the scores of somebody who knows the signal but not the noise of the labels."""
+    """A data set by split, and the scores of a model that knows the signal but not the noise of the labels."""
 
     sources: dict[str, LabelledTracks]
     best: dict[str, float]
@@ -112,9 +112,9 @@ def _features(hidden: np.ndarray, minor: np.ndarray, towards: np.ndarray, size: 
     for start in range(0, n, _TRACKS_AT_ONCE):
         rows = np.arange(start, min(start + _TRACKS_AT_ONCE, n))
         mean = hidden[rows].astype(np.float32) @ towards / np.sqrt(width) * 4
-        heard = np.repeat(mean, windows[rows], axis=0)
-        heard += rng.standard_normal(heard.shape, np.float32)
-        embeddings[window_offsets[rows[0]] : window_offsets[rows[-1] + 1]] = heard
+        around = np.repeat(mean, windows[rows], axis=0)
+        around += rng.standard_normal(around.shape, np.float32)
+        embeddings[window_offsets[rows[0]] : window_offsets[rows[-1] + 1]] = around
     return PackedFeatures(
         embeddings=torch.from_numpy(embeddings),
         weights=torch.ones(len(embeddings)),
@@ -218,7 +218,7 @@ def main() -> None:
         "runs": runs,
     }
     write_text(RESULTS, json.dumps(content, indent=1) + "\n")
-    from documents import put  # beside this script; tests import it from elsewhere
+    from documents import put  # in this folder, which is on the path of the script only
 
     put(DOCS, {"numbers: training": table(content)})
 

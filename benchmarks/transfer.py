@@ -22,7 +22,7 @@ from m2e import load
 from m2e.checkpoints.load import EMBEDDED
 from m2e.datasets import emopia
 from m2e.datasets.chords.pop909 import HAT, KICK, RATE, SNARE, render
-from m2e.training.checkpoint import write_text
+from m2e.storage import write_text
 
 RESULTS = Path(__file__).resolve().parent / "results" / "transfer.json"
 SOUND_FONTS = [Path("/usr/share/sounds/sf2", f"{name}.sf2") for name in ("FluidR3_GM", "TimGM6mb")]
@@ -113,13 +113,13 @@ def piano(folder: Path) -> Iterator[tuple[str, str]]:
 
 def scores(pipe, tracks: Iterator[tuple]) -> dict[str, float]:
     """Of all tracks, and how many these are."""
-    heard = [(quadrant, pipe(audio)) for quadrant, audio in tracks]
-    truth = np.array([quadrant for quadrant, _ in heard])
+    predicted = [(quadrant, pipe(audio)) for quadrant, audio in tracks]
+    truth = np.array([quadrant for quadrant, _ in predicted])
     return {
-        "tracks": len(heard),
-        "quadrant_f1": f1_score(truth, [record.quadrant for _, record in heard], average="macro"),
-        "arousal_auc": roc_auc_score(np.isin(truth, ("Q1", "Q2")), [record.arousal for _, record in heard]),
-        "valence_auc": roc_auc_score(np.isin(truth, ("Q1", "Q4")), [record.valence for _, record in heard]),
+        "tracks": len(predicted),
+        "quadrant_f1": f1_score(truth, [record.quadrant for _, record in predicted], average="macro"),
+        "arousal_auc": roc_auc_score(np.isin(truth, ("Q1", "Q2")), [record.arousal for _, record in predicted]),
+        "valence_auc": roc_auc_score(np.isin(truth, ("Q1", "Q4")), [record.valence for _, record in predicted]),
     }
 
 

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A model of your own moods
 #
-# m2e-small, continued on a folder of audio with a table. Run as it is (`python examples/finetune.py`), it takes pieces
-# of the clips in this folder and says two things of them that m2e-small has no words for; give your own folder instead
-# (`python examples/finetune.py FOLDER`) and nothing else has to change. Needs a checkout and `pip install ".[train]"`.
+# Trains m2e-small further on a folder of audio with a table. `python examples/finetune.py` cuts the clips of this
+# folder into pieces and gives them moods that m2e-small does not know. `python examples/finetune.py FOLDER` uses your
+# own folder. Needs a checkout and `pip install ".[train]"`.
 
 # %%
 import csv
@@ -21,21 +21,21 @@ OUT = Path("runs/finetuned")
 # %% [markdown]
 # ## 1. A folder and a table
 #
-# `labels.csv`, one row per file. Columns: `file`, and any of `moods` (several, parted by `;`), `valence` and `arousal`
-# (1-9, or another range that you name), `quadrant` (Q1-Q4); `artist` keeps an artist's files in one split, `split` says
-# which one. What is not labelled is kept from m2e-small.
+# `labels.csv` has one row per file. Columns: `file`, and any of `moods` (several, separated by `;`), `valence` and
+# `arousal` (1-9, or another range, which you name), `quadrant` (Q1-Q4). `artist` keeps the files of an artist in one
+# split; `split` sets the split. Tasks without labels are distilled from m2e-small.
 
 
 # %%
 def pieces(folder: Path, seconds: float = 5.0) -> Path:
-    """The example clips in pieces, with moods of our own and an arousal by ear."""
-    said = {
+    """A folder with pieces of the example clips, our own moods, and arousal as we perceive it."""
+    labels = {
         "moonlight_sonata": ("nocturnal", 3.0),
         "entertainer": ("silent film", 6.0),
         "mountain_king": ("silent film;chase", 7.5),
     }
     rows = []
-    for name, (moods, arousal) in said.items():
+    for name, (moods, arousal) in labels.items():
         audio, rate = soundfile.read(ROOT / "examples" / f"{name}.ogg")
         length = int(seconds * rate)
         for number in range(len(audio) // length):
@@ -56,8 +56,8 @@ print((folder / "labels.csv").read_text()[:300], "...")
 # %% [markdown]
 # ## 2. One command
 #
-# Features are computed once and cached in `runs/features`; the training itself takes seconds. `--set` changes any
-# number of the recipe. Stopped, the same command goes on where it was.
+# Features are cached in `runs/features`; the training itself takes seconds. `--set` changes any number of the recipe.
+# The same command resumes an interrupted run.
 
 # %%
 recipe = ROOT / "configuration" / "fine-tune.yaml"
@@ -65,9 +65,9 @@ command = [sys.executable, ROOT / "train.py", recipe, "--data", folder, "--out",
 subprocess.run([str(part) for part in command], check=True, cwd=Path.cwd())
 
 # %% [markdown]
-# ## 3. What it says
+# ## 3. Predict
 #
-# A model like any other: `m2e predict --model runs/finetuned song.mp3` does the same.
+# `m2e predict --model runs/finetuned song.mp3` does the same.
 
 # %%
 import m2e  # noqa: E402
@@ -81,10 +81,10 @@ for row in rows[:: max(1, len(rows) // 6)]:
     print(f"{row['file']:28} {moods:50} valence {record.valence:.1f} arousal {record.arousal:.1f}")
 
 # %% [markdown]
-# ## 4. How good it is
+# ## 4. Scores
 #
-# On the test split, with 95 % intervals: with few files they are wide, and that is the truth. The pieces above are of
-# three recordings, so that theirs says nothing; your table should name artists.
+# On the test split, with 95 % intervals, which are wide for few files. The pieces above come from three recordings, so
+# their scores mean nothing. Name the artists in your table.
 
 # %%
 for result in json.loads((OUT / "evaluation.json").read_text())["results"]:
@@ -94,6 +94,6 @@ for result in json.loads((OUT / "evaluation.json").read_text())["results"]:
             print(f"{name:20} {score:.3f}  ({low:.3f} - {high:.3f})")
 
 # %% [markdown]
-# ## 5. Give it away
+# ## 5. Publish
 #
-# `python push_to_hub.py runs/finetuned --repo NAME/REPO` publishes weights, code and the card that training wrote.
+# `python push_to_hub.py runs/finetuned --repo NAME/REPO` uploads weights, code and the card.

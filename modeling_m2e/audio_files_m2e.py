@@ -1,7 +1,7 @@
-"""Encoded audio, from files, bytes and URLs: samples in blocks as they are decoded.
+"""Decodes files, bytes and URLs to samples in blocks.
 
-WAV, FLAC, Ogg, Opus, MP3, AIFF and the like are read by libsndfile; what it refuses (M4A, AAC, WMA, MP4, MKV, ...) goes
-through the `ffmpeg` program.
+libsndfile reads WAV, FLAC, Ogg, Opus, MP3, AIFF and the like; the program `ffmpeg` reads the formats that libsndfile
+refuses (M4A, AAC, WMA, MP4, MKV, ...).
 """
 
 import http.client
@@ -24,20 +24,21 @@ import soundfile
 
 from .errors_m2e import AudioError
 
-RATE_RANGE = (1_000, 1_000_000)  # Hz; outside, a header is damaged
-MAX_BLOCK_SAMPLES = 1 << 22  # over all channels: 16 MiB of float32, whatever the file's rate and channels
+RATE_RANGE = (1_000, 1_000_000)  # Hz; another rate means a damaged header
+MAX_BLOCK_SAMPLES = 1 << 22  # over all channels: 16 MiB of float32
 MAX_DOWNLOAD_BYTES = 1 << 30
 URL_TIMEOUT_SECONDS = 30.0  # of each network operation
-MISSING_SECONDS, MISSING_SHARE = 0.5, 0.01  # of the declared length: less is encoder padding, more is a truncated file
+# Of the declared length: less may be encoder padding, more means a truncated file.
+MISSING_SECONDS, MISSING_SHARE = 0.5, 0.01
 
 Blocks = Iterator[np.ndarray]  # each (frames, channels) float32
 
-# ffmpeg's demuxers of single files. Without playlists (hls, concat, dash, ...), which open other, even local, files.
+# ffmpeg's demuxers of single files; no playlists (hls, concat, dash, ...), which open other files, even local ones.
 _DEMUXERS = (
     "aac,ac3,aiff,amr,ape,asf,asf_o,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,mp3,mpc,mpc8,mpeg,"
     "mpegts,ogg,oma,rm,tak,truehd,tta,w64,wav,wv,xwma"
 )
-# First bytes of what ffmpeg reads and libsndfile may not: MP4, Matroska, ASF, ADTS/MPEG audio, AC-3, MPEG-PS/TS, ...
+# First bytes of formats that ffmpeg reads and libsndfile may not: MP4, Matroska, ASF, ADTS/MPEG audio, AC-3, MPEG, ...
 _FFMPEG_MAGIC = re.compile(
     rb"....ftyp|\x1aE\xdf\xa3|0&\xb2u|\xff[\xf0-\xfb]|ADIF|ID3|OggS|FLV|RIFF....AVI |#!AMR|MAC |wvpk|MPCK|MP\+|TTA|tBaK"
     rb"|DSD |caff|\x0bw|\x7f\xfe\x80\x01|\0\0\x01\xba|G.{187}G|\.RMF",
@@ -46,14 +47,14 @@ _FFMPEG_MAGIC = re.compile(
 
 
 def check_rate(rate: Any, name: str) -> int:
-    """The rate as an integer. Raises AudioError for what is none."""
+    """The rate as an integer; raises AudioError for anything else."""
     if not isinstance(rate, int | float | np.number) or not RATE_RANGE[0] <= rate <= RATE_RANGE[1]:
         raise AudioError(f"{name}: {rate} is no sampling rate in Hz.")
     return round(float(rate))
 
 
 def block_frames(rate: int, channels: int, seconds: float) -> int:
-    """Frames of a block of so many seconds, or fewer: `MAX_BLOCK_SAMPLES` in all."""
+    """Frames of a block of `seconds`, or fewer: at most `MAX_BLOCK_SAMPLES` over all channels."""
     return max(1, min(int(seconds * rate), MAX_BLOCK_SAMPLES // channels))
 
 
@@ -61,14 +62,14 @@ def block_frames(rate: int, channels: int, seconds: float) -> int:
 
 
 def complaint(text: str) -> str:
-    """A decoder's first complaint without its address or path prefix."""
+    """The first line of a decoder's message without its address or path prefix."""
     text = text.replace(f" '{_DEMUXERS}'", "")
     line = next((line for line in text.splitlines() if line.strip()), "no reason given")
     return re.sub(r"^(\[[^]]*\]|file:.*:) ", "", line.strip()).rstrip(".")[:100]
 
 
 def open_file(source: Any, name: str, seconds: float, stack: ExitStack) -> tuple[int, Blocks]:
-    """Encoded audio: libsndfile first, ffmpeg for what it refuses."""
+    """(sampling rate, blocks) by libsndfile, or by ffmpeg where libsndfile refuses the file."""
     file, path = _binary_file(source, name, stack)
     if not file.seek(0, os.SEEK_END):
         raise AudioError(f"{name}: is empty (0 bytes).")
@@ -79,7 +80,7 @@ def open_file(source: Any, name: str, seconds: float, stack: ExitStack) -> tuple
         sound = stack.enter_context(_SequentialFile(file))
         if sound.format == "MP3":
             declared = _mp3_declared_frames(file)
-            # libsndfile stops at its own guess, made from the first bit rate, where no header tells the length.
+            # Without a length in the header, libsndfile stops where it guesses the end from the first bit rate.
             if declared is None or abs(declared - sound.frames) > 5_000:  # samples; encoder delay and padding are less
                 sound = stack.enter_context(_SequentialFile(_EndlessFile(file)))
         else:
@@ -129,7 +130,7 @@ def _spool(file: Any, stack: ExitStack, limit: int | None = None) -> str:
 
 
 def _download(url: str, name: str, stack: ExitStack) -> str:
-    opener = urllib.request.OpenerDirector()  # built by hand: neither file: nor ftp:, not even after a redirect
+    opener = urllib.request.OpenerDirector()  # without file: and ftp:, even after a redirect
     for handler in ("Proxy", "Unknown", "HTTP", "HTTPDefaultError", "HTTPRedirect", "HTTPS"):
         opener.add_handler(getattr(urllib.request, f"{handler}Handler")())
     opener.add_handler(urllib.request.HTTPErrorProcessor())
@@ -141,7 +142,7 @@ def _download(url: str, name: str, stack: ExitStack) -> str:
             if declared > MAX_DOWNLOAD_BYTES:
                 raise OverflowError
             path = _spool(response, stack, MAX_DOWNLOAD_BYTES)
-        complete = os.path.getsize(path) >= declared  # http.client tells of a lost connection, or does not, by version
+        complete = os.path.getsize(path) >= declared  # some versions of http.client do not report a lost connection
     except http.client.IncompleteRead:
         complete = False
     except OverflowError:
@@ -214,7 +215,7 @@ def _soundfile_blocks(sound: soundfile.SoundFile, declared: int | None, name: st
 
 
 def _declared_frames(sound: soundfile.SoundFile) -> int | None:
-    """Frames that the header declares, None if unknown. libsndfile cuts them to what is there and logs it."""
+    """Frames that the header declares, None if unknown; libsndfile itself reports only those that are there."""
     note = re.search(r"^\s*(?:data|SSND|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
     if note:
         declared, present = int(note[1]), int(note[2])
@@ -225,18 +226,17 @@ def _declared_frames(sound: soundfile.SoundFile) -> int | None:
 
 
 def _mp3_declared_frames(file: BinaryIO) -> int | None:
-    """Samples per channel that the Xing/Info header of an MP3 declares, None without one; the position is kept."""
+    """Samples per channel that the Xing/Info header of an MP3 declares, None without one; the position stays."""
     position = file.tell()
     file.seek(0)
     tag = file.read(10)
-    id3 = (
-        int("".join(f"{byte:07b}" for byte in tag[6:]), 2) + 10 if tag[:3] == b"ID3" else 0
-    )  # four bytes of seven bits
+    # The length of an ID3 tag is written in four bytes of seven bits.
+    id3 = int("".join(f"{byte:07b}" for byte in tag[6:]), 2) + 10 if tag[:3] == b"ID3" else 0
     file.seek(id3)
     first = rb"\xff([\xe2-\xff])..(?:.{9}|.{17}|.{32})(?:Xing|Info)...(.)(....)"
     header = re.search(first, file.read(4096), re.DOTALL)
     file.seek(position)
-    if not header or not header[2][0] & 1:  # bit 0: the number of frames is there
+    if not header or not header[2][0] & 1:  # bit 0: the number of frames follows
         return None
     return int.from_bytes(header[3], "big") * (1152 if header[1][0] >> 3 & 3 == 3 else 576)  # MPEG-1, or 2 and 2.5
 
@@ -253,19 +253,21 @@ def _open_container(path: str, name: str, head: bytes, seconds: float, stack: Ex
 
 
 def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: ExitStack) -> tuple[int, Blocks]:
-    """The first audio stream, at its own rate, as Sun AU from a pipe: its short header carries rate and channels."""
+    """The first audio stream at its own rate, as Sun AU from a pipe: the short header has the rate and channels."""
     guard = ["-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS]
     # fmt: off
     command = [program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "error", *guard, "-i", f"file:{path}",
                "-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     # fmt: on
     log = stack.enter_context(tempfile.TemporaryFile())  # a pipe could fill up and block
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": log}
-    process = stack.enter_context(subprocess.Popen(command, **pipes))
-    stack.callback(process.kill)  # runs before the wait of the line above, for who stops early
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+    stack.enter_context(process)
+    stack.callback(process.kill)  # runs before the process is waited for, in case reading stops early
+    output = process.stdout
+    assert output is not None  # a pipe
 
     def complaints() -> str:
-        """The beginning and the end of the log: a damaged file may fill megabytes."""
+        """The beginning and the end of the log, which may have megabytes for a damaged file."""
         process.wait()
         size = log.seek(0, os.SEEK_END)
         log.seek(0)
@@ -273,22 +275,22 @@ def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: Exit
         log.seek(max(len(text), size - (1 << 12)))
         return (text + log.read()).decode(errors="replace")
 
-    header = process.stdout.read(24)
+    header = output.read(24)
     if len(header) < 24:
         reason = complaint(complaints())
         raise AudioError(f"{name}: holds no audio that ffmpeg can decode ({reason}).")
     offset, _, _, rate, channels = struct.unpack(">4x5I", header)
-    process.stdout.read(offset - len(header))
+    output.read(offset - len(header))
     frames = block_frames(rate, channels, seconds)
 
     def blocks() -> Blocks:
-        while data := process.stdout.read(4 * channels * frames):
+        while data := output.read(4 * channels * frames):
             whole = len(data) // (4 * channels) * channels
             yield np.frombuffer(data, ">f4", whole).astype(np.float32).reshape(-1, channels)
-        said = complaints()
-        if "partial file" in said or "ended prematurely" in said:
+        log_text = complaints()
+        if "partial file" in log_text or "ended prematurely" in log_text:
             raise AudioError(f"{name}: ends before the length that its header declares; get a complete copy.")
         if process.returncode:
-            raise AudioError(f"{name}: is damaged, ffmpeg stopped ({complaint(said)}).")
+            raise AudioError(f"{name}: is damaged, ffmpeg stopped ({complaint(log_text)}).")
 
     return check_rate(rate, name), blocks()

@@ -1,6 +1,6 @@
-"""Audio in: any source is decoded once, in blocks, to mono float32 at every sampling rate that is asked for.
+"""Decodes audio of any source once, in blocks, to mono float32 at all requested sampling rates.
 
-Files, bytes and URLs are read by `audio_files_m2e`. Only `load` holds more than a block.
+`audio_files_m2e` reads files, bytes and URLs. Only `load` holds more than a block.
 """
 
 import os
@@ -17,12 +17,13 @@ from .windows_m2e import MIN_SECONDS
 
 SILENCE_PEAK = 1e-4  # -80 dBFS
 
-# The last one: an AudioDecoder of torchcodec or datasets.
+# A path or URL, the bytes of a file, an open file, a dict of Hugging Face datasets, (array, sampling rate), or an
+# AudioDecoder of torchcodec or datasets.
 AudioInput = str | os.PathLike | bytes | BinaryIO | dict[str, Any] | tuple[np.ndarray, int] | Any
 
 
 def describe(source: AudioInput) -> str:
-    """The name of a source in messages and records: its path or URL, or what it is in angle brackets."""
+    """The name of a source in messages and records: its path or URL, or its kind in angle brackets."""
     if isinstance(source, dict):
         if source.get("path") is not None:
             return describe(source["path"])
@@ -43,7 +44,7 @@ def stream(
     """Yields {sampling rate: mono float32 samples}, one dict per decoded block of at most `block_seconds`.
 
     The blocks of a rate, concatenated, are the whole signal at that rate. Errors about the whole (too short, silent,
-    truncated) can only come after the last block: nothing is to be trusted before the iterator ends.
+    truncated) are raised after the last block: use no result before the iterator ends.
 
     Raises: AudioError.
     """
@@ -61,9 +62,9 @@ def stream(
 def load(
     source: AudioInput, sampling_rate: int | None = None, max_seconds: float | None = None
 ) -> tuple[np.ndarray, int]:
-    """The mono float32 waveform (n,) and its sampling rate (the source's own where none is given).
+    """The mono float32 waveform (n,) and its sampling rate: `sampling_rate`, or the source's own.
 
-    With `max_seconds` no more than that is decoded; a longer source is then not checked to its end. Raises: AudioError.
+    max_seconds: decode no more than that; a longer source is then not checked to its end. Raises: AudioError.
     """
     limit = float("inf") if max_seconds is None else max_seconds
     blocks, seconds = [], 0.0
@@ -75,19 +76,19 @@ def load(
     waveform = np.concatenate(blocks)
     if seconds > limit:
         waveform = waveform[: round(limit * rate)]
-    if sampling_rate in (None, rate):
+    if sampling_rate is None or sampling_rate == rate:
         return waveform, rate
     return soxr.resample(waveform, rate, sampling_rate, "HQ"), sampling_rate
 
 
 def _mono_blocks(source: AudioInput, block_seconds: float) -> Iterator[tuple[int, np.ndarray]]:
-    """(sampling rate, samples (n,) float32) of each block as decoded, checked."""
+    """(sampling rate, samples (n,) float32) of each decoded block, checked."""
     name = describe(source)
     samples, peak = 0, 0.0
     with ExitStack() as stack:
         rate, blocks = _open(source, name, block_seconds, stack)
         for block in blocks:
-            with np.errstate(all="ignore"):  # infinities are reported below
+            with np.errstate(all="ignore"):  # infinities raise below
                 mono = block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else np.ascontiguousarray(block[:, 0])
             loudest = float(np.abs(mono).max(initial=0.0))
             if not np.isfinite(loudest):
@@ -105,21 +106,22 @@ def _mono_blocks(source: AudioInput, block_seconds: float) -> Iterator[tuple[int
 # --- sources ---
 
 
-def _open(source: AudioInput, name: str, seconds: float, stack: ExitStack) -> tuple[int, Blocks]:
-    """(sampling rate, blocks) of any source; what must be closed afterwards is put on `stack`."""
+def _open(source: Any, name: str, seconds: float, stack: ExitStack) -> tuple[int, Blocks]:
+    """(sampling rate, blocks) of any source; `stack` closes what was opened."""
     if isinstance(source, dict):
         array = source.get("array") if source.get("array") is not None else source.get("raw")
         if array is not None:
             return _open_array(array, source.get("sampling_rate"), name, seconds)
         source = source["bytes"] if source.get("bytes") is not None else source.get("path")
     if isinstance(source, tuple) and len(source) == 2:
-        return _open_array(*source, name, seconds)
+        array, rate = source
+        return _open_array(array, rate, name, seconds)
     if isinstance(source, np.ndarray) or hasattr(source, "is_floating_point"):
         return _open_array(source, None, name, seconds)
     if hasattr(source, "get_all_samples"):
         try:
             audio = source.get_all_samples()
-        except Exception as error:  # of whichever decoder stands behind it
+        except (RuntimeError, OSError, ValueError, IndexError) as error:  # raised by torchcodec
             raise AudioError(f"{name}: cannot be decoded ({complaint(str(error))}).") from error
         return _open_array(audio.data, audio.sample_rate, name, seconds)
     if isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read"):
@@ -136,12 +138,12 @@ def _open(source: AudioInput, name: str, seconds: float, stack: ExitStack) -> tu
 def _open_array(array: Any, rate: Any, name: str, seconds: float) -> tuple[int, Blocks]:
     if rate is None:
         raise AudioError(f"{name}: an array needs its sampling rate; give (array, sampling_rate).")
-    if hasattr(array, "is_floating_point"):  # a torch tensor, in half precision perhaps, on a device perhaps
+    if hasattr(array, "is_floating_point"):  # a torch tensor, perhaps in half precision, perhaps on a device
         array = array.detach().cpu()
         array = (array.float() if array.is_floating_point() else array).numpy()
     array = np.asarray(array)
     if array.ndim == 2 and array.shape[0] <= array.shape[1]:
-        array = array.T  # the short axis is the channels
+        array = array.T  # the shorter axis is that of the channels
     if array.ndim not in (1, 2) or array.dtype.kind not in "fiu" or (array.dtype.kind in "iu" and array.itemsize > 4):
         raise AudioError(
             f"{name}: an array of shape {array.shape} and type {array.dtype} is no audio; "

@@ -1,9 +1,9 @@
-"""Harmony as symbols: chord labels, chord files, and the chord tokens that the network reads.
+"""Chord labels, chord files, and the chord tokens of the network.
 
-Pure functions on short lists of timed chords; nothing here knows audio, files or tensors. A chord label follows Harte
-et al. (ISMIR 2005): `C:maj`, `Bb:min7/b3`, `F#:sus4(b7)`, `N` for "no chord", `X` for "no match"; a bare root means
-major, and a bass is a degree above the root. The recogniser knows 12 roots x 14 qualities, and any other chord is read
-as the nearest of those. Any spelling of a pitch is read; pitches are written with sharps. "Paper" is Kang & Herremans
+Pure functions on short lists of timed chords, without audio, files or tensors. A chord label follows Harte et al.
+(ISMIR 2005): `C:maj`, `Bb:min7/b3`, `F#:sus4(b7)`, `N` for "no chord", `X` for "no match"; a bare root means major, and
+a bass is a degree above the root. The recogniser has classes for 12 roots x 14 qualities; any other chord is reduced to
+the nearest of them. Any spelling of a pitch is read; pitches are written with sharps. "Paper" is Kang & Herremans
 (2025, arXiv 2502.03979), "published" its code and checkpoints.
 """
 
@@ -20,7 +20,7 @@ ROOTS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)  # degrees 1 to 7, semitones above the root
 _NATURALS = dict(zip("CDEFGAB", _MAJOR_SCALE, strict=True))
 
-# Harte's shorthands and the later ones in common use, as degrees above the root. The first 14, in this order, are the
+# Harte's shorthands and later ones in common use, as degrees above the root. The first 14, in this order, are the
 # qualities of the recogniser (BTC, Park et al., ISMIR 2019, large vocabulary).
 _SHORTHANDS = {
     "min": "b3 5",
@@ -47,14 +47,6 @@ _SHORTHANDS |= {f"{kind}{n}": _SHORTHANDS[f"{kind}7"] for kind in ("", "maj", "m
 # The 170 classes of the recogniser in the order of its output; a bare root is its major triad.
 VOCABULARY = (*(root if q == "maj" else f"{root}:{q}" for root in ROOTS for q in QUALITIES), "X", "N")
 
-# Token ids "m2e": padding, N and X are three things; roots and qualities follow.
-PAD_TOKEN, NO_CHORD_TOKEN, NO_MATCH_TOKEN, _FIRST_TOKEN = 0, 1, 2, 3
-N_ROOT_TOKENS = _FIRST_TOKEN + len(ROOTS)
-N_QUALITY_TOKENS = _FIRST_TOKEN + len(QUALITIES)
-# Token ids "paper": those of the published checkpoints, which have no minmaj7 and one id for padding, N and X.
-_PAPER_QUALITIES = ("maj", "dim", "sus4", "min7", "min", "sus2", "aug", "dim7", "maj6", "hdim7", "7", "min6", "maj7")
-_PAPER_QUALITY_IDS = {quality: i for i, quality in enumerate(_PAPER_QUALITIES, start=1)}
-_PAPER_QUALITY_IDS["minmaj7"] = _PAPER_QUALITY_IDS["min"]
 PAPER_MAX_CHORDS = 100
 
 _DEGREE = r"(?:b*|#*)(?:1[0-3]|[1-9])"
@@ -78,26 +70,37 @@ class ChordSegment:
         """Seconds."""
         return self.end - self.start
 
+    @property
+    def chord(self) -> "Chord":
+        """The class of the label; raises DataError where it is not Harte notation."""
+        return parse_chord(self.label)
+
 
 @dataclass(frozen=True)
 class Chord:
-    """What a label means to the recogniser: `root` 0..11 (C = 0), one of QUALITIES; both None for kind "N" and "X"."""
+    """A chord class of the recogniser: its id, the index in VOCABULARY."""
 
-    root: int | None
-    quality: str | None
-    kind: str = "chord"
+    index: int
+
+    @property
+    def kind(self) -> str:
+        """One of "chord", "N" and "X"; the last two have neither root nor quality."""
+        return "chord" if self.index < len(ROOTS) * len(QUALITIES) else VOCABULARY[self.index]
+
+    @property
+    def root(self) -> int:
+        """Pitch class 0..11 (C = 0); ValueError for N and X."""
+        return self._parts[0]
+
+    @property
+    def quality(self) -> str:
+        """One of QUALITIES; ValueError for N and X."""
+        return QUALITIES[self._parts[1]]
 
     @property
     def label(self) -> str:
         """Harte notation with sharps and the quality written out: `C:maj`, `N`."""
         return f"{ROOTS[self.root]}:{self.quality}" if self.kind == "chord" else self.kind
-
-    @property
-    def index(self) -> int:
-        """Class in VOCABULARY."""
-        if self.kind == "chord":
-            return self.root * len(QUALITIES) + QUALITIES.index(self.quality)
-        return VOCABULARY.index(self.kind)
 
     @property
     def pitch_classes(self) -> list[int]:
@@ -106,10 +109,23 @@ class Chord:
             return sorted((self.root + interval) % 12 for interval in _INTERVALS[self.quality])
         return [] if self.kind == "N" else list(range(12))
 
+    def transposed(self, semitones: int) -> "Chord":
+        """The chord moved up by `semitones`; N and X stay."""
+        if self.kind != "chord":
+            return self
+        root, quality = self._parts
+        return Chord((root + semitones) % len(ROOTS) * len(QUALITIES) + quality)
+
+    @property
+    def _parts(self) -> tuple[int, int]:
+        if self.kind != "chord":
+            raise ValueError(f"{self.kind} has neither root nor quality.")
+        return divmod(self.index, len(QUALITIES))
+
 
 @dataclass(frozen=True)
 class ChordTokens:
-    """A chord sequence of L chords as the network reads it: ids int64 (L,) and seconds float32 (L,)."""
+    """The network's input for a sequence of L chords: ids int64 (L,) and seconds float32 (L,)."""
 
     roots: np.ndarray
     qualities: np.ndarray
@@ -138,30 +154,34 @@ _INTERVALS = {quality: _intervals(("1", *_SHORTHANDS[quality].split()), highest=
 
 @lru_cache(maxsize=4096)
 def parse_chord(label: str) -> Chord:
-    """The chord that `label` means, reduced to the 14 qualities; raises DataError where it is not Harte notation.
+    """The chord class of `label`; raises DataError where it is not Harte notation.
 
-    The nearest quality is the one whose pitch classes differ least from those of the label up to the seventh; tensions
-    (degrees above 7) decide where several are as near, then the shorthand as written, then major. The bass is dropped.
+    Its quality is the one of 14 whose pitch classes differ least from those of the label up to the seventh. Tensions
+    (degrees above 7) decide between equally near ones, then the shorthand as written, then major. The bass is dropped.
     """
     if label in ("N", "X"):
-        return Chord(None, None, label)
+        return Chord(VOCABULARY.index(label))
     match = _LABEL.fullmatch(label)
     if match is None:
         raise DataError(f"{label!r} is not a chord label: write it like C:maj, Bb:min7, F#:sus4(b7)/5, N or X.")
     root = pitch_class(match["root"])
     shorthand = match["shorthand"] or ("" if match["degrees"] else "maj")
     if shorthand in QUALITIES and not match["degrees"]:
-        return Chord(root, shorthand)
+        return _chord(root, shorthand)
     written = match["degrees"].split(",") if match["degrees"] else []
     added = ["1", *_SHORTHANDS.get(shorthand, "").split(), *(d for d in written if d[0] != "*")]
     omitted = _intervals((d[1:] for d in written if d[0] == "*"), highest=13)
     core, full = (_intervals(added, highest) - omitted for highest in (7, 13))
 
-    def distance(quality: str) -> tuple:
+    def distance(quality: str) -> tuple[int, int, bool, bool]:
         reference = _INTERVALS[quality]
         return len(core ^ reference), len(full ^ reference), quality != shorthand, quality != "maj"
 
-    return Chord(root, min(QUALITIES, key=distance))
+    return _chord(root, min(QUALITIES, key=distance))
+
+
+def _chord(root: int, quality: str) -> Chord:
+    return Chord(root * len(QUALITIES) + QUALITIES.index(quality))
 
 
 def read_lab(text: str) -> list[ChordSegment]:
@@ -204,41 +224,52 @@ def _with_quality(label: str) -> str:
 
 
 def transpose(segments: Iterable[ChordSegment], semitones: int) -> list[ChordSegment]:
-    """The segments moved up by `semitones`, roots respelled with sharps, the rest of every label as it was."""
+    """The segments moved up by `semitones`; roots are respelled with sharps, the rest of each label stays."""
+    return [replace(segment, label=_transposed(segment.label, semitones)) for segment in segments]
 
-    def moved(label: str) -> str:
-        label = _with_quality(label)
-        if label in ("N", "X"):
-            return label
-        match = _LABEL.fullmatch(label)
-        return ROOTS[(pitch_class(match["root"]) + semitones) % 12] + match["rest"]
 
-    return [replace(segment, label=moved(segment.label)) for segment in segments]
+@lru_cache(maxsize=4096)
+def _transposed(label: str, semitones: int) -> str:
+    chord = parse_chord(label)
+    if chord.kind != "chord":
+        return label
+    rest = _with_quality(label).lstrip("ABCDEFG").lstrip("b#")
+    return ROOTS[chord.transposed(semitones).root] + rest
+
+
+def _token_ids(chords: Sequence[Chord]) -> np.ndarray:
+    """(170, 2) token ids "m2e" of root and quality: 0 pads, 1 is N, 2 is X, roots and qualities begin at 3."""
+    special = {"N": (1, 1), "X": (2, 2)}
+    return np.array(
+        [special.get(chord.kind) or (3 + chord.root, 3 + QUALITIES.index(chord.quality)) for chord in chords], np.int64
+    )
+
+
+def _paper_token_ids(chords: Sequence[Chord]) -> np.ndarray:
+    """(170, 2) token ids "paper", of the published checkpoints: 0 for padding, N and X, and no minmaj7."""
+    qualities = ("maj", "dim", "sus4", "min7", "min", "sus2", "aug", "dim7", "maj6", "hdim7", "7", "min6", "maj7")
+    ids = {quality: number for number, quality in enumerate(qualities, start=1)}
+    ids["minmaj7"] = ids["min"]
+    return np.array(
+        [(1 + chord.root, ids[chord.quality]) if chord.kind == "chord" else (0, 0) for chord in chords], np.int64
+    )
+
+
+_CHORDS = [Chord(index) for index in range(len(VOCABULARY))]
+_TOKEN_IDS = {"m2e": _token_ids(_CHORDS), "paper": _paper_token_ids(_CHORDS)}
 
 
 def chord_tokens(
     segments: Sequence[ChordSegment], vocabulary: str = "m2e", max_chords: int | None = None
 ) -> ChordTokens:
-    """The tokens of the first `max_chords` segments, which should be normalised (see key_m2e), not padded.
+    """The tokens of the first `max_chords` segments, without padding; the segments should be normalised (see key_m2e).
 
     Vocabulary "m2e" takes all segments by default; "paper" gives the ids of the published checkpoints and takes 100.
     """
-    if vocabulary not in ("m2e", "paper"):
+    if vocabulary not in _TOKEN_IDS:
         raise ValueError(f"Unknown chord vocabulary {vocabulary!r}: choose 'm2e' or 'paper'.")
     if max_chords is None and vocabulary == "paper":
         max_chords = PAPER_MAX_CHORDS
     segments = segments[:max_chords]
-    token = _paper_token if vocabulary == "paper" else _token
-    ids = np.array([token(parse_chord(s.label)) for s in segments], dtype=np.int64).reshape(-1, 2)
+    ids = _TOKEN_IDS[vocabulary][[segment.chord.index for segment in segments]].reshape(-1, 2)
     return ChordTokens(ids[:, 0], ids[:, 1], np.array([s.duration for s in segments], dtype=np.float32))
-
-
-def _token(chord: Chord) -> tuple[int, int]:
-    if chord.kind == "chord":
-        return _FIRST_TOKEN + chord.root, _FIRST_TOKEN + QUALITIES.index(chord.quality)
-    token = NO_CHORD_TOKEN if chord.kind == "N" else NO_MATCH_TOKEN
-    return token, token
-
-
-def _paper_token(chord: Chord) -> tuple[int, int]:
-    return (1 + chord.root, _PAPER_QUALITY_IDS[chord.quality]) if chord.kind == "chord" else (0, 0)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
 
+from .errors_m2e import ModelError
+
 # Tracks per mood/theme tag in the official MTG-Jamendo split-0 training set (autotagging_moodtheme-train.tsv,
 # github.com/MTG/mtg-jamendo-dataset, CC BY-NC-SA 4.0), in the output order of the published networks.
 JAMENDO_TRAIN_TRACKS = 9949
@@ -38,7 +40,7 @@ def weighting_calibration(frequencies: Sequence[float]) -> tuple[list[float], li
 
 def _check_frequencies(frequencies: Sequence[float]) -> None:
     if not all(0 < p <= 1 for p in frequencies):
-        raise ValueError("Mood frequencies must lie in (0, 1]; leave out moods that no training track has.")
+        raise ModelError("Mood frequencies must lie in (0, 1]: drop moods that no training track has.")
 
 
 class M2EConfig(PreTrainedConfig):
@@ -130,29 +132,31 @@ class M2EConfig(PreTrainedConfig):
 
     def _check(self) -> None:
         if not (self.use_encoder or self.use_harmony):
-            raise ValueError("M2EConfig: use_encoder and use_harmony are both off, so the model would have no input.")
+            raise ModelError(
+                "M2EConfig: use_encoder and use_harmony are both off, so the model has no input: turn one on."
+            )
         if self.embedding_norm not in ("standard", "layer", "none"):
-            raise ValueError(
+            raise ModelError(
                 f"M2EConfig: embedding_norm is {self.embedding_norm!r}; use 'standard', 'layer' or 'none'."
             )
         if self.chord_vocabulary not in ("m2e", "paper"):
-            raise ValueError(f"M2EConfig: chord_vocabulary is {self.chord_vocabulary!r}; use 'm2e' or 'paper'.")
+            raise ModelError(f"M2EConfig: chord_vocabulary is {self.chord_vocabulary!r}; use 'm2e' or 'paper'.")
         if self.chord_size % 2 or self.chord_size % self.chord_heads:
-            raise ValueError(
+            raise ModelError(
                 f"M2EConfig: chord_size {self.chord_size} is not divisible by 2 and by {self.chord_heads} heads."
             )
         if self.pad_chords_to_max and self.max_chords is None:
-            raise ValueError("M2EConfig: pad_chords_to_max needs max_chords.")
+            raise ModelError("M2EConfig: pad_chords_to_max needs max_chords: set it.")
         if self.num_quadrants not in (0, 4):
-            raise ValueError(f"M2EConfig: num_quadrants is {self.num_quadrants}; use 4, or 0 for no quadrant branch.")
+            raise ModelError(f"M2EConfig: num_quadrants is {self.num_quadrants}; use 4, or 0 for no quadrant branch.")
         if self.num_members < 1:
-            raise ValueError(f"M2EConfig: num_members is {self.num_members}; use at least 1.")
+            raise ModelError(f"M2EConfig: num_members is {self.num_members}; use at least 1.")
         if len(self.label2id) != len(self.id2label):
-            raise ValueError("M2EConfig: two moods have the same name.")
+            raise ModelError("M2EConfig: two moods have the same name: give each its own.")
         for name in ("mood_frequencies", "mood_scale", "mood_offset", "mood_thresholds"):
             values = getattr(self, name)
             if values is not None and len(values) != self.num_labels:
-                raise ValueError(f"M2EConfig: {name} has {len(values)} numbers for {self.num_labels} moods.")
+                raise ModelError(f"M2EConfig: {name} has {len(values)} numbers for {self.num_labels} moods.")
         _check_frequencies(self.mood_frequencies or [])
 
     @property

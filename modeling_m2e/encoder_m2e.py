@@ -88,7 +88,7 @@ class MertEncoder:
     (MERT-v1-330M) apply one more norm after their last layer; every state here, the last included, is taken before it.
 
     Args:
-        model: its encoder has at least max(layers) layers; more are run for nothing (`from_pretrained` drops them).
+        model: its encoder has at least max(layers) layers; further ones cost time only (`from_pretrained` drops them).
         layers: read in this order; the published emotion models read (6, 7) of MERT-v1-95M, which their paper calls
             layers 5 and 6.
         name, revision: hub id (or folder) and commit that `reference` reports.
@@ -131,7 +131,7 @@ class MertEncoder:
         Args:
             name: such as "m-a-p/MERT-v1-95M", or a folder with config.json and model.safetensors or pytorch_model.bin.
             revision: commit, tag or branch; None takes the pinned commit of the known repositories, else the default
-                branch. Means nothing for a folder.
+                branch. Ignored for a folder.
             layers: see the class.
             dtype: "bfloat16" halves time and memory on hardware that has it, for a relative difference near 1 %.
             hub_arguments: cache_dir, force_download, token, local_files_only, subfolder.
@@ -153,7 +153,7 @@ class MertEncoder:
         config_file = find_file(name, "config.json", hub)
         if config_file is None:
             raise ModelError(
-                f"{name} has no config.json within reach: check the name, or connect once so that it is cached."
+                f"{name} has no config.json here or in the cache: check the name, or connect once to download it."
             )
         published = read_json(config_file)
         config = mert_config(published, layers, name)
@@ -162,8 +162,8 @@ class MertEncoder:
         weights_file = find_file(name, "model.safetensors", hub) or find_file(name, "pytorch_model.bin", hub)
         if weights_file is None:
             raise ModelError(
-                f"{name} has neither model.safetensors nor pytorch_model.bin within reach: check the name, "
-                "or connect once so that the weights are cached."
+                f"{name} has neither model.safetensors nor pytorch_model.bin here or in the cache: check the name, or "
+                "connect once to download the weights."
             )
         model = build(config, read_weights(weights_file, config.num_hidden_layers), dtype, weights_file)
         if not os.path.isdir(name):

@@ -1,4 +1,4 @@
-"""What a hub repository or a folder holds of a MERT: its configuration and weights, as transformers' HubertModel."""
+"""Reading a MERT from a hub repository or a folder: its configuration and weights, as transformers' HubertModel."""
 
 import json
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import HubertConfig, HubertModel
 from transformers.utils import cached_file
 
-from .errors_m2e import ModelError, first_line
+from .errors_m2e import UNREADABLE, ModelError, reason
 
 # Indices into Hugging Face hidden_states that the published checkpoints were trained on: the outputs of the 6th and 7th
 # layer. The paper (arXiv 2502.03979) calls them layers 5 and 6, as its code drops hidden_states[0] before it indexes.
@@ -28,7 +28,7 @@ def mert_config(
     """HubertConfig of a published MERT (or HuBERT) configuration, with only as many layers as are read.
 
     Raises:
-        ModelError: what HubertModel cannot express (a CQT front end, deepnorm), or a layer out of range.
+        ModelError: a network that HubertModel cannot express (a CQT front end, deepnorm), or a layer out of range.
     """
     model_type = published.get("model_type", "hubert")
     if model_type not in _MODEL_TYPES:
@@ -54,17 +54,19 @@ def build(config: HubertConfig, weights: dict[str, Tensor], dtype: torch.dtype, 
     """HubertModel with these weights and no others.
 
     Not by HubertModel.from_pretrained: for a repository that has only a .bin it starts a thread that asks the hub for a
-    conversion, and it reports every layer that is left out.
+    conversion, and it reports every layer that is not loaded.
     """
-    with torch.device("meta"):  # no time spent on initial values that are replaced at once
+    with torch.device("meta"):  # no time for initial values, which are replaced at once
         model = HubertModel(config)
     weights = {key: value.to(dtype) for key, value in weights.items()}
     try:
         # torch itself maps weight_g and weight_v of 2023 to today's parametrizations.
         model.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{source} does not hold the weights that its config.json describes: {reason}") from error
+        differences = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"{source} does not hold the weights that its config.json describes ({differences}): download both again."
+        ) from error
     if dtype != torch.float32 and config.hidden_size // config.num_conv_pos_embedding_groups < _LOW_PRECISION_CHANNELS:
         convolution = model.encoder.pos_conv_embed.conv.float()
         convolution.register_forward_pre_hook(lambda module, inputs: (inputs[0].float(),))
@@ -86,16 +88,16 @@ def read_weights(path: str, depth: int) -> dict[str, Tensor]:
                 return {key: file.get_tensor(key) for key in file.keys() if is_read(key)}
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         return {key: tensor for key, tensor in tensors.items() if is_read(key)}
-    except Exception as error:  # both readers raise many types for a damaged or unsafe file
-        raise ModelError(f"{path} is not a readable checkpoint: {first_line(error)}") from error
+    except (OSError, SafetensorError, *UNREADABLE) as error:
+        raise ModelError(f"{path} is not a readable checkpoint ({reason(error)}): download it again.") from error
 
 
 def find_file(name: str, filename: str, hub: dict[str, Any]) -> str | None:
-    """Path of a file of a folder or (downloaded, cached) of a hub repository; None where it is absent."""
+    """Path of a file in a folder, or of a cached or downloaded file of a hub repository; None where there is none."""
     try:
         return cached_file(name, filename, _raise_exceptions_for_missing_entries=False, **hub)
     except OSError as error:
-        raise ModelError(f"{name} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"{name} cannot be loaded ({reason(error)}): check the name and the connection.") from error
 
 
 def read_json(path: str) -> dict[str, Any]:
@@ -103,9 +105,9 @@ def read_json(path: str) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON: {first_line(error)}") from error
+        raise ModelError(f"{path} is not valid JSON ({reason(error)}): download it again.") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path} does not hold a JSON object.")
+        raise ModelError(f"{path} does not hold a JSON object: download it again.")
     return content
 
 

@@ -1,5 +1,8 @@
 """The errors that a user can mend: each message is one sentence, which names the source and says what to do."""
 
+import pickle
+import struct
+
 
 class M2EError(ValueError):
     """Base of all errors of this project that are no bugs."""
@@ -15,6 +18,21 @@ class ModelError(M2EError):
 
 class DataError(M2EError):
     """A data set, its labels or its cached features cannot be used."""
+
+
+# What PyTorch's unpickler raises for bytes that are no pickle, for damaged files and for objects that it refuses.
+UNREADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,6 @@
-"""How a track is cut for the encoder: the part of the processor that transformers calls a feature extractor."""
+"""The feature extractor of the processor: cuts a track into the windows of the encoder."""
+
+from typing import Any
 
 import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
@@ -11,7 +13,7 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
     """Audio of any form and rate to the equal windows of an encoder.
 
     sampling_rate: of the encoder, in Hz.  window_seconds: length of a window (arXiv 2502.03979: 30 s).
-    padding_value, padding_side: what fills features of shorter tracks in a batch; weights and masks are 0 there.
+    padding_value, padding_side: fill the features of shorter tracks in a batch; weights and masks are 0 there.
     """
 
     model_input_names = ["input_values", "window_weights"]
@@ -22,7 +24,7 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
         window_seconds: float = 30.0,
         padding_value: float = 0.0,
         padding_side: str = "right",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.sampling_rate = sampling_rate
@@ -31,15 +33,15 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
         self.padding_side = padding_side
 
     def windows(self) -> Windows:
-        """A cutter for one track that arrives in blocks at `sampling_rate`."""
+        """A cutter for one track that arrives in blocks at `sampling_rate`. Raises: ModelError for short windows."""
         return Windows(round(self.window_seconds * self.sampling_rate), self.sampling_rate)
 
     def __call__(
-        self, audio: AudioInput, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs
+        self, audio: AudioInput, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs: Any
     ) -> BatchFeature:
         """input_values (windows, samples) and window_weights (windows,) of one track.
 
-        audio: what `stream` of the audio module takes, or a bare waveform with its `sampling_rate`. Raises: AudioError.
+        audio: as for `stream` of the audio module, or a bare waveform with its `sampling_rate`. Raises: AudioError.
         """
         waveform, _ = load(audio if sampling_rate is None else (np.asarray(audio), sampling_rate), self.sampling_rate)
         cutter = self.windows()

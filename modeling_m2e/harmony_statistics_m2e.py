@@ -1,6 +1,6 @@
-"""What a track's harmony is like, in numbers: kinds of chords, how surely they are heard, how fast they change, and how
-their roots lie to each other. All of it stays the same when a track is transposed, and says what decoded chords do not:
-that noise has no sure chord, say.
+"""Statistics of a track's chord probabilities: kinds of chords, their certainty, how fast they change, and how their
+roots relate to each other. They do not change when a track is transposed, and hold what decoded chords lack: noise, for
+example, has no certain chord.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ _SMALL = 1e-9
 class HarmonyStatistics:
     """Collects statistics of one track whose frames arrive in blocks; holds sums only."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._frames = self._changes = 0
         self._classes = np.zeros(len(VOCABULARY))  # sums over frames: probabilities
         self._sums = np.zeros(5)  # entropy, its square, the best probability, its logarithm, half the way to the next
@@ -25,16 +25,16 @@ class HarmonyStatistics:
     def push(self, logits: np.ndarray) -> None:
         """Takes the logits (frames, 170) of the next frames."""
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        heard = shifted / shifted.sum(axis=1, keepdims=True)
-        best = heard.max(axis=1)
-        entropy = -(heard * np.log(heard + _SMALL)).sum(axis=1)
-        chained = heard if self._last is None else np.concatenate([self._last[None], heard])
+        probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+        best = probabilities.max(axis=1)
+        entropy = -(probabilities * np.log(probabilities + _SMALL)).sum(axis=1)
+        chained = probabilities if self._last is None else np.concatenate([self._last[None], probabilities])
         self._changes += int((np.diff(chained.argmax(axis=1)) != 0).sum())
         moved = np.abs(np.diff(chained, axis=0)).sum()
         self._sums += [entropy.sum(), (entropy**2).sum(), best.sum(), np.log(best + _SMALL).sum(), moved]
-        self._classes += heard.sum(axis=0)
-        self._frames += len(heard)
-        self._last = heard[-1]
+        self._classes += probabilities.sum(axis=0)
+        self._frames += len(probabilities)
+        self._last = probabilities[-1]
 
     def finish(self) -> np.ndarray | None:
         """(STATISTICS,) float32; None where nothing was pushed.

@@ -1,16 +1,18 @@
-"""The key of a piece: one with its probability, or those that it goes through; and what the network reads of it.
+"""The key of a track with its probability, its keys over time, and the network's inputs made from the key.
 
-Pure functions on short lists of timed chords. A key is judged by how long every pitch class sounds, counted from its
-tonic, either by 24 weights fitted to pop songs or, as in the literature, by correlation with a key profile. "Paper" is
-Kang & Herremans (2025, arXiv 2502.03979).
+Pure functions on short lists of timed chords. The score of a key depends on how long each pitch class sounds, counted
+from the tonic. It is either a sum with 24 weights fitted to pop songs or, as in the literature, the correlation with a
+key profile. "Paper" is Kang & Herremans (2025, arXiv 2502.03979).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .chord_labels_m2e import ROOTS, VOCABULARY, ChordSegment, parse_chord, pitch_class, transpose
+from .errors_m2e import ModelError
 
 MODES = ("major", "minor")
 _NORMAL_TONIC = {"major": 0, "minor": 9}  # C major, A minor (paper)
@@ -49,7 +51,7 @@ KEY_PROFILES = {
 _TEMPERATURES = dict(zip(KEY_PROFILES, (0.037, 0.056, 0.071, 0.078, 0.059), strict=True))
 
 # The fitted profile: logistic regression over the 24 keys on POP909's training songs, whole and in excerpts, with their
-# annotated chords and with errors in them, both modes counting alike (`python benchmarks/key.py POP909 --fit`).
+# annotated chords and with errors in them, both modes with equal weight (`python benchmarks/key.py POP909 --fit`).
 FITTED, PAPER = "pop909", "aarden-essen"
 _WEIGHTS = np.array(  # major, minor; tonic first
     [
@@ -58,15 +60,15 @@ _WEIGHTS = np.array(  # major, minor; tonic first
     ]
 )
 _MINOR_OFFSET = -0.32
-_PRIOR_SECONDS = 120.0  # of pitch classes, 40 s of triads: what keeps a short clip from sounding certain
+_PRIOR_SECONDS = 120.0  # of pitch classes, 40 s of triads: lowers the confidence of short clips
 
 # Modulations; the first two chosen on POP909's training and validation songs (by the same command)
-_WINDOW_SECONDS = 24.0  # around a chord: what its own key is judged by
-_MODULATION_PENALTY = 6.0  # what another key must gain, in log-probability of one window
+_WINDOW_SECONDS = 24.0  # around a chord: determines its local key
+_MODULATION_PENALTY = 6.0  # log-probability of one window that another key has to gain
 MIN_KEY_SECONDS = 8.0
 
 _TIE = 1e-7  # scores closer than this differ by rounding only
-# Which pitch classes sound in each class of the recogniser; N and X do not say.
+# (170, 12): the pitch classes that sound in each chord class; none for N and X.
 _SOUNDING = np.array(
     [[chord.kind == "chord" and p in chord.pitch_classes for p in range(12)] for chord in map(parse_chord, VOCABULARY)],
     dtype=np.float64,
@@ -87,7 +89,7 @@ class Key:
     mode: str
     confidence: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"Unknown mode {self.mode!r}: a key is 'major' or 'minor'.")
 
@@ -97,7 +99,7 @@ class Key:
 
 @dataclass(frozen=True)
 class KeySegment:
-    """The `key`, as in "C# minor", from `start` to `end` in seconds, and its `confidence` as in `Key`."""
+    """A `key` such as "C# minor" from `start` to `end` in seconds, and its `confidence` as in `Key`."""
 
     start: float
     end: float
@@ -108,12 +110,13 @@ class KeySegment:
 def estimate_key(segments: Sequence[ChordSegment], backend: str = "histogram", profile: str = FITTED) -> Key | None:
     """The key of a chord sequence and the probability that it is right, or None where nothing decides it.
 
-    Profile "pop909" scores a key by the weighted sum of the square roots of the shares that the pitch classes have in
-    what sounds; the confidence is the softmax over all 24 keys, less certain the less was heard.
-    The profiles of KEY_PROFILES score it by their correlation with the seconds of each pitch class; the confidence is
-    the softmax with a temperature fitted for whole pop songs. "aarden-essen" is the paper's.
+    profile: "pop909" scores a key by the weighted sum of the square roots of the shares of its pitch classes; the
+    confidence is the softmax over all 24 keys, and short clips give low confidence. Those of KEY_PROFILES score it by
+    their correlation with the seconds of each pitch class; the confidence is the softmax with a temperature fitted for
+    whole pop songs. "aarden-essen" is the paper's.
+    backend: "histogram" needs nothing else; "music21" correlates with music21, as the paper does (extra "paper").
     None: no chord sounds, all pitch classes sound alike, or several keys score alike (a lone diminished seventh chord).
-    Backend "histogram" is self-contained; "music21" lets music21 correlate, as the paper does.
+    Raises: ModelError where music21 is missing.
     """
     if backend not in ("histogram", "music21"):
         raise ValueError(f"Unknown key backend {backend!r}: choose 'histogram' or 'music21'.")
@@ -135,11 +138,11 @@ def estimate_key(segments: Sequence[ChordSegment], backend: str = "histogram", p
 
 
 def key_segments(segments: Sequence[ChordSegment], whole: Key | None = None) -> list[KeySegment]:
-    """The keys that a chord sequence goes through, without gaps, each held for 8 s at least.
+    """The keys of a chord sequence over time, without gaps, each at least 8 s long.
 
-    The most probable path through the keys of windows around the chords, where each modulation costs a penalty. Where
-    it stays in one key, the answer is `whole`, by default what `estimate_key` says of all chords; none where nothing
-    decides that. Two halves in different keys may tie as a whole, and yet have a key each.
+    They are the most probable path through the local keys of windows around the chords; each modulation costs a
+    penalty. If the path has one key, the result is `whole`, by default the `estimate_key` of all chords, and empty
+    where that is None. Two halves in different keys may tie as a whole and still have a key each.
     """
     seconds = pitch_class_seconds(segments)
     if not seconds.any():
@@ -160,19 +163,19 @@ def key_segments(segments: Sequence[ChordSegment], whole: Key | None = None) -> 
 
 
 def pitch_class_seconds(segments: Sequence[ChordSegment]) -> np.ndarray:
-    """(L, 12) seconds that each pitch class sounds in each chord; none in `N` and `X`."""
-    classes = [parse_chord(segment.label).index for segment in segments]
+    """(L, 12) seconds that each pitch class sounds in each chord; 0 for `N` and `X`."""
+    classes = [segment.chord.index for segment in segments]
     return _SOUNDING[classes] * np.array([segment.duration for segment in segments]).reshape(-1, 1)
 
 
 def key_features(seconds: np.ndarray) -> np.ndarray:
-    """(..., 12, 12) what the fitted profile weighs, by interval above the tonic and tonic, of (..., 12) seconds."""
+    """(..., 12, 12) inputs of the fitted profile, by interval above the tonic and tonic, of (..., 12) seconds."""
     roots = np.sqrt(seconds / (seconds.sum(axis=-1, keepdims=True) + _PRIOR_SECONDS))
     return np.stack([np.roll(roots, -tonic, axis=-1) for tonic in range(12)], axis=-1)
 
 
 def _scores(seconds: np.ndarray) -> np.ndarray:
-    """(..., 2, 12) scores of all keys, mode and tonic, by the fitted profile for (..., 12) seconds of pitch classes."""
+    """(..., 2, 12) scores of all keys (mode, tonic) by the fitted profile, of (..., 12) seconds of pitch classes."""
     return _WEIGHTS @ key_features(seconds) + np.array([[0.0], [_MINOR_OFFSET]])
 
 
@@ -198,7 +201,7 @@ def _local_log_probabilities(segments: Sequence[ChordSegment], seconds: np.ndarr
 def _best_path(gains: np.ndarray, times: np.ndarray) -> list[tuple[int, int, int]]:
     """(first chord, last chord + 1, key) of the stretches of the best path through gains (L, 24); times (L + 1,).
 
-    Viterbi over whole stretches, none shorter than MIN_KEY_SECONDS (but for a track that is).
+    Viterbi over whole stretches, none shorter than MIN_KEY_SECONDS unless the track is.
     """
     keys = np.arange(gains.shape[1])
     sums = np.concatenate([np.zeros((1, len(keys))), np.cumsum(gains, axis=0)])
@@ -225,10 +228,10 @@ def _best_path(gains: np.ndarray, times: np.ndarray) -> list[tuple[int, int, int
 
 
 def pitch_class_histogram(segments: Iterable[ChordSegment]) -> np.ndarray:
-    """Seconds that each pitch class sounds, float64 (12,), C first. `N` sounds none, `X` all twelve."""
+    """float64 (12,): seconds that each pitch class sounds, C first; none for `N`, all twelve for `X`."""
     histogram = np.zeros(12)
     for segment in segments:
-        histogram[parse_chord(segment.label).pitch_classes] += segment.duration
+        histogram[segment.chord.pitch_classes] += segment.duration
     return histogram
 
 
@@ -251,11 +254,11 @@ def _music21_correlations(segments: Sequence[ChordSegment], profile: str) -> np.
     try:
         from music21 import chord, stream
     except ImportError as error:
-        raise ImportError("Key backend 'music21' needs music21: pip install music21, or use 'histogram'.") from error
-    score = stream.Stream()
+        raise ModelError("""Key backend 'music21' needs music21: run pip install "m2e[paper]".""") from error
+    score: Any = stream.Stream()
     for segment in segments:
-        pitches = parse_chord(segment.label).pitch_classes
-        if pitches and segment.duration > 0:  # nothing sounds otherwise
+        pitches = segment.chord.pitch_classes
+        if pitches and segment.duration > 0:
             score.append(chord.Chord(pitches, quarterLength=segment.duration))
     best = score.analyze(profile)
     correlations = np.zeros((2, 12))
@@ -265,7 +268,7 @@ def _music21_correlations(segments: Sequence[ChordSegment], profile: str) -> np.
 
 
 def normalise(segments: Iterable[ChordSegment], key: Key | None) -> list[ChordSegment]:
-    """The segments moved to C major or A minor (as in the paper); not moved where the key is None."""
+    """The segments transposed to C major or A minor as in the paper; as they are where the key is None."""
     return transpose(segments, 0 if key is None else _NORMAL_TONIC[key.mode] - pitch_class(key.tonic))
 
 

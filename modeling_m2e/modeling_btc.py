@@ -1,11 +1,12 @@
 """BTC, the bi-directional transformer for chord recognition, as a transformers model.
 
-Park, Choi, Jeon, Kim, Park: "A Bi-Directional Transformer for Musical Chord Recognition", ISMIR 2019. Input are
-10-second pieces of a constant-Q transform, output is one of 170 chords for each of their 108 frames.
+Park, Choi, Jeon, Kim, Park: "A Bi-Directional Transformer for Musical Chord Recognition", ISMIR 2019. The input are
+10-second pieces of a constant-Q transform, the output is one of 170 chords for each of their 108 frames.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .chord_labels_m2e import VOCABULARY
+from .errors_m2e import ModelError
 
 
 class BTCConfig(PreTrainedConfig):
@@ -22,7 +24,7 @@ class BTCConfig(PreTrainedConfig):
 
     num_bins, num_frames: shape of one input piece. intermediate_size, kernel_size: width of the position-wise
     convolutions and frames they span. feature_mean, feature_std: scalars of log(|CQT| + 1e-6) over the training
-    data; the network expects (feature - feature_mean) / feature_std. decoding: how its user makes chords of frames.
+    data; the network expects (feature - feature_mean) / feature_std. decoding: default of ChordRecognizer.
     """
 
     model_type = "m2e-btc"
@@ -44,14 +46,14 @@ class BTCConfig(PreTrainedConfig):
     feature_std: float = 1.0
     decoding: str = "paper"
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None and kwargs.get("num_labels") in (None, len(VOCABULARY)):
             self.id2label = dict(enumerate(VOCABULARY))
             self.label2id = {label: index for index, label in enumerate(VOCABULARY)}
         super().__post_init__(**kwargs)
         if self.hidden_size % (2 * self.num_attention_heads):
-            raise ValueError(
-                f"hidden_size {self.hidden_size} must be even and divisible by num_attention_heads "
+            raise ModelError(
+                f"BTCConfig: hidden_size {self.hidden_size} must be divisible by twice num_attention_heads "
                 f"{self.num_attention_heads}."
             )
 
@@ -62,10 +64,10 @@ class BTCOutput(ModelOutput):
     (batch, frames, hidden_size) after the last norm. hidden_states: on request, the input of the first layer and
     the output of each layer, (batch, frames, hidden_size) each."""
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    last_hidden_state: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    last_hidden_state: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
 def timing_signal(frames: int, size: int, max_timescale: float = 10000.0) -> torch.Tensor:
@@ -79,8 +81,8 @@ def timing_signal(frames: int, size: int, max_timescale: float = 10000.0) -> tor
 class BTCLayerNorm(nn.Module):
     """Layer norm that divides by (unbiased standard deviation + eps).
 
-    Training takes the fused kernel: its biased variance is smaller by (n - 1) / n, which the gain absorbs, and eps
-    goes squared under the root. What is left is a relative difference of eps / deviation, about 1e-6.
+    Training uses the fused kernel: its biased variance is smaller by (n - 1) / n, which the gain corrects, and eps
+    is squared under the root. The remaining relative difference is eps / deviation, about 1e-6.
     """
 
     def __init__(self, size: int, eps: float):
@@ -95,7 +97,7 @@ class BTCLayerNorm(nn.Module):
             weight = self.weight * math.sqrt(self.bias_correction)
             return F.layer_norm(x, self.weight.shape, weight, self.bias, self.eps**2 * self.bias_correction)
         centred = x - x.mean(dim=-1, keepdim=True)
-        deviation = (centred.square().sum(dim=-1, keepdim=True) / (x.shape[-1] - 1)).sqrt()  # quicker than torch.std
+        deviation = (centred.square().sum(dim=-1, keepdim=True) / (x.shape[-1] - 1)).sqrt()  # faster than torch.std
         return centred * (self.weight / (deviation + self.eps)) + self.bias
 
 
@@ -126,8 +128,8 @@ class BTCAttention(nn.Module):
             attended = attended.flip(1)
         return self.output(attended)
 
-    def _causal_attention(self, query, key, value) -> torch.Tensor:
-        """The same, written out: on a CPU the backward pass of the fused kernel takes half of a training step."""
+    def _causal_attention(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """The same without the fused kernel, whose backward pass takes half of a training step on a CPU."""
         scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
         weights = scores.masked_fill(future, -math.inf).softmax(-1).to(value.dtype)
@@ -145,14 +147,14 @@ class BTCFeedForward(nn.Module):
         self.dropout = nn.Dropout(config.relu_dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        image = x.transpose(1, 2).unsqueeze(2)  # a row of frames, channels last: the layout of x, and the quickest
+        image = x.transpose(1, 2).unsqueeze(2)  # a row of frames, channels last: the layout of x, and the fastest
         image = self.dropout(F.relu(self._convolve(image, self.conv_in)))
         return F.relu(self._convolve(image, self.conv_out)).squeeze(2).transpose(1, 2)
 
     @staticmethod
     def _convolve(image: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:
         weight = conv.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        return F.conv2d(image, weight, conv.bias, padding=(0, conv.padding[0]))
+        return F.conv2d(image, weight, conv.bias, padding=(0, conv.kernel_size[0] // 2))
 
 
 class BTCBlock(nn.Module):
@@ -174,7 +176,7 @@ class BTCBlock(nn.Module):
 
 
 class BTCLayer(nn.Module):
-    """A block towards the past and one towards the future, side by side, projected back to hidden_size."""
+    """A block for the past and one for the future, concatenated and projected back to hidden_size."""
 
     def __init__(self, config: BTCConfig):
         super().__init__()
@@ -202,12 +204,12 @@ class BTCModel(PreTrainedModel):
         self.embedding = nn.Linear(config.num_bins, config.hidden_size, bias=False)
         self.layers = nn.ModuleList(BTCLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = BTCLayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, cast(int, config.num_labels))
         self.post_init()
 
     @torch.no_grad()
-    def _init_weights(self, module: nn.Module):
-        """PyTorch's own scheme: the library's 0.02 is too small for layers without a skip around them."""
+    def _init_weights(self, module: nn.Module) -> None:
+        """PyTorch's own scheme: a deviation of 0.02, as in transformers, is too small for layers without a skip."""
         if isinstance(module, nn.Linear | nn.Conv1d):
             bound = 1 / math.sqrt(module.weight[0].numel())
             init.uniform_(module.weight, -bound, bound)
@@ -222,10 +224,10 @@ class BTCModel(PreTrainedModel):
         labels: torch.Tensor | None = None,
         output_hidden_states: bool = False,
         return_dict: bool | None = None,
-        **kwargs,
-    ) -> BTCOutput | tuple:
+        **kwargs: Any,
+    ) -> BTCOutput | tuple[torch.Tensor, ...]:
         """BTCOutput for input_features (batch, frames, num_bins), normalised log-magnitudes; frames is 108 in training
-        and in published weights. labels: (batch, frames) chord indices, -100 = not counted."""
+        and in published weights. labels: (batch, frames) chord class ids, -100 = not counted."""
         signal = timing_signal(input_features.shape[1], self.config.hidden_size, self.config.max_timescale)
         x = self.embedding(self.input_dropout(input_features))
         x = x + signal.to(x)

@@ -15,6 +15,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from .errors_m2e import ModelError
+
 SAMPLING_RATE = 16000  # Hz, of every net
 N_FFT = 512
 HOP_LENGTH = 256
@@ -41,17 +43,17 @@ class TaggersConfig(PreTrainedConfig):
         self.nets = list(self.nets)
         self.features = {key: list(value) for key, value in {**DEFAULT_FEATURES, **(self.features or {})}.items()}
         if not self.nets or len(set(self.nets)) < len(self.nets):
-            raise ValueError(f"TaggersConfig.nets must name at least one net and each only once, got {self.nets}.")
+            raise ModelError(f"TaggersConfig.nets must name at least one net and each only once, got {self.nets}.")
         for architecture in self.features:
             self.architecture(architecture)
         self.hidden_size = sum(sum(self.embedding_widths(name).values()) for name in self.nets)
 
     @staticmethod
     def architecture(name: str) -> str:
-        """The architecture of a net called `name`; ValueError for an unknown one."""
+        """The architecture of a net called `name`; ModelError for an unknown one."""
         architecture = name.partition("_")[0]
         if architecture not in FEATURE_WIDTHS:
-            raise ValueError(f"Unknown tagger {name!r}: its name must begin with one of {', '.join(FEATURE_WIDTHS)}.")
+            raise ModelError(f"Unknown tagger {name!r}: its name must begin with one of {', '.join(FEATURE_WIDTHS)}.")
         return architecture
 
     def embedding_widths(self, name: str) -> dict[str, int]:
@@ -60,7 +62,7 @@ class TaggersConfig(PreTrainedConfig):
         widths = FEATURE_WIDTHS[architecture]
         chosen = (self.features or DEFAULT_FEATURES)[architecture]
         if not chosen or not set(chosen) <= set(widths):
-            raise ValueError(f"{architecture} offers the features {', '.join(widths)}, TaggersConfig wants {chosen}.")
+            raise ModelError(f"{architecture} offers the features {', '.join(widths)}, TaggersConfig wants {chosen}.")
         return {feature: widths[feature] for feature in chosen}
 
 

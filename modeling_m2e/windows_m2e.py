@@ -1,19 +1,19 @@
-"""The windows of a track: equal lengths for the encoder, whatever the track's length."""
+"""Cuts a track of any length into windows of equal length for the encoder."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-MIN_SECONDS = 0.5  # shorter audio says nothing about emotion, and the encoders cannot frame it
+from .errors_m2e import ModelError
 
-
+MIN_SECONDS = 0.5  # shorter audio has too few frames for the encoders and for any emotion
 MIN_TAIL_SHARE = 0.05  # of a window; a shorter rest belongs to the window before it
 
 
 @dataclass(frozen=True)
 class Window:
-    """The stretch of a track, in seconds, that a window speaks for, and its weight (below 1.0 only for a tail)."""
+    """The part of a track, in seconds, whose emotion a window gives, and its weight (below 1.0 only for a tail)."""
 
     start: float
     end: float
@@ -23,9 +23,9 @@ class Window:
 def window_plan(samples: int, window_samples: int, sampling_rate: int) -> list[Window]:
     """The windows of a track of `samples` samples.
 
-    All are `window_samples` long. What remains is heard as the track's last `window_samples`, which overlap the window
-    before, but speaks for its new audio only, with that share as weight; new audio below `MIN_TAIL_SHARE` of a window
-    is left to the window before. A track shorter than one window is one window of its own length.
+    All are `window_samples` long. The rest of a track gets a tail: the last `window_samples`, which overlap the window
+    before. The tail stands for the new audio only; its weight is the share of new audio in it. New audio below
+    `MIN_TAIL_SHARE` of a window belongs to the window before. A track shorter than one window is one shorter window.
     """
     full, tail = divmod(samples, window_samples)
     if not full:
@@ -42,18 +42,19 @@ class Windows:
 
     def __init__(self, window_samples: int, sampling_rate: int):
         if window_samples < MIN_SECONDS * sampling_rate:
-            raise ValueError(f"a window needs at least {MIN_SECONDS} s, not {window_samples / sampling_rate:g} s")
+            seconds = window_samples / sampling_rate
+            raise ModelError(f"A window of {seconds:g} s cannot be used: give at least {MIN_SECONDS} s.")
         self.window_samples, self.sampling_rate = window_samples, sampling_rate
         self._held = np.zeros(0, np.float32)  # the end of the track so far
-        self._total = self._done = 0  # samples received, and spoken for by windows given out
+        self._total = self._done = 0  # samples received, and covered by finished windows
 
     def push(self, samples: np.ndarray) -> list[tuple[np.ndarray, Window]]:
-        """The (samples (window_samples,), Window) that these samples complete, none or several."""
+        """The (samples (window_samples,), Window) that these samples complete: none, one or several."""
         size, rate = self.window_samples, self.sampling_rate
         self._held = np.concatenate([self._held, samples])
         self._total += len(samples)
         windows = []
-        # A window waits until its successor is sure: it may have to take in a short rest.
+        # A window waits until its successor is certain: a short rest would belong to it.
         while self._total - self._done - size >= MIN_TAIL_SHARE * size:
             start = len(self._held) - (self._total - self._done)
             window = Window(self._done / rate, (self._done + size) / rate, 1.0)

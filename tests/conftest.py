@@ -20,7 +20,7 @@ def fixtures() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The large research data beside the checkout; tests that need it skip without it."""
+    """The folder ../shared with large research data; tests that need it are skipped without it."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("the folder ../shared with the large fixtures is absent")

@@ -19,6 +19,7 @@ from modeling_m2e.chord_labels_m2e import (
     QUALITIES,
     ROOTS,
     VOCABULARY,
+    Chord,
     ChordSegment,
     chord_tokens,
     parse_chord,
@@ -170,6 +171,18 @@ def test_accepts_the_labels_that_mir_eval_accepts():
             assert parse_chord(f"Gb:{shorthand}{tail}").root == 6
 
 
+def test_a_chord_is_its_class():
+    for index, label in enumerate(VOCABULARY):
+        chord = parse_chord(label)
+        assert chord == Chord(index) and parse_chord(chord.label) == chord
+        assert ChordSegment(0.0, 1.0, label).chord == chord
+    assert Chord(0).transposed(14).label == "D:min" and parse_chord("B").transposed(1) == parse_chord("C")
+    for label in ("N", "X"):
+        assert parse_chord(label).transposed(5).label == label
+        with pytest.raises(ValueError, match=f"{label} has neither root nor quality"):
+            _ = parse_chord(label).root
+
+
 # Chord files
 
 
@@ -238,8 +251,8 @@ def test_tokens_tell_padding_no_chord_and_no_match_apart():
     assert tokens.roots.dtype == tokens.qualities.dtype == np.int64 and tokens.durations.dtype == np.float32
     every = chord_tokens(song(*VOCABULARY))
     assert len(set(zip(every.roots.tolist(), every.qualities.tolist(), strict=True))) == 170
-    assert set(every.roots) == set(range(1, harmony.N_ROOT_TOKENS))
-    assert set(every.qualities) == set(range(1, harmony.N_QUALITY_TOKENS))
+    assert set(every.roots) == set(range(1, 3 + len(ROOTS)))
+    assert set(every.qualities) == set(range(1, 3 + len(QUALITIES)))
 
 
 def test_an_unknown_vocabulary_is_refused():

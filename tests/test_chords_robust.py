@@ -80,7 +80,7 @@ def test_every_signal_has_an_answer(pipes, name, decoding):
 
 @pytest.mark.parametrize("decoding", DECODINGS)
 @pytest.mark.parametrize("name", sorted(SIGNALS.keys() - set(NO_TRACKS)))
-def test_eight_channels_are_heard_as_one(pipes, name, decoding):
+def test_eight_channels_are_mixed_to_one(pipes, name, decoding):
     """As a file gives them, at another rate."""
     signal = np.repeat(SIGNALS[name].astype(np.float32)[:, None], 8, axis=1)
     record = pipes[decoding]((signal, 24000))
@@ -101,9 +101,9 @@ def test_silence_has_no_chord_and_no_key(pipes):
 
 
 def test_a_rest_between_chords_does_not_poison_them(pipes):
-    """Digital silence has the lowest features of all: what is before and after it is heard as without it."""
+    """Digital silence has the lowest features of all: the chords before and after it do not change."""
     angles = [2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * TIMES[4.0] for pitch in (48, 60, 64, 67)]
     triad = sum(np.sin(partial * angle) / partial for angle in angles for partial in (1, 2, 3)) / 12
     chords = pipes["smooth"].recognizer(np.concatenate([triad, np.zeros(len(triad)), triad]))
-    heard = {int(time): next(c.label for c in chords if c.start <= time < c.end) for time in (2, 6, 10)}
-    assert heard[2] == heard[10] == "C:maj" and heard[6] == "N"
+    found = {int(time): next(c.label for c in chords if c.start <= time < c.end) for time in (2, 6, 10)}
+    assert found[2] == found[10] == "C:maj" and found[6] == "N"

@@ -54,13 +54,15 @@ def album(tmp_path_factory):
 @pytest.fixture
 def counted(processor, monkeypatch):
     """What is encoded and what is listened to for chords, by file name."""
-    encoded, heard = [], []
-    analyze, hear = processor.analyze, processor.analyze_harmony
+    encoded, harmonies = [], []
+    analyze, analyze_harmony = processor.analyze, processor.analyze_harmony
     monkeypatch.setattr(
         processor, "analyze", lambda path, **kw: encoded.append(os.path.basename(path)) or analyze(path, **kw)
     )
-    monkeypatch.setattr(processor, "analyze_harmony", lambda path: heard.append(os.path.basename(path)) or hear(path))
-    return encoded, heard
+    monkeypatch.setattr(
+        processor, "analyze_harmony", lambda path: harmonies.append(os.path.basename(path)) or analyze_harmony(path)
+    )
+    return encoded, harmonies
 
 
 def silent(*_):
@@ -92,15 +94,15 @@ def test_the_cache_holds_what_analysis_gives(processor, tracks, tmp_path):
 
 
 def test_a_second_run_computes_only_what_failed(processor, tracks, tmp_path, counted):
-    encoded, heard = counted
+    encoded, harmonies = counted
     first = cached_features(*tracks, processor, tmp_path / "cache", silent)
-    assert encoded == ["a.wav", "b.wav", "c.wav"] and heard == []  # one pass gives both
+    assert encoded == ["a.wav", "b.wav", "c.wav"] and harmonies == []  # one pass gives both
     second = cached_features(*tracks, processor, tmp_path / "cache", silent)
-    assert encoded[3:] == ["c.wav"] and heard == [] and same(first[1], second[1])
+    assert encoded[3:] == ["c.wav"] and harmonies == [] and same(first[1], second[1])
 
     next((tmp_path / "cache").glob("harmony-*")).rename(tmp_path / "cache" / "harmony-other")
     third = cached_features(*tracks, processor, tmp_path / "cache", silent)
-    assert encoded[4:] == ["c.wav"] and heard == ["a.wav", "b.wav"]
+    assert encoded[4:] == ["c.wav"] and harmonies == ["a.wav", "b.wav"]
     assert third[0].key == first[0].key and len(third[0].chords) == len(first[0].chords)
 
 
@@ -165,17 +167,17 @@ def test_other_settings_are_other_features(monkeypatch):
     processor.encoder.model.bfloat16()
     seen.add(encoder_fingerprint(processor))
     assert len(seen) == 4
-    heard = {harmony_fingerprint(processor)}
+    harmonies = {harmony_fingerprint(processor)}
     processor.chord_recognizer.decoding = "paper"
-    heard.add(harmony_fingerprint(processor))
+    harmonies.add(harmony_fingerprint(processor))
     labels = processor.chord_recognizer.model.config.id2label
     labels[0], labels[1] = labels[1], labels[0]
-    heard.add(harmony_fingerprint(processor))
+    harmonies.add(harmony_fingerprint(processor))
     processor.chord_vocabulary = "paper"  # and so the paper's key
-    heard.add(harmony_fingerprint(processor))
+    harmonies.add(harmony_fingerprint(processor))
     monkeypatch.setattr("m2e.features.cache.HARMONY_VERSION", 1)
     monkeypatch.setattr("m2e.features.cache.EMBEDDINGS_VERSION", 2)
-    assert len(heard | {harmony_fingerprint(processor)}) == 5 and encoder_fingerprint(processor) not in seen
+    assert len(harmonies | {harmony_fingerprint(processor)}) == 5 and encoder_fingerprint(processor) not in seen
 
 
 def test_where_a_model_lies_and_who_wrote_it_change_nothing(processor, tmp_path):
@@ -188,7 +190,7 @@ def test_where_a_model_lies_and_who_wrote_it_change_nothing(processor, tmp_path)
 
 
 def test_a_changed_setting_reuses_nothing_stale(processor, tracks, tmp_path, counted):
-    encoded, heard = counted
+    encoded, harmonies = counted
     folder = tmp_path / "cache"
     long = cached_features(*tracks, processor, folder, silent)[0]
     processor.feature_extractor.window_seconds = 2.0
@@ -197,7 +199,7 @@ def test_a_changed_setting_reuses_nothing_stale(processor, tracks, tmp_path, cou
     finally:
         processor.feature_extractor.window_seconds = 3.0
     assert len(short.windows) == 4 and len(long.windows) == 3
-    assert encoded == ["a.wav", "b.wav", "c.wav"] * 2 and heard == []
+    assert encoded == ["a.wav", "b.wav", "c.wav"] * 2 and harmonies == []
     assert short.chords == long.chords
     assert same(cached_features(*tracks, processor, folder, silent)[0], long)
     with pytest.raises(DataError, match="several embeddings"):
@@ -347,7 +349,7 @@ def test_nothing_is_loaded_where_nothing_is_left(processor, tracks, tmp_path):
 
 
 def no_model():
-    raise ValueError("there is none here")
+    raise ModelError("there is none here")
 
 
 # --- plans ---

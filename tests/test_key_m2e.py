@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from m2e.errors import ModelError
 from modeling_m2e import key_m2e
 from modeling_m2e.chord_labels_m2e import ROOTS, ChordSegment, chord_tokens, pitch_class, read_lab, transpose, write_lab
 from modeling_m2e.key_m2e import (
@@ -116,7 +117,7 @@ def test_music21_backend_agrees(profile, sequences):
 
 def test_music21_missing_is_said_clearly(monkeypatch):
     monkeypatch.setitem(sys.modules, "music21", None)
-    with pytest.raises(ImportError, match="pip install music21"):
+    with pytest.raises(ModelError, match=r'pip install "m2e\[paper\]"'):
         estimate_key(song("C:maj"), backend="music21", profile=PAPER)
 
 
@@ -250,8 +251,8 @@ def test_a_song_in_one_key_has_one_segment():
     segments = song("N", *VERSE * 10, "X", seconds=2.0)
     key = estimate_key(segments)
     assert key_segments(segments) == [KeySegment(0.0, 84.0, "C major", key.confidence)]
-    told = Key("A", "minor", 0.4)  # by another profile
-    assert key_segments(segments, told) == [KeySegment(0.0, 84.0, "A minor", 0.4)]
+    other = Key("A", "minor", 0.4)  # by another profile
+    assert key_segments(segments, other) == [KeySegment(0.0, 84.0, "A minor", 0.4)]
 
 
 def test_modulations_are_found_where_they_happen():

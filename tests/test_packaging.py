@@ -124,7 +124,7 @@ def test_imports_are_followed():
     assert "torch" not in imported_with("m2e.cli.predict"), "the command line answers --help without loading torch"
 
 
-def test_a_hub_repo_needs_no_music21():
+def test_a_hub_repo_needs_no_more_than_the_base_requirements():
     """transformers refuses to load a repo whose code imports, outside of `try:`, what is not installed."""
     base = modules_of(setup()["options"]["install_requires"]) - {"typer", "rich"}
     assert undeclared(sorted((ROOT / "modeling_m2e").glob("*.py")), base - set(PACKAGES)) == []
@@ -283,6 +283,16 @@ def test_the_links_of_a_document_lead_somewhere(document):
         if not target.is_file() or (anchor and anchor not in headings(target)):
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_modules_that_a_document_names_exist(document):
+    names = set(re.findall(r"[\w./-]+\.(?:py|yaml)\b", document.read_text(encoding="utf-8")))
+    folders = [*PACKAGES, *TRAINING_FOLDERS, "configuration", "examples", "tests"]
+    files = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.*")}
+    files |= {path.name for path in ROOT.iterdir()}
+    real = {name for name in names if not re.search(r"[A-Z]", name) and "scripts/download" not in name}
+    assert {name for name in real if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()
 
 
 def test_the_readme_is_short_and_links_the_documents():

@@ -170,7 +170,7 @@ def test_a_clip_that_is_no_audio_is_skipped(small, capsys):
     np.savez(clips / "soft_labels.npz", moods=["happy", "space"], moods_logits=logits, va=np.full((12, 2), 5.0))
     evaluation = json.loads((run() / "evaluation.json").read_text())
     assert [part["results"][0]["tracks"] for part in (evaluation["folds"], evaluation)] == [8, 3]
-    assert "4q: skipped: " in (told := capsys.readouterr().err) and "MT1.opus" in told
+    assert "4q: skipped: " in (said := capsys.readouterr().err) and "MT1.opus" in said
 
 
 def test_soft_labels_that_are_missing(small):

@@ -60,8 +60,8 @@ def test_a_new_network_knows_statistics_labels_and_weighting(source):
 
 
 def test_settings_that_there_are_not(source):
-    for settings, told in (({"preset": "big"}, "'big'"), ({"fusion": 3}, "fusion"), ({"num_quadrants": 3}, "3")):
-        with pytest.raises(TrainingError, match=told):
+    for settings, expected in (({"preset": "big"}, "'big'"), ({"fusion": 3}, "fusion"), ({"num_quadrants": 3}, "3")):
+        with pytest.raises(TrainingError, match=expected):
             new_network(settings, ["a"], None, [source])
 
 

@@ -68,7 +68,7 @@ def test_parts_that_are_dropped(file):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("- 1", "no recipe"),
         ("a: [", "not YAML"),
@@ -97,16 +97,16 @@ def test_parts_that_are_dropped(file):
         (LEAST.replace("name: a", "name: {b: c}"), "name is {'b': 'c'}: give a word"),
     ],
 )
-def test_faults_are_named_in_a_sentence(file, text, told):
+def test_faults_are_named_in_a_sentence(file, text, expected):
     with pytest.raises(TrainingError) as error:
         read_recipe(file(text))
-    assert told in str(error.value) and str(error.value).endswith(".")
+    assert expected in str(error.value) and str(error.value).endswith(".")
 
 
 def test_unknown_names_are_refused(file, tmp_path):
     path = file(LEAST + "ablations: {other: {datasets: [z]}}")
-    for ablations, told in ((["none"], "'none': other"), (["other"], "no data set z: x, y")):
-        with pytest.raises(TrainingError, match=told):
+    for ablations, expected in ((["none"], "'none': other"), (["other"], "no data set z: x, y")):
+        with pytest.raises(TrainingError, match=expected):
             read_recipe(path, ablations)
     with pytest.raises(TrainingError, match="NAME=VALUE"):
         parse_setting("training.epochs")

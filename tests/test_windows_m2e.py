@@ -12,7 +12,7 @@ WINDOW_RATE = 1_000
 
 
 def plan_by_hand(samples: int) -> list[tuple[int, float, float, float]]:
-    """(first sample heard, start, end, weight), from the rule read sentence by sentence."""
+    """(first sample, start, end, weight), from the rule read sentence by sentence."""
     if samples < SIZE:
         return [(0, 0.0, samples / WINDOW_RATE, 1.0)]
     windows = []
@@ -61,9 +61,9 @@ def test_windows_follow_the_rule(samples, block):
     expected = plan_by_hand(samples)
     assert [window for _, window in cut] == [Window(*row[1:]) for row in expected]
     assert window_plan(samples, SIZE, WINDOW_RATE) == [Window(*row[1:]) for row in expected]
-    for (heard, _), (first, *_) in zip(cut, expected, strict=True):
-        np.testing.assert_array_equal(heard, track[first : first + SIZE])
-        assert heard.dtype == np.float32 and len(heard) == min(SIZE, samples)
+    for (samples_cut, _), (first, *_) in zip(cut, expected, strict=True):
+        np.testing.assert_array_equal(samples_cut, track[first : first + SIZE])
+        assert samples_cut.dtype == np.float32 and len(samples_cut) == min(SIZE, samples)
 
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 24_000, 44_100])

@@ -120,7 +120,7 @@ def _branch(outputs: int) -> torch.nn.Sequential:
 
 
 def constant_chord(checkpoint: Path, chord: str) -> dict:
-    """A published chord recogniser that hears `chord` and nothing else, made of another one."""
+    """A published chord recogniser that detects `chord` and nothing else, made of another one."""
     from m2e.checkpoints.convert_btc import _load
 
     content = _load(checkpoint)

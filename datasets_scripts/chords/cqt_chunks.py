@@ -8,7 +8,6 @@ One ``.npz`` per rendering, written under a temporary name and renamed: a run th
 import argparse
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import librosa
@@ -26,10 +25,7 @@ N = VOCABULARY.index("N")
 
 def class_index(label: str, semitones: int = 0) -> int:
     """Index of a Harte label in the 170-class vocabulary after a transposition."""
-    chord = parse_chord(label)
-    if chord.kind == "chord":
-        chord = replace(chord, root=(chord.root + semitones) % 12)
-    return chord.index
+    return parse_chord(label).transposed(semitones).index
 
 
 def chunk_features(waveform: np.ndarray) -> np.ndarray:

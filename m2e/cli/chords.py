@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from m2e.cli.options import Paths, end_of_pipe, tell_failures
-from m2e.cli.output_file import open_output
+from m2e.cli.output_file import open_output, writing
 from m2e.errors import M2EError, UsageError
 from m2e.inputs import Source, collect
 from m2e.terminal import fail, progress, tell, terminal_width
@@ -211,10 +211,8 @@ def below_their_folder(paths: Sequence[str]) -> dict[str, str]:
 
 def write_file(path: str, content: str | bytes) -> None:
     """Writes a whole file, and its folder if needed. Raises UsageError."""
-    try:
+    with writing(path):
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from error
     with open_output(path) as file:
         if isinstance(content, bytes):
             file.buffer.write(content)

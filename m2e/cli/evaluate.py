@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from m2e.cli.options import DataFolder, DataName, DataOptions, Device, Model, data_options, read_data
-from m2e.cli.output_file import check_output, open_output
+from m2e.cli.output_file import check_output, open_output, writing
 from m2e.errors import DataError, M2EError, UsageError
 from m2e.terminal import fail, tell
 
@@ -56,9 +56,10 @@ def evaluate(
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Set the seed of the bootstrap.")] = 0,
 ) -> None:
-    """Score a model on a labelled data set: moods, valence, arousal and quadrants, as far as they are labelled.
+    """Score a model on a labelled data set.
 
-    Prints the scores with 95 % bootstrap intervals and, for the test sets of the paper, the published scores.
+    Moods, valence, arousal and quadrants are scored if they are labelled. Prints the scores with 95 % bootstrap
+    intervals and, for the test sets of the paper, the published scores.
     """
     try:
         options = data_options(option)
@@ -148,10 +149,8 @@ def run(
         tell(f"there are no features in {features}: computing them now; m2e features --workers N is faster.")
     pipe = load(model, device=device)
     labels = {int(index): label for index, label in (pipe.model.config.id2label or {}).items()}
-    try:
+    with writing(features):
         records = predict(pipe, dataset["id"][:], dataset["audio"][:], features, tell)
-    except OSError as error:
-        raise UsageError(f"{error.filename or features} cannot be written: {error.strerror or error}.") from error
     return pipe.name or "unnamed model", [labels[index] for index in range(len(labels))], records
 
 

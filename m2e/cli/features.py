@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from m2e.cli.options import BatchSize, DataFolder, DataName, DataOptions, Device, Window, data_options, read_data
-from m2e.errors import M2EError, WorkerError
+from m2e.cli.output_file import writing
+from m2e.errors import M2EError, UsageError, WorkerError
 from m2e.terminal import fail, pace, span, tell
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ def features(
         bool, typer.Option("--plan", help="Only measure a few tracks, and print speed, time and size of all.")
     ] = False,
 ) -> None:
-    """Cache the features of a data set: embeddings of its windows, chords and key.
+    """Cache the features of a data set.
 
-    The same command resumes an interrupted run, also with other --workers. Tracks that cannot be read are skipped and
-    listed at the end. Several GPUs or machines share the work under torchrun:
-    torchrun --no-python --nproc-per-node 8 m2e features ...
+    Features are embeddings of windows, chords and key. The same command resumes an interrupted run, also with other
+    --workers. Tracks that cannot be read are skipped and listed at the end. Several GPUs or machines share the work
+    under torchrun: torchrun --no-python --nproc-per-node 8 m2e features ...
     """
     rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     try:
@@ -72,7 +73,8 @@ def features(
     try:
         dataset = read_data(data, folder, unchecked | options)
         ids = dataset["id"][:]
-        tracks = list(zip(ids, audio_files(ids, dataset["audio"], os.path.join(out, "audio")), strict=True))
+        with writing(out):
+            tracks = list(zip(ids, audio_files(ids, dataset["audio"], os.path.join(out, "audio")), strict=True))
         # several workers load their own; this one only gives the settings
         processor = load() if workers == 1 else load_processor(model, "cpu", window, batch_size)
         cache = feature_cache(out, tracks, processor, harmony, rank, ranks)
@@ -91,17 +93,15 @@ def features(
         jobs = cache.jobs()
         if len(jobs) < len(cache.share):
             tell(f"{len(cache.share) - len(jobs)} of {len(cache.share)} tracks are already in {out}.")
-        with pace(len(jobs), rank == 0) as begin:
+        with writing(out), pace(len(jobs), rank == 0) as begin:
             failures = compute(cache, jobs, load, workers, begin)
-    except WorkerError as error:
+    except (WorkerError, UsageError) as error:
         fail(f"{error} {RESUME}", 1)
     except M2EError as error:
         fail(str(error))
     except KeyboardInterrupt:
         tell(f"interrupted. {RESUME}")
         raise typer.Exit(130) from None
-    except OSError as error:
-        fail(f"{error.filename or out} cannot be written: {error.strerror or error}. {RESUME}", 1)
     if failures:
         tell(f"{len(failures)} of {len(cache.share)} tracks failed:")
     for sentence in failures:

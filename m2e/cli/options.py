@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Paths = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH...",
+        metavar="PATH",
         help="Files, folders (searched for audio), globs, http(s) URLs, or - for a list of these on stdin.",
     ),
 ]

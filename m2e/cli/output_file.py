@@ -71,13 +71,19 @@ def open_output(output: str | None, earlier: Iterable[str] = (), for_people: boo
     for_people: stdout keeps the encoding of the terminal; everything else is UTF-8.
     Raises UsageError for an OSError in the block, except a broken pipe.
     """
+    with writing(output or "stdout"), _stdout(for_people) if output is None else _file(output, earlier) as file:
+        yield file
+
+
+@contextmanager
+def writing(place: str) -> Iterator[None]:
+    """Turns an OSError in the block into a UsageError that names the file or folder; a broken pipe passes."""
     try:
-        with _stdout(for_people) if output is None else _file(output, earlier) as file:
-            yield file
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise UsageError(f"{output or 'stdout'} cannot be written: {error.strerror or error}.") from error
+        raise UsageError(f"{place} cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from m2e.cli.output_file import writing
 from m2e.errors import UsageError
 from m2e.inputs import Source, identity
 
@@ -53,10 +54,8 @@ class Plots:
         from modeling_m2e.plot_m2e import figure, save
 
         file = os.path.join(self.folder, f"{name}.{self.form}")
-        try:
+        with writing(file):
             save(figure(records), file)
-        except OSError as error:
-            raise UsageError(f"{file} cannot be written: {error.strerror or error}.") from error
 
 
 def plot_names(paths: Iterable[str]) -> dict[str, str]:

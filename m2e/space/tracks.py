@@ -77,7 +77,7 @@ def download(link: str, folder: str) -> str:
         raise UsageError(f"{link}: is not a link: give one that begins with https:// or http://.")
     try:
         return ssrf_protected_download(link, folder)
-    except Exception as error:  # of the address, the network or the server
+    except Exception as error:  # Gradio raises a bare Exception for the answer of a server
         raise UsageError(f"{link}: cannot be downloaded ({reason(error)}).") from error
 
 

@@ -1,4 +1,4 @@
-"""What a track's features go through before the network learns from them: noise, and parts that are left out."""
+"""Augmentation of features in training: noise, and dropped parts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ Moments = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
 
 def moments(sources: Sequence[LabelledTracks], config: M2EConfig, training: Training) -> Moments:
-    """Mean and deviation, over all tracks, of the features that `augmented` changes. Raises: TrainingError."""
+    """Mean and deviation, over all tracks, of the features that `augmented` changes. Raises TrainingError."""
     found = {}
     if training.noise or training.part_dropout:
         found["embeddings"] = statistics(sources)
@@ -23,13 +23,13 @@ def moments(sources: Sequence[LabelledTracks], config: M2EConfig, training: Trai
         width = len(found[part.of][0]) if part.of in found else None
         if width and part.columns and part.columns[1] > width:
             raise TrainingError(
-                f"part_dropout.columns is {list(part.columns)}, but {part.of} has only {width} columns."
+                f"part_dropout.columns is {list(part.columns)}, but {part.of} has only {width} columns: lower it."
             )
     return found
 
 
 def augmented(inputs: Mapping[str, torch.Tensor], found: Moments, training: Training) -> dict[str, torch.Tensor]:
-    """The inputs with `training.noise` and without the parts that `training.part_dropout` takes from some tracks."""
+    """The inputs with `training.noise`; the mean replaces what `training.part_dropout` drops from some tracks."""
     inputs = dict(inputs)
     for name, (_, deviation) in found.items():
         if training.noise and name in inputs:

@@ -190,7 +190,8 @@ def deepen(model: BTCModel, settings: Mapping[str, Any]) -> BTCModel:
     deeper = BTCModel(BTCConfig.from_dict(model.config.to_dict() | dict(settings)))
     deeper.load_state_dict(model.state_dict(), strict=False)
     half = torch.eye(model.config.hidden_size) / 2
-    for layer in deeper.layers[model.config.num_hidden_layers :]:
+    layers: Any = deeper.layers[model.config.num_hidden_layers :]
+    for layer in layers:
         for block in (layer.forward_block, layer.backward_block):
             block.attention.output.weight.zero_()
             block.feed_forward.conv_out.weight.mul_(0.01)
@@ -206,7 +207,7 @@ def frame_accuracy(
 ) -> dict[str, float]:
     """Share of labelled frames whose class (of all 170), and whose root and third (majmin) are right."""
     model.eval()
-    right = third = total = 0
+    right, third, total = 0.0, 0.0, 0.0
     quality_third = torch.from_numpy(THIRDS)
     for start in range(0, len(features), 64):
         part = slice(start, start + 64)
@@ -232,7 +233,8 @@ def train(recipe: ChordRecipe, folders: Sequence[Path], out: Path) -> None:
     set_seed(recipe.seed)
     steps = [(stage, out / f"stage{number}") for number, stage in enumerate(recipe.stages, 1)]
     begun = [index for index, (_, folder) in enumerate(steps) if (folder / checkpoint.FILE).is_file()]
-    model, rows = None, []
+    model: BTCModel | None = None
+    rows: list[dict] = []
     for stage, folder in steps[max(begun, default=0) :]:  # its checkpoint holds all that earlier stages have left
         model, rows = train_stage(recipe, stage, model, rows, folders, folder)
 
@@ -327,7 +329,7 @@ def save(recipe: ChordRecipe, stage: Stage, model: BTCModel, weights: torch.Tens
     """
     folder, saved = out.parent / "chords", copy.deepcopy(model).cpu()
     with torch.no_grad():
-        saved.classifier.bias += prior(stage.prior) - stage.take_back * weights.log()
+        saved.classifier.bias.add_(prior(stage.prior) - stage.take_back * weights.log())
     as_stored(saved).save_pretrained(folder)
     halve_file(folder / SAFE_WEIGHTS_NAME, saved)
     recipe.card.save(folder)

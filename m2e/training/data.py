@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from accelerate import Accelerator
@@ -79,7 +79,7 @@ def load_parts(
     """
     if recipe.start is not None:
         pipe = load(recipe.start, device="cpu")
-        return pipe.processor, pipe.model
+        return cast(M2EProcessor, pipe.processor), cast(M2EForMusicEmotion, pipe.model)
     recognizer = ChordRecognizer.from_pretrained(chords or embedded_model(), decoding=recipe.chord_decoding)
     config = preset(recipe.model.get("preset", "default"))()
     vocabulary = recipe.model.get("chord_vocabulary", config.chord_vocabulary)
@@ -87,7 +87,7 @@ def load_parts(
 
 
 def _encoder(recipe: Recipe, taggers: Path | None) -> TaggerEncoder | MertEncoder:
-    settings = dict(recipe.encoder)
+    settings = dict(recipe.encoder or {})
     if nets := settings.pop("nets", None):
         if taggers is None:
             raise TrainingError(f"The encoder of {recipe.name} is made of published taggers: give their --taggers.")

@@ -12,16 +12,16 @@ FILE, TENSORBOARD = "training.jsonl", "tensorboard"
 
 
 class Log:
-    """rows: dicts, nested, of numbers and words. The file is replaced as a whole, so that a kill leaves no half row."""
+    """rows: dicts, nested, of numbers and words. The file is replaced as a whole, never cut by a kill."""
 
     def __init__(self, folder: Path | None, rows: list[dict]):
         self.folder, self.rows = folder, rows
         self._board: Any = None
 
     def add(self, row: dict) -> None:
-        """Takes a row, whose numbers become None where they are not finite; `write` puts it down."""
+        """Adds a row; numbers that are not finite become None. `write` saves it."""
         self.rows.append(row := _plain(row))
-        if self.folder is not None and (board := self._open_board(row["epoch"])):
+        if self.folder is not None and (board := self._open_board(self.folder, row["epoch"])):
             for name, number in scalars(row):
                 board.add_scalar(name, number, row["epoch"])
             board.flush()
@@ -34,14 +34,14 @@ class Log:
         if self._board is not None:
             self._board.close()
 
-    def _open_board(self, epoch: int) -> Any:
+    def _open_board(self, folder: Path, epoch: int) -> Any:
         if self._board is None:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 return None
-            # what a killed run wrote of this epoch and later ones is not shown
-            self._board = SummaryWriter(self.folder / TENSORBOARD, purge_step=epoch)
+            # hides what a killed run wrote of this epoch and later ones
+            self._board = SummaryWriter(folder / TENSORBOARD, purge_step=epoch)
         return self._board
 
 

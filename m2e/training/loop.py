@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list, gather_object
+from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 from transformers import get_scheduler
 
@@ -32,6 +33,8 @@ from m2e.training.packed import LabelledTracks, random_spans
 from m2e.training.recipe import TASKS, Objective, Training
 from m2e.training.validation import evaluate, selection_score
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,17 @@ class _Learner(torch.nn.Module):
 class _Run:
     """One training, from epoch to epoch."""
 
-    def __init__(self, model, sources, training, objective, seed, accelerator, held_out, folder):
+    def __init__(
+        self,
+        model: M2EForMusicEmotion,
+        sources: Sequence[LabelledTracks],
+        training: Training,
+        objective: Objective,
+        seed: int,
+        accelerator: Accelerator,
+        held_out: Sequence[LabelledTracks],
+        folder: Path | None,
+    ):
         self.model, self.sources, self.training, self.objective = model, sources, training, objective
         self.accelerator, self.folder = accelerator, folder
         self.held_out = [source for source in held_out if source.tasks]
@@ -202,7 +215,7 @@ class _Run:
     @property
     def evaluated(self) -> M2EForMusicEmotion:
         """The network that is scored and saved: the moving average, if there is one."""
-        return self.model if self.average is None else self.average.module
+        return self.model if self.average is None else cast(M2EForMusicEmotion, self.average.module)
 
     def conclude(self, row: dict) -> None:
         """Scores the epoch, keeps its weights if they are the best so far, and logs it; main process only."""
@@ -276,7 +289,7 @@ class _Run:
 # --- parts ---
 
 
-def _schedule(optimizer: torch.optim.Optimizer, training: Training, steps: int):
+def _schedule(optimizer: torch.optim.Optimizer, training: Training, steps: int) -> LRScheduler:
     """Of the learning rate, stepped after every batch: linear warm-up, then constant or a cosine to zero; or one cycle
     (Smith & Topin 2018)."""
     if training.schedule == "one_cycle":
@@ -293,17 +306,24 @@ def _moving_average(model: M2EForMusicEmotion, decay: float | None, device: torc
     if decay is None:
         return None
 
-    def average(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
-        kept = min(decay, (1 + count.item()) / (10 + count.item()))
+    def average(averaged: Tensors, current: Tensors, count: torch.Tensor | int) -> None:
+        kept = min(decay, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(averaged, current, 1 - kept)
 
     return AveragedModel(model, device, multi_avg_fn=average)
 
 
-def _fingerprint(model, sources, training, objective, seed, held_out) -> str:
+def _fingerprint(
+    model: M2EForMusicEmotion,
+    sources: Sequence[LabelledTracks],
+    training: Training,
+    objective: Objective,
+    seed: int,
+    held_out: Sequence[LabelledTracks],
+) -> str:
     parts = (*sources, *held_out)
     settings = [asdict(training), asdict(objective), seed, model.config.to_dict(), [source.name for source in parts]]
-    arrays = [array for s in parts for array in (s.rows, s.labels.moods, s.labels.va, s.labels.quadrants)]
+    arrays: list[Any] = [array for s in parts for array in (s.rows, s.labels.moods, s.labels.va, s.labels.quadrants)]
     arrays += [array for s in parts for array in (s.features.window_offsets, s.features.chord_offsets)]
     arrays += [tensor for s in sources if s.teacher is not None for tensor in s.teacher.state()]
     return checkpoint.fingerprint(settings, [*arrays, *model.state_dict().values()])

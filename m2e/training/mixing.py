@@ -1,4 +1,4 @@
-"""Which tracks every step learns from: data sets of very different sizes, none drowned, none repeated blindly."""
+"""The tracks of every batch, from data sets of very different sizes."""
 
 import json
 from collections.abc import Sequence
@@ -10,13 +10,18 @@ import numpy as np
 class Mix:
     """The batches of every epoch; each holds tracks of one data set, and the order of all is random.
 
-    A data set of n tracks has the share n ** (1 / temperature) of an epoch, which is as long as all data sets together;
-    but no more than `max_passes` times its own tracks. Its tracks come in random order, and all have come before one
-    comes again, from epoch to epoch too.
+    An epoch has as many tracks as all data sets together. A data set of n tracks has the share n ** (1 / temperature)
+    of it, but at most `max_passes` times its own tracks. Its tracks come in random order; none is repeated before all
+    have been used, also across epochs.
     """
 
     def __init__(
-        self, sizes: Sequence[int], batch_size: int, rng: np.random.Generator, temperature: float = 1.0, max_passes=4.0
+        self,
+        sizes: Sequence[int],
+        batch_size: int,
+        rng: np.random.Generator,
+        temperature: float = 1.0,
+        max_passes: float = 4.0,
     ):
         shares = np.asarray(sizes, dtype=np.float64) ** (1 / temperature)
         wanted = shares / shares.sum() * sum(sizes)
@@ -24,7 +29,7 @@ class Mix:
         self.tracks = [
             max(1, min(round(tracks), round(size * max_passes))) for size, tracks in zip(sizes, wanted, strict=True)
         ]
-        self._queues = [np.zeros(0, np.int64) for _ in sizes]  # tracks that have not come since all came
+        self._queues = [np.zeros(0, np.int64) for _ in sizes]  # tracks not yet used in this pass
 
     @property
     def steps(self) -> int:
@@ -49,6 +54,6 @@ class Mix:
         return {"rng": json.dumps(self.rng.bit_generator.state), "queues": [queue.tolist() for queue in self._queues]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state_dict` was taken."""
+        """Restores what `state_dict` gave."""
         self.rng.bit_generator.state = json.loads(state["rng"])
         self._queues = [np.array(queue, dtype=np.int64) for queue in state["queues"]]

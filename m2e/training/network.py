@@ -4,14 +4,14 @@ import copy
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from m2e.errors import TrainingError
 from m2e.training.packed import LabelledTracks, harmony_statistics, statistics
-from m2e.training.teachers import weighting_offsets
+from m2e.training.teachers import mood_places, weighting_offsets
 from m2e.training.validation import predict
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 
@@ -83,12 +83,13 @@ def _config(make: Callable[..., M2EConfig], fields: dict[str, Any]) -> M2EConfig
 @torch.no_grad()
 def _keep_moods(model: M2EForMusicEmotion, start: M2EForMusicEmotion) -> None:
     config, before = model.config, start.config
-    outputs, olds = ([member.mood_branch[-1] for member in each.members] for each in (model, start))
+    outputs, olds = ([last_layer(member.mood_branch) for member in each.members] for each in (model, start))
+    known_places = mood_places(before)
     weighting = weighting_offsets(config)
-    thresholds = list(config.mood_thresholds or [0.5] * config.num_labels)
+    thresholds = list(config.mood_thresholds or [0.5] * len(config.moods))
     for place, mood in enumerate(config.moods):
-        if mood in before.label2id:
-            old = before.label2id[mood]
+        if mood in known_places:
+            old = known_places[mood]
             scale = 1.0 if before.mood_scale is None else before.mood_scale[old]
             offset = 0.0 if before.mood_offset is None else before.mood_offset[old]
             for output, known in zip(outputs, olds, strict=True):
@@ -96,6 +97,11 @@ def _keep_moods(model: M2EForMusicEmotion, start: M2EForMusicEmotion) -> None:
                 output.bias[place] = scale * known.bias[old] + offset - weighting[place]
             thresholds[place] = 0.5 if before.mood_thresholds is None else before.mood_thresholds[old]
     config.mood_thresholds = thresholds if config.num_labels else None
+
+
+def last_layer(branch: torch.nn.Sequential) -> torch.nn.Linear:
+    """The layer that gives a head's outputs."""
+    return cast(torch.nn.Linear, branch[-1])
 
 
 def ensemble(models: Sequence[M2EForMusicEmotion]) -> M2EForMusicEmotion:
@@ -119,7 +125,7 @@ def fit_scale(model: M2EForMusicEmotion, sources: Sequence[LabelledTracks]) -> N
         return
     found = np.concatenate([predict(model, source)["va"] for source in learnt]).astype(np.float64)
     labels = np.concatenate([source.labels.va[source.rows] for source in learnt])
-    outputs = [member.va_branch[-1] for member in model.members]
+    outputs = [last_layer(member.va_branch) for member in model.members]
     for dimension in range(2):
         labelled = ~np.isnan(labels[:, dimension])
         x, y = found[labelled, dimension], labels[labelled, dimension]
@@ -134,7 +140,7 @@ def fit_scale(model: M2EForMusicEmotion, sources: Sequence[LabelledTracks]) -> N
 def neutralise_untrained_va(model: M2EForMusicEmotion, tasks: Sequence[str]) -> None:
     """Makes untrained valence and arousal neutral instead of random, and stores the trained tasks in the config."""
     if "va" not in tasks:
-        for output in (member.va_branch[-1] for member in model.members):
+        for output in (last_layer(member.va_branch) for member in model.members):
             output.weight.zero_()
             output.bias.copy_(torch.tensor([model.config.neutral_valence, model.config.neutral_arousal]))
     model.config.trained_tasks = list(tasks)

@@ -48,11 +48,12 @@ def training_loss(
 
 def label_loss(task: str, output: M2EOutput, labels: torch.Tensor, config: Any, objective: Objective) -> torch.Tensor:
     """The loss of one task against labels."""
+    student = output[OUTPUTS[task]]
     if task == "mood":
-        return mood_loss(output.mood_logits, labels, config.mood_frequencies)
+        return mood_loss(student, labels, config.mood_frequencies)
     if task == "quadrant":
-        return quadrant_loss(output.quadrant_logits, labels)
-    return ccc_loss(output.va, labels) if objective.va == "ccc" else va_loss(output.va, labels)
+        return quadrant_loss(student, labels)
+    return ccc_loss(student, labels) if objective.va == "ccc" else va_loss(student, labels)
 
 
 def teacher_loss(task: str, output: M2EOutput, target: torch.Tensor, objective: Objective) -> torch.Tensor:

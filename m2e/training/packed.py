@@ -1,4 +1,4 @@
-"""Tracks as training needs them: features and labels packed in flat arrays, so that a batch is cut out in no time."""
+"""Features and labels packed in flat arrays, from which batches are cut out quickly."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class PackedFeatures:
-    """PackedFeatures of n tracks; what belongs to track i lies from its offset up to that of track i + 1.
+    """PackedFeatures of n tracks; those of track i lie from its offset up to that of track i + 1.
 
     embeddings: (windows of all tracks, width), of any float type.  weights: float32, of these windows.
     roots, qualities, durations: (chords of all tracks,) token ids and seconds.  modes: (n,) 0 major, 1 minor.
@@ -80,7 +80,7 @@ class PackedFeatures:
 
 
 def _runs(starts: np.ndarray, counts: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices of runs one after the other, and which run each belongs to."""
+    """Indices of consecutive runs, and the run that each belongs to."""
     owner = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     return torch.from_numpy(starts[owner] + within), torch.from_numpy(owner)
@@ -143,7 +143,7 @@ class Teacher(Protocol):
 class LabelledTracks:
     """Tracks of one data set that are learnt from, or held out.
 
-    labels: of all tracks; moods may be soft.  rows: the tracks that count.  teacher: what else says how they feel.
+    labels: of all tracks; moods may be soft.  rows: the tracks meant.  teacher: gives soft targets of them.
     """
 
     name: str
@@ -153,7 +153,7 @@ class LabelledTracks:
     teacher: Teacher | None = None
     _tensors: dict[str, torch.Tensor] = field(init=False, repr=False, compare=False, default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         labels = self.labels[self.rows]
         there = (~np.isnan(labels.moods)).any(), (~np.isnan(labels.va)).any(), (labels.quadrants != NO_QUADRANT).any()
         tensors = (
@@ -168,11 +168,11 @@ class LabelledTracks:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Those that any of the rows has a label of."""
+        """The tasks for which any of the rows has a label."""
         return tuple(self._tensors)
 
     def targets(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """The labels of some tracks by task, of the tasks that the data set has labels of."""
+        """The labels of some tracks by task."""
         return {task: labels[rows] for task, labels in self._tensors.items()}
 
     def only(self, rows: np.ndarray) -> "LabelledTracks":
@@ -181,13 +181,13 @@ class LabelledTracks:
 
 
 def learnt_tasks(sources: Sequence[LabelledTracks]) -> tuple[str, ...]:
-    """What a model learns from these sources, of labels or of teachers."""
+    """The tasks that these sources have labels or teachers for."""
     found = {task for s in sources for task in (*s.tasks, *(s.teacher.tasks if s.teacher is not None else ()))}
     return tuple(task for task in TASKS if task in found)
 
 
 def statistics(sources: Sequence[LabelledTracks]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (width,) of the embeddings of all tracks that the sources count."""
+    """Mean and deviation (width,) of the embeddings of all tracks of the sources."""
     parts = [
         source.features.batch(source.rows[start : start + _ROWS_AT_ONCE])["embeddings"]
         for source in sources
@@ -198,8 +198,8 @@ def statistics(sources: Sequence[LabelledTracks]) -> tuple[torch.Tensor, torch.T
 
 
 def harmony_statistics(sources: Sequence[LabelledTracks]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (STATISTICS,) over all tracks that the sources count and that have harmony."""
-    known = torch.cat([source.features.statistics[source.rows] for source in sources])
+    """Mean and deviation (STATISTICS,) over all tracks of the sources that have harmony statistics."""
+    known = torch.cat([all_of[s.rows] for s in sources if (all_of := s.features.statistics) is not None])
     known = known[known.isfinite().all(dim=1)]
     return known.mean(0), known.std(0)
 

@@ -7,7 +7,7 @@ log-odds minus log p (see `weighting_offsets`); the teacher's calibrated probabi
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -34,7 +34,8 @@ class ModelTeacher:
         self.tasks = tuple(task for task in TASKS if task in can and task in getattr(config, "trained_tasks", TASKS))
         if not student_config.num_quadrants:
             self.tasks = tuple(task for task in self.tasks if task != "quadrant")
-        places = [config.label2id.get(mood, -1) for mood in student_config.moods]
+        known = mood_places(config)
+        places = [known.get(mood, -1) for mood in student_config.moods]
         if all(place < 0 for place in places):
             self.tasks = tuple(task for task in self.tasks if task != "mood")
         self._places = torch.tensor(places, dtype=torch.long)
@@ -86,6 +87,11 @@ class TableTeacher:
         return list(self._outputs.values())
 
 
+def mood_places(config: Any) -> dict[str, int]:
+    """The place of every mood among the logits of a model with this configuration."""
+    return {mood: place for place, mood in enumerate(config.moods)}
+
+
 def weighting_offsets(config: Any) -> torch.Tensor:
     """(M,) log-odds minus logits of a model trained with the class weighting of its config; 0 without."""
     if config.mood_frequencies is None:
@@ -98,10 +104,11 @@ def model_teacher(reference: str | Path, processor: M2EProcessor, student_config
     folder = Path(reference)
     if (folder / "config.json").is_file():
         model = M2EForMusicEmotion.from_pretrained(folder)  # without its encoder
-        encoder = read_json(folder / "processor_config.json").get("encoder_reference")
+        encoder = read_json(folder / "processor_config.json").get("encoder_reference") or {}
     else:
         pipe = load(str(reference), device="cpu")
-        model, encoder = pipe.model, pipe.processor.encoder_reference
+        model = cast(M2EForMusicEmotion, pipe.model)
+        encoder = cast(M2EProcessor, pipe.processor).encoder_reference or {}
     features = (encoder, model.config.embedding_size, model.config.chord_vocabulary)
     same = features == (processor.encoder_reference, student_config.embedding_size, student_config.chord_vocabulary)
     if same and encoder is not None and "id" not in encoder:  # its weights travel with the model, and may differ

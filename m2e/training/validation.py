@@ -47,7 +47,9 @@ def emotions(outputs: Outputs, config: Any) -> Emotions:
         quadrants = outputs["quadrant_logits"].argmax(1)
     else:
         neutral = config.neutral_valence, config.neutral_arousal
-        quadrants = np.array([QUADRANTS.index(quadrant(*point, *neutral)) for point in va])
+        quadrants = np.array(
+            [QUADRANTS.index(quadrant(float(valence), float(arousal), *neutral)) for valence, arousal in va]
+        )
     moods = calibrate(outputs["mood_logits"], config.mood_scale, config.mood_offset)
     return Emotions(moods, np.clip(va, config.va_min, config.va_max), quadrants)
 
