@@ -103,10 +103,10 @@ def rendered_scores(
 
 
 def waveforms(folder: Path, split: str) -> Iterator[np.ndarray]:
-    from m2e.datasets.panda4q import read_clips
+    from m2e.datasets import read_dataset
 
-    clips = read_clips(folder)
-    for path, its_split in zip(clips.paths, clips.splits, strict=True):
+    clips = read_dataset("4q", folder)
+    for path, its_split in zip(clips["audio"], clips["split"], strict=True):
         if its_split == split:
             yield load(path, SAMPLING_RATE)[0]
 

@@ -3,7 +3,7 @@
 import csv
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -47,18 +47,33 @@ def audio_folder(folder: Path, given: str | Path | None, check: str, *names: str
     return (find(folder, *names) or folder / names[0]) if check == "off" else need(folder, *names)
 
 
-def read_table(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
+def read_table(path: Path, delimiter: str = ",", columns: Iterable[str] = ()) -> list[dict[str, str]]:
     """The rows of a CSV or TSV by column name, without blanks around names and values or surplus cells.
 
-    Raises DataError.
+    columns: those that the table must have.  Raises DataError.
     """
     quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
             rows = csv.DictReader(file, delimiter=delimiter, quoting=quoting, skipinitialspace=True)
-            return [{key.strip(): (cell or "").strip() for key, cell in row.items() if key is not None} for row in rows]
+            header = [name.strip() for name in rows.fieldnames or ()]
+            table = [
+                {key.strip(): (cell or "").strip() for key, cell in row.items() if key is not None} for row in rows
+            ]
     except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({reason(error)}): get the file again.") from error
+    if absent := [name for name in columns if name not in header]:
+        raise DataError(f"{path} has no column {listed(absent)}: give a table as docs/datasets.md describes it.")
+    return table
+
+
+def number(row: dict[str, str], column: str, path: Path) -> float:
+    """The number in a cell. Raises DataError."""
+    try:
+        return float(row[column])
+    except ValueError:
+        cells = ", ".join(list(row.values())[:3])
+        raise DataError(f"{path} has {row[column]!r} as {column} (row {cells}, ...): get the file again.") from None
 
 
 def verify(name: str, folder: Path, tracks: Sequence[Track], expected: int | None, check: str) -> list[Track]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from m2e.datasets.archive import audio_folder, find, need, read_table, verify
+from m2e.datasets.archive import audio_folder, find, need, number, read_table, verify
 from m2e.datasets.schema import Track, to_dataset
 from m2e.datasets.splits import paper_split
 from m2e.errors import DataError
@@ -65,8 +65,13 @@ def static_ratings(folder: Path) -> Ratings:
     """The static annotations as published."""
     first = need(folder, "static_annotations_averaged_songs_1_2000.csv", "static_annotations.csv")
     second = find(folder, "static_annotations_averaged_songs_2000_2058.csv")
-    rows = read_table(first) + (read_table(second) if second else [])
-    return {row["song_id"]: (float(row["valence_mean"]), float(row["arousal_mean"])) for row in rows}
+    columns = "song_id", "valence_mean", "arousal_mean"
+    return {
+        row["song_id"]: (number(row, "valence_mean", path), number(row, "arousal_mean", path))
+        for path in (first, second)
+        if path is not None
+        for row in read_table(path, columns=columns)
+    }
 
 
 def swap(ratings: Ratings) -> Ratings:
@@ -79,7 +84,7 @@ def dynamic_ratings(folder: Path) -> Ratings:
     means = []
     for dimension in ("valence", "arousal"):
         path = find(folder, f"dynamic (per second annotations)/{dimension}.csv")
-        rows = read_table(path) if path else []
+        rows = read_table(path, columns=("song_id",)) if path else []
         series = {row.pop("song_id"): [float(cell) for cell in row.values() if cell] for row in rows}
         means.append({song: float(np.mean(values)) for song, values in series.items() if values})
     valence, arousal = means

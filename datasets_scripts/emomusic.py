@@ -12,7 +12,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from m2e.datasets.archive import audio_folder, need, read_table, verify
+from m2e.datasets.archive import audio_folder, need, number, read_table, verify
 from m2e.datasets.schema import Track, listed, to_dataset
 from m2e.datasets.splits import paper_split
 from m2e.errors import DataError
@@ -28,8 +28,10 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     Raises DataError.
     """
     folder = Path(folder)
-    info = {row["song_id"]: row for row in read_table(need(folder, "songs_info.csv"))}
-    rows = {row["song_id"]: row for row in read_table(need(folder, "static_annotations.csv"))}
+    columns = "song_id", "Artist", "Mediaeval 2013 set"
+    info = {row["song_id"]: row for row in read_table(need(folder, "songs_info.csv"), columns=columns)}
+    ratings = need(folder, "static_annotations.csv")
+    rows = {row["song_id"]: row for row in read_table(ratings, columns=("song_id",))}
     splits = paper_split("emomusic", rows)
     evaluation = {song for song, row in info.items() if row["Mediaeval 2013 set"] == "evaluation"}
     if wrong := [song for song in rows if song not in info or (song in evaluation) != (splits[song] == "test")]:
@@ -42,8 +44,8 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
             id=song,
             audio=root / f"{song}.mp3",
             split=splits[song],
-            valence=_mean(row, "valence"),
-            arousal=_mean(row, "arousal"),
+            valence=_mean(row, "valence", ratings),
+            arousal=_mean(row, "arousal", ratings),
             artist=info[song]["Artist"] or None,
         )
         for song, row in rows.items()
@@ -51,6 +53,9 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     return to_dataset(NAME, verify(NAME, folder, tracks, SONGS, check))
 
 
-def _mean(row: dict[str, str], dimension: str) -> float:
+def _mean(row: dict[str, str], dimension: str, path: Path) -> float:
     """The mean rating; the archive and the label files published with the paper name its column differently."""
-    return float(row.get(f"mean_{dimension}") or row[f"{dimension}_mean"])
+    for column in (f"mean_{dimension}", f"{dimension}_mean"):
+        if row.get(column):
+            return number(row, column, path)
+    raise DataError(f"{path} has no mean_{dimension} of song {row['song_id']}: get the file again.")

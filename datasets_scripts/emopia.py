@@ -82,7 +82,7 @@ def video(clip: str) -> str:
 def annotated(folder: Path) -> dict[str, str]:
     """{clip: quadrant} of label.csv, empty without it."""
     path = find(folder, "label.csv")
-    return {row["ID"]: f"Q{row['4Q'][-1]}" for row in read_table(path)} if path else {}
+    return {row["ID"]: f"Q{row['4Q'][-1]}" for row in read_table(path, columns=("ID", "4Q"))} if path else {}
 
 
 def split_of(clips: list[str], folder: Path) -> list[str]:

@@ -83,7 +83,8 @@ def mood_labels(tracks: list[Track]) -> list[str]:
 def artist_names(folder: Path) -> dict[str, str]:
     """{track id: name of the artist}, empty without ``raw.meta.tsv``."""
     path = find(folder, "raw.meta.tsv")
-    return {row["TRACK_ID"]: row["ARTIST_NAME"] for row in read_table(path, "\t")} if path else {}
+    rows = read_table(path, "\t", ("TRACK_ID", "ARTIST_NAME")) if path else []
+    return {row["TRACK_ID"]: row["ARTIST_NAME"] for row in rows}
 
 
 def locate(folder: Path, check: str) -> tuple[Path, str]:

@@ -13,18 +13,14 @@ The archive has no split, valence or arousal. Without a split, the clips are spl
 valence and arousal come from the same words as the moods: a model of them must not take the words as input.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from datasets import Dataset
 
 from m2e.datasets.archive import find, need, read_table, verify
 from m2e.datasets.schema import Track, listed, split_words, to_dataset
 from m2e.datasets.splits import with_splits
 from m2e.errors import DataError
-from modeling_m2e.configuration_m2e import JAMENDO_MOODS
-from modeling_m2e.scale_m2e import QUADRANTS
 
 NAME = "Panda 4Q"
 CLIPS = 900  # of the archive
@@ -79,10 +75,9 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
 
 
 def _of_archive(folder: Path, metadata: Path, audio: str | Path | None) -> list[Track]:
-    rows = {row["Song"]: row for row in read_table(metadata)}
-    annotated = {
-        row["Song"]: row["Quadrant"] for row in read_table(need(folder, "panda_dataset_taffc_annotations.csv"))
-    }
+    rows = {row["Song"]: row for row in read_table(metadata, columns=("Song", "Artist", "Quadrant", "MoodsStr"))}
+    annotations = need(folder, "panda_dataset_taffc_annotations.csv")
+    annotated = {row["Song"]: row["Quadrant"] for row in read_table(annotations, columns=("Song", "Quadrant"))}
     if wrong := [song for song in rows.keys() | annotated if annotated.get(song) != rows.get(song, {}).get("Quadrant")]:
         raise DataError(
             f"The two tables in {metadata.parent} differ about the quadrants of {listed(sorted(wrong))}: unpack the"
@@ -104,9 +99,7 @@ def _of_archive(folder: Path, metadata: Path, audio: str | Path | None) -> list[
 
 
 def _of_table(table: Path, audio: str | Path | None) -> list[Track]:
-    rows = read_table(table)
-    if absent := [name for name, needed in TABLE.items() if needed and rows and name not in rows[0]]:
-        raise DataError(f"{table} has no column {listed(absent)}: give a table with {', '.join(TABLE)}.")
+    rows = read_table(table, columns=[name for name, needed in TABLE.items() if needed])
     root = Path(audio or table.parent / "audio")
     cells = [{name: row.get(name, "") for name in TABLE} for row in rows]
     faults = [f"row {number}: {fault}" for number, row in enumerate(cells, 1) if (fault := _fault(row))]
@@ -144,63 +137,3 @@ def _fault(row: dict[str, str]) -> str | None:
 
 def _number(cell: str) -> float | None:
     return float(cell) if cell else None
-
-
-@dataclass(frozen=True)
-class Clips:
-    """The data set in columns; row i is one clip.
-
-    ids, artists, splits: strings.  paths: audio files.  quadrants: 0..3 for Q1..Q4.  va: (n, 2) valence, arousal, 1-9.
-    moods: (n, 56) 1 where an AllMusic word means the tag; NaN in the columns of tags that no word means.
-    teacher_mood_logits: (n, 56), teacher_va: (n, 2); None without soft labels.
-    """
-
-    ids: np.ndarray
-    artists: np.ndarray
-    splits: np.ndarray
-    paths: list[Path]
-    quadrants: np.ndarray
-    va: np.ndarray
-    moods: np.ndarray
-    teacher_mood_logits: np.ndarray | None
-    teacher_va: np.ndarray | None
-
-
-def jamendo_labels(words: list[list[str]]) -> np.ndarray:
-    """(n, 56) of each clip's AllMusic words: 1, 0, or NaN throughout for tags that no word means."""
-    meant = {tag for tags in ALLMUSIC_TO_JAMENDO.values() for tag in tags.split()}
-    labels = np.full((len(words), len(JAMENDO_MOODS)), np.nan)
-    labels[:, [index for index, tag in enumerate(JAMENDO_MOODS) if tag in meant]] = 0.0
-    for row, clip in zip(labels, words, strict=True):
-        for word in clip:
-            for tag in ALLMUSIC_TO_JAMENDO.get(word, "").split():
-                row[JAMENDO_MOODS.index(tag)] = 1.0
-    return labels
-
-
-def read_clips(folder: str | Path) -> Clips:
-    """All clips of a folder with the table, in columns. Raises DataError that lists all missing files."""
-    folder = Path(folder)
-    if not (folder / "metadata.csv").is_file():
-        raise DataError(f"{folder} holds no metadata.csv: give the 4Q folder.")
-    tracks = _of_table(folder / "metadata.csv", None)
-    paths = [Path(track.audio) for track in tracks]
-    if missing := [path.name for path in paths if not path.is_file()]:
-        raise DataError(f"{folder / 'audio'} lacks {len(missing)} clips: {listed(missing)}")
-    logits = teacher_va = None
-    if (folder / "soft_labels.npz").is_file():
-        with np.load(folder / "soft_labels.npz") as soft:  # numeric arrays only: song_ids is a pickled array
-            if soft["moods"].tolist() != list(JAMENDO_MOODS) or len(soft["moods_logits"]) != len(tracks):
-                raise DataError(f"{folder / 'soft_labels.npz'} does not belong to this metadata.csv.")
-            logits, teacher_va = soft["moods_logits"], soft["va_emomusic"]
-    return Clips(
-        ids=np.array([track.id for track in tracks]),
-        artists=np.array([track.artist or track.id for track in tracks]),
-        splits=np.array([track.split for track in tracks]),
-        paths=paths,
-        quadrants=np.array([QUADRANTS.index(track.quadrant) for track in tracks if track.quadrant]),
-        va=np.array([[track.valence, track.arousal] for track in tracks], dtype=np.float64),
-        moods=jamendo_labels([track.moods or [] for track in tracks]),
-        teacher_mood_logits=logits,
-        teacher_va=teacher_va,
-    )

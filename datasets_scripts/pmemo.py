@@ -12,8 +12,8 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from m2e.datasets.archive import audio_folder, need, read_table, verify
-from m2e.datasets.schema import Track, listed, rescale, to_dataset
+from m2e.datasets.archive import audio_folder, need, number, read_table, verify
+from m2e.datasets.schema import SCALE, Track, listed, rescale, to_dataset
 from m2e.datasets.splits import paper_split
 from m2e.errors import DataError
 
@@ -28,7 +28,8 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     Raises DataError.
     """
     folder = Path(folder)
-    metadata = {row["musicId"]: row for row in read_table(need(folder, "metadata.csv"))}
+    table = need(folder, "metadata.csv")
+    metadata = {row["musicId"]: row for row in read_table(table, columns=("musicId", "artist", "duration"))}
     ratings = static_ratings(folder)
     splits = paper_split("pmemo", ratings)
     if unknown := [song for song in ratings if song not in metadata]:
@@ -44,7 +45,7 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
             valence=valence,
             arousal=arousal,
             artist=metadata[song]["artist"] or None,
-            duration=float(metadata[song]["duration"]) if metadata[song]["duration"] else None,
+            duration=number(metadata[song], "duration", table) if metadata[song]["duration"] else None,
         )
         for song, (valence, arousal) in ratings.items()
     ]
@@ -53,10 +54,14 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
 
 def static_ratings(folder: Path) -> dict[str, tuple[float, float]]:
     """{id: (valence, arousal)} from 1 to 9, the scale of the label files published with the paper."""
-    rows = read_table(need(folder, "static_annotations.csv"))
+    path = need(folder, "static_annotations.csv")
+    rows = read_table(path)
     if rows and "Valence(mean)" in rows[0]:
-        return {
-            row["musicId"]: (rescale(float(row["Valence(mean)"]), 0, 1), rescale(float(row["Arousal(mean)"]), 0, 1))
-            for row in rows
-        }
-    return {row["song_id"]: (float(row["valence_mean"]), float(row["arousal_mean"])) for row in rows}
+        song, valence, arousal, (low, high) = "musicId", "Valence(mean)", "Arousal(mean)", (0.0, 1.0)
+    else:
+        song, valence, arousal, (low, high) = "song_id", "valence_mean", "arousal_mean", SCALE
+    rows = read_table(path, columns=(song, valence, arousal))
+    return {
+        row[song]: (rescale(number(row, valence, path), low, high), rescale(number(row, arousal, path), low, high))
+        for row in rows
+    }

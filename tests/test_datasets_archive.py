@@ -5,7 +5,7 @@ import logging
 import pytest
 from miniatures import sound
 
-from m2e.datasets.archive import find, need, read_table, verify
+from m2e.datasets.archive import find, need, number, read_table, verify
 from m2e.datasets.schema import Track
 from m2e.errors import DataError
 
@@ -66,3 +66,14 @@ def test_containers_of_ffmpeg_count_as_readable(tmp_path, fixtures):
     pytest.importorskip("shutil").which("ffmpeg") or pytest.skip("ffmpeg is not installed")
     track = Track("tone", fixtures / "tone.m4a", "train")
     assert verify("Set", tmp_path, [track], 1, "strict") == [track]
+
+
+def test_columns_and_numbers_that_are_missing_are_named(tmp_path):
+    (tmp_path / "t.csv").write_text("id, valence\n1, high\n")
+    assert read_table(tmp_path / "t.csv", columns=("id", "valence")) == [{"id": "1", "valence": "high"}]
+    with pytest.raises(DataError, match="t.csv has no column arousal, artist: give"):
+        read_table(tmp_path / "t.csv", columns=("id", "arousal", "artist"))
+    with pytest.raises(DataError, match="t.csv has 'high' as valence .row 1, high"):
+        number(read_table(tmp_path / "t.csv")[0], "valence", tmp_path / "t.csv")
+    with pytest.raises(DataError, match="gone.csv cannot be read"):
+        read_table(tmp_path / "gone.csv")

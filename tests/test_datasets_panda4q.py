@@ -1,12 +1,14 @@
 """The 4Q data set: its words, its layout, its faults."""
 
+from collections import Counter
+
 import miniatures
 import numpy as np
 import pytest
 import soundfile
 
 from m2e.datasets import panda4q, read_dataset
-from m2e.datasets.panda4q import ALLMUSIC_TO_JAMENDO, jamendo_labels, read_clips
+from m2e.datasets.panda4q import ALLMUSIC_TO_JAMENDO
 from m2e.errors import DataError
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
@@ -27,36 +29,6 @@ def test_every_word_maps_onto_known_tags():
     assert {tag for tags in ALLMUSIC_TO_JAMENDO.values() for tag in tags.split()} <= set(JAMENDO_MOODS)
 
 
-def test_labels_are_missing_where_no_word_means_the_tag():
-    labels = jamendo_labels([["Gloomy"], ["Unknown"]])
-    assert labels[0, JAMENDO_MOODS.index("dark")] == labels[0, JAMENDO_MOODS.index("sad")] == 1
-    assert labels[1, JAMENDO_MOODS.index("dark")] == 0
-    assert np.isnan(labels[:, JAMENDO_MOODS.index("corporate")]).all()
-
-
-def test_reading(folder):
-    clips = read_clips(folder)
-    assert clips.ids.tolist() == ["A1", "B2"] and clips.splits.tolist() == ["train", "test"]
-    assert clips.quadrants.tolist() == [0, 2] and clips.va.tolist() == [[6.9, 5.8], [3.6, 4.1]]
-    assert clips.teacher_va is None and clips.paths[0].name == "A1.opus"
-
-
-def test_all_missing_files_are_listed(folder):
-    for path in (folder / "audio").iterdir():
-        path.unlink()
-    with pytest.raises(DataError, match="lacks 2 clips: A1.opus, B2.opus"):
-        read_clips(folder)
-    with pytest.raises(DataError, match="no metadata.csv"):
-        read_clips(folder / "audio")
-
-
-def test_foreign_soft_labels_are_refused(folder):
-    empty = {"moods_logits": np.zeros((3, 56)), "va_emomusic": np.zeros((3, 2))}
-    np.savez(folder / "soft_labels.npz", moods=np.array(JAMENDO_MOODS), **empty)
-    with pytest.raises(DataError, match="does not belong"):
-        read_clips(folder)
-
-
 def test_the_table_in_the_common_schema(folder):
     first, second = read_dataset("4q", folder, check="off")
     assert first["moods"] == ["Happy", "Fun"] and second["quadrant"] == "Q3" and second["split"] == "test"
@@ -65,17 +37,16 @@ def test_the_table_in_the_common_schema(folder):
         path.write_bytes(b"")
     with pytest.raises(DataError, match="2 unreadable audio files .*A1.opus"):
         panda4q.read(folder)
+    for path in (folder / "audio").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="2 missing audio files .audio/A1.opus, audio/B2.opus"):
+        panda4q.read(folder)
 
 
 def test_moods_are_split_with_or_without_blanks(folder):
-    tags = [JAMENDO_MOODS.index("happy"), JAMENDO_MOODS.index("sad")]
     for cell in ("Happy;Sad", "Happy; Sad", " Happy ;;Sad; ", "Happy; Sad; Happy"):
         (folder / "metadata.csv").write_text(HEADER + f"A1,Ann,One,Q1,6.9,5.8,{cell},Pop,train\n")
         assert panda4q.read(folder)["moods"][0] == ["Happy", "Sad"]
-        assert read_clips(folder).moods[0, tags].tolist() == [
-            1,
-            1,
-        ]
 
 
 def test_a_table_without_split_and_ratings_is_split_by_artist(tmp_path):
@@ -119,20 +90,10 @@ def test_a_miniature_archive(tmp_path, monkeypatch):
         panda4q.read(tmp_path / "Q1")
 
 
-def test_both_ways_of_reading_agree(shared):
-    clips, dataset = read_clips(shared / "data" / "4q"), panda4q.read(shared / "data" / "4q", check="off")
-    assert dataset["id"][:] == clips.ids.tolist() and dataset["split"][:] == clips.splits.tolist()
-    np.testing.assert_allclose(np.array([dataset["valence"], dataset["arousal"]]).T, clips.va, rtol=1e-6)
-    np.testing.assert_array_equal(jamendo_labels(dataset["moods"][:]), clips.moods)
-
-
 def test_the_real_data(shared):
-    folder = shared / "data" / "4q"
-    clips = read_clips(folder)
-    assert len(read_dataset("4q", folder, check="partial")) == sum(path.is_file() for path in clips.paths)
-    assert len(clips.ids) == 748
-    assert [int((clips.splits == split).sum()) for split in ("train", "validation", "test")] == [540, 88, 120]
-    assert np.bincount(clips.quadrants).tolist() == [187] * 4
-    known = clips.splits != "test"
-    assert not set(clips.artists[known]) & set(clips.artists[~known])
-    assert clips.teacher_mood_logits.shape == (748, 56) and clips.teacher_va.shape == (748, 2)
+    dataset = read_dataset("4q", shared / "data" / "4q", check="off")
+    assert len(dataset) == 748
+    assert Counter(dataset["split"]) == {"train": 540, "validation": 88, "test": 120}
+    assert Counter(dataset["quadrant"]) == dict.fromkeys(("Q1", "Q2", "Q3", "Q4"), 187)
+    pairs = set(zip(dataset["artist"], dataset["split"], strict=True))
+    assert not {a for a, split in pairs if split == "test"} & {a for a, split in pairs if split != "test"}

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,9 +90,8 @@ def predict(
     audio: paths, or {"bytes", "path"} of audio that is embedded in the dataset, which is written to the cache too.
     """
     from m2e.features.cache import audio_files, cached_features
-    from modeling_m2e import M2EProcessor
 
-    processor = cast(M2EProcessor, pipe.processor)
+    processor = pipe.processor
     files = audio_files(ids, audio, Path(cache) / "audio")
     tracks = cached_features(ids, files, processor, cache, report)
     return [None if track is None else pipe.predict_features(track) for track in tracks]

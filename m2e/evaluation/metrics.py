@@ -19,6 +19,8 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+from m2e.errors import DataError
+
 DIMENSIONS = ("valence", "arousal")
 NO_QUADRANT = -100  # the label that the model's loss ignores
 MIN_POSITIVES = 5  # a tag with fewer positive tracks in the evaluated set has no usable curve
@@ -77,7 +79,7 @@ def tag_scores(labels: np.ndarray, scores: np.ndarray, min_positives: int = 1) -
     """ROC-AUC and PR-AUC (average precision) of (n, M) scores against (n, M) labels: 0, 1 or NaN.
 
     A tag needs labelled tracks of both classes, `min_positives` of them positive. Raises ValueError for arrays that do
-    not fit each other, other labels, and scores that are not finite where there is a label.
+    not fit each other and for other labels, DataError for labelled scores that are not finite.
     """
     labels, scores = _pair(labels, scores, dimensions=2)
     labelled = ~np.isnan(labels)
@@ -150,9 +152,9 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = RELIA
 
 
 def bin_index(probabilities: np.ndarray, bins: int) -> np.ndarray:
-    """Which of the equal bins over 0..1 holds each probability. Raises ValueError outside 0..1."""
+    """Which of the equal bins over 0..1 holds each probability. Raises DataError outside 0..1."""
     if probabilities.size and not (0 <= probabilities.min() and probabilities.max() <= 1):
-        raise ValueError("Calibration is defined for probabilities: give scores between 0 and 1.")
+        raise DataError("Calibration is defined for probabilities: give scores between 0 and 1.")
     return np.minimum((probabilities * bins).astype(int), bins - 1)
 
 
@@ -199,38 +201,7 @@ def quadrant_scores(labels: np.ndarray, predictions: np.ndarray) -> dict[str, fl
     }
 
 
-# --- all of a training's predictions ---
-
-
-def emotion_scores(
-    predictions: dict[str, np.ndarray],
-    quadrants: np.ndarray,
-    va: np.ndarray,
-    moods: np.ndarray,
-    neutral: tuple[float, float] = (5.0, 5.0),
-) -> dict[str, float]:
-    """Quadrant macro-F1 and accuracy, R2 of valence and arousal, macro ROC-AUC and PR-AUC of the moods.
-
-    predictions: mood_logits (n, M), va (n, 2) and, from a model with that branch, quadrant_logits (n, 4); without it
-    the quadrant is where valence and arousal lie around ``neutral``.  quadrants: (n,) 0..3.  va: (n, 2).
-    moods: (n, M) 0/1, NaN in columns without labels; macro means run over tags with at least 5 positives.
-    """
-    from modeling_m2e.scale_m2e import QUADRANTS, quadrant
-
-    if "quadrant_logits" in predictions:
-        guessed = predictions["quadrant_logits"].argmax(1)
-    else:
-        points = [(float(valence), float(arousal)) for valence, arousal in predictions["va"]]
-        guessed = np.array([QUADRANTS.index(quadrant(v, a, *neutral)) for v, a in points])
-    tags = tag_scores(moods, predictions["mood_logits"], MIN_POSITIVES)
-    r2 = [dimension_scores(va[:, index], predictions["va"][:, index])["r2"] for index in range(2)]
-    return {
-        **{f"quadrant_{name}": value for name, value in quadrant_scores(quadrants, guessed).items()},
-        **{f"r2_{name}": value for name, value in zip(DIMENSIONS, r2, strict=True)},
-        "mood_roc_auc": tags.roc_auc_macro,
-        "mood_pr_auc": tags.pr_auc_macro,
-        "mood_tags": int(tags.used.sum()),
-    }
+# --- several evaluations ---
 
 
 def summary(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -242,10 +213,10 @@ def summary(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def _pair(labels: ArrayLike, values: ArrayLike, dimensions: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64, of one shape; the values finite wherever there is a label."""
+    """Both as float64, of one shape; labelled values are finite."""
     labels, values = np.asarray(labels, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if labels.shape != values.shape or (dimensions is not None and labels.ndim != dimensions):
         raise ValueError(f"Labels of shape {labels.shape} and predictions of {values.shape} do not belong together.")
     if not np.isfinite(values[~np.isnan(labels)]).all():
-        raise ValueError("There are predictions that are not finite: no score is defined for them.")
+        raise DataError("There are predictions that are not finite: predict these tracks again.")
     return labels, values

@@ -40,7 +40,7 @@ from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.record_m2e import FailedTrack
 from modeling_m2e.weights_m2e import fingerprint as network_fingerprint
 
-# To be raised where the code begins to give other numbers under the same settings.
+# Bump when cached values change under the same settings.
 EMBEDDINGS_VERSION = 1
 HARMONY_VERSION = 5
 PLAN_TRACKS = 8  # measured by each process
