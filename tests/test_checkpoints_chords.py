@@ -118,17 +118,18 @@ def test_a_hub_repo(folder, fixtures, tmp_path):
         hub.add("amaai-lab/music2emo", {"inference/data/btc_model_large_voca.pt": fixtures / CHECKPOINT})
         hub.add("ann/nothing", {"README.md": b"nothing"})
         process = tiny.run(script, str(tiny.ROOT), HF_ENDPOINT=hub.endpoint, HF_HOME=str(tmp_path / "home"))
-    told = process.stdout.splitlines()
-    assert told[:3] == ["ann/model", "ann/chords", "amaai-lab/music2emo"], process.stderr
-    assert told[3].startswith("ann/nothing holds no chord recogniser: neither chords/model.safetensors nor inference/")
-    assert told[4].startswith("bob/none is neither a folder nor a hub repo")
+    lines = process.stdout.splitlines()
+    assert lines[:3] == ["ann/model", "ann/chords", "amaai-lab/music2emo"], process.stderr
+    assert lines[3].startswith("ann/nothing holds no chord recogniser: neither chords/model.safetensors nor inference/")
+    assert lines[4].startswith("bob/none is neither a folder nor a hub repo")
 
 
 def test_what_is_no_model_is_one_sentence(folder, tmp_path):
-    assert refusal("no-such-model") == "no-such-model is neither a folder nor a hub id such as amaai-lab/music2emo."
+    sentence = "no-such-model is neither a folder nor a hub id such as amaai-lab/music2emo: check the name."
+    assert refusal("no-such-model") == sentence
     assert refusal(tmp_path).startswith(f"{tmp_path} holds no chord recogniser: ")
     (tmp_path / "song.pt").write_bytes(b"no checkpoint")
-    assert refusal(tmp_path / "song.pt").startswith(f"{tmp_path / 'song.pt'} is not a checkpoint that can be read")
+    assert refusal(tmp_path / "song.pt").startswith(f"{tmp_path / 'song.pt'} cannot be read safely: download it again")
     shutil.copytree(folder, tmp_path / "copy")
     weights = tmp_path / "copy/chords/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
