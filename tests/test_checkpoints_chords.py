@@ -125,10 +125,12 @@ def test_a_hub_repo(folder, fixtures, tmp_path):
 
 
 def test_what_is_no_model_is_one_sentence(folder, tmp_path):
-    assert refusal("no-such-model") == "no-such-model is neither a folder nor a hub id such as amaai-lab/music2emo."
+    assert refusal("no-such-model").startswith(
+        "no-such-model is neither a folder nor a hub id such as amaai-lab/music2e"
+    )
     assert refusal(tmp_path).startswith(f"{tmp_path} holds no chord recogniser: ")
     (tmp_path / "song.pt").write_bytes(b"no checkpoint")
-    assert refusal(tmp_path / "song.pt").startswith(f"{tmp_path / 'song.pt'} is not a checkpoint that can be read")
+    assert refusal(tmp_path / "song.pt").startswith(f"{tmp_path / 'song.pt'} cannot be read safely: download it")
     shutil.copytree(folder, tmp_path / "copy")
     weights = tmp_path / "copy/chords/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])

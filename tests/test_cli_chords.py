@@ -237,7 +237,7 @@ def test_a_missing_midi_library_is_reported_before_anything_is_loaded(loaded, mu
 
 def test_a_missing_model_is_wrong_usage(music):
     result = run("a.wav", "--model", "no/such/model", "-o", "out", status=2)
-    sentence = "m2e: no/such/model is neither a folder nor a hub id such as amaai-lab/music2emo.\n"
+    sentence = "m2e: no/such/model is neither a folder nor a hub id such as amaai-lab/music2emo: check the name.\n"
     assert result.stderr == sentence and result.stdout == "" and files() == SONGS
 
 
