@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on loopback: repos of given files or of what is pushed, and a log of what was asked for."""
+"""A Hugging Face Hub on loopback: serves given or pushed files, and logs every request."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ INITIAL = {".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text
 
 
 class FakeHub:
-    """`with FakeHub() as hub`: serves what `add` gave it, or a client pushed, at `hub.endpoint`.
+    """`with FakeHub() as hub`: serves the files of `add` and of pushes at `hub.endpoint`.
 
     log: "METHOD /path" of every request so far.
     refuse: repo id -> (status, X-Error-Code, X-Error-Message), answered in place of all or, by a gate, of files only.
@@ -54,11 +54,11 @@ class FakeHub:
         return commit
 
     def files(self, repo: str, revision: str = "main") -> Files:
-        """What a branch, tag or commit of a repo holds."""
+        """The files of a branch, tag or commit of a repo."""
         return self.repos[repo][self.refs[repo].get(revision, revision)]
 
     def fetched(self, repo: str) -> list[str]:
-        """The files of a repo whose content was asked for, sorted, as often as they were."""
+        """The downloaded files of a repo, sorted, one entry per download."""
         pattern = re.compile(rf"GET /{re.escape(repo)}/resolve/[^/]+/(.+)")
         return sorted(match[1] for line in self.log if (match := pattern.fullmatch(line)))
 
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         name = path.rpartition("/")[2]
         if hashlib.sha256(body).hexdigest() != name:
-            return self.refusal(400, "", "not what was announced")
+            return self.refusal(400, "", "content differs from its hash")
         self.hub.lfs[name] = body
         self.answer(200, b"")
 
@@ -215,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
     # --- HTTP ---
 
     def begin(self) -> str | None:
-        """The path that was asked for, as it came, and logged; None where a fault has answered already."""
+        """The requested path, after logging it; None where a fault has answered."""
         path = urlsplit(self.path).path
         line = f"{self.command} {unquote(path)}"
         self.hub.log.append(line)

@@ -4,9 +4,10 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from m2e.checkpoints.convert_btc import convert_btc_checkpoint
-from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, no_bars, read_json
+from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, no_bars
 from m2e.checkpoints.music2emo import CHORDS
 from m2e.errors import ModelError
+from m2e.storage import read_json
 from modeling_m2e import BTCConfig, TrackHarmony
 from modeling_m2e.audio_m2e import AudioInput, describe
 from modeling_m2e.chords_m2e import ChordRecognizer
@@ -69,7 +70,10 @@ def _recognizer(path: Path, model: str, decoding: str | None) -> ChordRecognizer
     if checkpoint.is_file():
         return ChordRecognizer(convert_btc_checkpoint(checkpoint), decoding)
     own = f"{ChordRecognizer.subfolder}/{WEIGHTS}"
-    if not (path / own).is_file() and read_json(path / "config.json").get("model_type") != BTCConfig.model_type:
+    if (
+        not (path / own).is_file()
+        and read_json(path / "config.json", ModelError).get("model_type") != BTCConfig.model_type
+    ):
         raise ModelError(f"{model} holds no chord recogniser: neither {own} nor {CHORDS} is there.")
     return ChordRecognizer.from_pretrained(path, decoding)
 
@@ -80,4 +84,4 @@ def _key_profile(path: Path) -> str:
         return PAPER
     if path.is_file():
         return FITTED
-    return key_profile(read_json(path / "processor_config.json").get("chord_vocabulary", "m2e"))
+    return key_profile(read_json(path / "processor_config.json", ModelError).get("chord_vocabulary", "m2e"))
