@@ -5,6 +5,8 @@ It holds tensors, numbers, strings, lists and dicts; nothing else would be loade
 
 import hashlib
 import json
+import pickle
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from m2e.errors import TrainingError
 from m2e.storage import write_whole
 
 FILE = "checkpoint.pt"
+DAMAGE = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -23,7 +26,7 @@ def save(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The state that `save` wrote, on the CPU; None where there is none.
+    """The state that `save` wrote, on the CPU; None without one.
 
     Raises TrainingError where it is damaged, or its "fingerprint" is another one.
     """
@@ -32,10 +35,10 @@ def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["fingerprint"]
-    except Exception as error:  # a damaged file fails in many ways
+        of_file = state["fingerprint"]
+    except DAMAGE as error:
         raise TrainingError(f"{path} is damaged: delete it, and train again.") from error
-    if found != fingerprint:
+    if of_file != fingerprint:
         raise TrainingError(
             f"{path} belongs to another training (its recipe, data or start differ): give another --out, or delete it."
         )
