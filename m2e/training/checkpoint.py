@@ -5,8 +5,6 @@ It holds tensors, numbers, strings, lists and dicts; nothing else would be loade
 
 import hashlib
 import json
-import pickle
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from m2e.errors import TrainingError
 from m2e.storage import write_whole
 
 FILE = "checkpoint.pt"
-DAMAGE = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -36,7 +33,7 @@ def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         of_file = state["fingerprint"]
-    except DAMAGE as error:
+    except Exception as error:  # a damaged file makes the unpickler raise anything
         raise TrainingError(f"{path} is damaged: delete it, and train again.") from error
     if of_file != fingerprint:
         raise TrainingError(
