@@ -44,3 +44,12 @@ def test_a_config_keeps_what_it_had_for_rare_moods(drawn):
     assert config.mood_scale[1] == 1.0 and config.mood_thresholds[1] == before[1][1]
     untouched = M2EConfig.default(["a", "b"])
     assert calibrate(untouched, truth, np.zeros_like(labels)) == 0 and untouched.mood_scale is None
+
+
+def test_rare_moods_are_calibrated_by_soft_labels(drawn):
+    truth, _ = drawn
+    config = M2EConfig.default(["a", "b"])
+    targets = sigmoid(truth - 6)  # of a teacher: no track is certain to carry a mood
+    assert calibrate(config, truth, targets) == 2
+    probabilities = sigmoid(truth * config.mood_scale + config.mood_offset)
+    assert probabilities.mean(0) == pytest.approx(targets.mean(0), rel=0.05)

@@ -13,7 +13,7 @@ from modeling_m2e.output_m2e import sigmoid
 def platt(logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """(scale, offsets, thresholds) of M moods, one scale for all, from held-out logits (n, M).
 
-    targets: (n, M) in 0..1, soft or not; NaN where there is none. A mood is selected above the probability that selects
+    targets: (n, M) in 0..1, soft or not; NaN where unknown. A mood is selected above the probability that selects
     as many tracks as carry it on average.
     """
     labelled = ~np.isnan(targets)
@@ -28,13 +28,13 @@ def platt(logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray, n
         return loss
 
     optimizer.step(closure)
-    found, offsets = scale.item(), offset.detach().double().numpy()
-    probabilities = sigmoid(found * logits + offsets)
+    fitted, offsets = scale.item(), offset.detach().double().numpy()
+    probabilities = sigmoid(fitted * logits + offsets)
     thresholds = [
         np.quantile(probabilities[known, mood], 1 - targets[known, mood].mean())
         for mood, known in enumerate(labelled.T)
     ]
-    return found, offsets, np.array(thresholds)
+    return fitted, offsets, np.array(thresholds)
 
 
 def calibrate(config: Any, logits: np.ndarray, labels: np.ndarray) -> int:
@@ -49,13 +49,13 @@ def calibrate(config: Any, logits: np.ndarray, labels: np.ndarray) -> int:
     if not enough.any():
         return 0
     scale, offsets, thresholds = platt(logits[:, enough].astype(np.float64), labels[:, enough])
-    for name, default, found in (
+    for name, default, fitted in (
         ("mood_scale", 1.0, np.full(enough.sum(), scale)),
         ("mood_offset", 0.0, offsets),
         ("mood_thresholds", 0.5, thresholds),
     ):
         before = getattr(config, name)
         values = np.full(len(enough), default) if before is None else np.array(before)
-        values[enough] = found
+        values[enough] = fitted
         setattr(config, name, values.tolist())
     return int(enough.sum())

@@ -23,7 +23,7 @@ def save(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The state that `save` wrote, on the CPU; None where there is none.
+    """The state that `save` wrote, on the CPU; None without one.
 
     Raises TrainingError where it is damaged, or its "fingerprint" is another one.
     """
@@ -32,10 +32,10 @@ def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["fingerprint"]
-    except Exception as error:  # a damaged file fails in many ways
+        of_file = state["fingerprint"]
+    except Exception as error:  # a damaged file makes the unpickler raise anything
         raise TrainingError(f"{path} is damaged: delete it, and train again.") from error
-    if found != fingerprint:
+    if of_file != fingerprint:
         raise TrainingError(
             f"{path} belongs to another training (its recipe, data or start differ): give another --out, or delete it."
         )

@@ -31,7 +31,7 @@ from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 class Material:
     """A data set and its features; row i of both is one track.
 
-    folder: of the data set.  read_ids: of all its tracks as they are read, before any is left out.
+    folder: of the data set.  read_ids: of all its tracks as they are read, before any is skipped.
     """
 
     name: str
@@ -104,12 +104,12 @@ def read_datasets(recipe: Recipe, folders: Mapping[str, str]) -> tuple[dict[str,
     Of a train_only data set the training split alone. Raises DataError.
     """
     readers = {name: each.reader for name, each in recipe.datasets.items()}
-    found = {name: read_dataset(each.reader, folders[name], **each.options) for name, each in recipe.datasets.items()}
-    ids = {name: dataset["id"][:] for name, dataset in found.items()}
+    tables = {name: read_dataset(each.reader, folders[name], **each.options) for name, each in recipe.datasets.items()}
+    ids = {name: dataset["id"][:] for name, dataset in tables.items()}
     if len(set(readers.values())) < len(readers):  # the protocol knows data sets by their readers
-        split = apply_protocol(found, recipe.protocol)
+        split = apply_protocol(tables, recipe.protocol)
     else:
-        by_reader = apply_protocol({readers[name]: dataset for name, dataset in found.items()}, recipe.protocol)
+        by_reader = apply_protocol({readers[name]: dataset for name, dataset in tables.items()}, recipe.protocol)
         split = {name: by_reader[reader] for name, reader in readers.items()}
     for name, entry in recipe.datasets.items():
         if entry.train_only:
@@ -135,14 +135,14 @@ def with_features(
     ids = dataset["id"][:]
     files = audio_files(ids, dataset["audio"], cache / "audio")
     ranks = {"rank": accelerator.process_index, "world_size": accelerator.num_processes}
-    found = feature_cache(cache, zip(ids, files, strict=True), processor, **ranks)
-    jobs = found.jobs()
+    stored = feature_cache(cache, zip(ids, files, strict=True), processor, **ranks)
+    jobs = stored.jobs()
     with pace(len(jobs), accelerator.is_main_process and bool(jobs)) as begin:
-        failures = compute(found, jobs, lambda: processor.to(accelerator.device), begin=begin)
+        failures = compute(stored, jobs, lambda: processor.to(accelerator.device), begin=begin)
     processor.to("cpu")
     for sentence in gather_object(failures):  # which waits for all
         report(f"{name}: skipped: {sentence}")
-    features = found.features()
+    features = stored.features()
     rows = [row for row, track in enumerate(ids) if track in features]
     if not rows:
         raise TrainingError(f"None of the {len(ids)} tracks of {name} could be read.")

@@ -71,7 +71,7 @@ class Trained:
 class Trainer:
     """Trains and scores the networks of one model.
 
-    out: folder of the model, by which its teachers are found.
+    out: folder of the model, next to which its teachers are.
     """
 
     recipe: Recipe
@@ -178,7 +178,7 @@ class Trainer:
         """Predictions out of fold for `held_rows`. inspect: called with the network of every fold."""
         rows, number = self.held_rows, self.recipe.folds
         if number is None:
-            raise ValueError("The recipe has no folds.")
+            raise ValueError("cross_validate needs a recipe with folds.")
         groups = {name: self.data[name].groups() for name in rows}
         collected: dict[str, Outputs] = {name: {} for name in rows}
         for index, (learnt, held) in enumerate(grouped_folds(rows, groups, number)):

@@ -123,12 +123,12 @@ def fit_scale(model: M2EForMusicEmotion, sources: Sequence[LabelledTracks]) -> N
     learnt = [source for source in sources if "va" in source.tasks]
     if not learnt:
         return
-    found = np.concatenate([predict(model, source)["va"] for source in learnt]).astype(np.float64)
+    predicted = np.concatenate([predict(model, source)["va"] for source in learnt]).astype(np.float64)
     labels = np.concatenate([source.labels.va[source.rows] for source in learnt])
     outputs = [last_layer(member.va_branch) for member in model.members]
     for dimension in range(2):
         labelled = ~np.isnan(labels[:, dimension])
-        x, y = found[labelled, dimension], labels[labelled, dimension]
+        x, y = predicted[labelled, dimension], labels[labelled, dimension]
         if len(x):
             slope = max(0.0, np.cov(x, y, bias=True)[0, 1] / max(x.var(), 1e-9))
             for output in outputs:

@@ -113,8 +113,8 @@ def make_facts(
 
 def _data(recipe: Recipe, counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     full = {name: each for name, each in counts.items() if not recipe.datasets[name].train_only}
-    data = "; ".join(f"{name} " + " / ".join(map(str, found.values())) for name, found in full.items())
-    extra = [f"{name} {found['train']}" for name, found in counts.items() if name not in full]
+    data = "; ".join(f"{name} " + " / ".join(map(str, each.values())) for name, each in full.items())
+    extra = [f"{name} {each['train']}" for name, each in counts.items() if name not in full]
     return [
         f"Data, training / validation / test tracks: {data}. Protocol {recipe.protocol}.",
         *([f"Training tracks alone, learnt in addition and never scored: {'; '.join(extra)}."] if extra else []),

@@ -182,8 +182,8 @@ class LabelledTracks:
 
 def learnt_tasks(sources: Sequence[LabelledTracks]) -> tuple[str, ...]:
     """The tasks that these sources have labels or teachers for."""
-    found = {task for s in sources for task in (*s.tasks, *(s.teacher.tasks if s.teacher is not None else ()))}
-    return tuple(task for task in TASKS if task in found)
+    tasks = {task for s in sources for task in (*s.tasks, *(s.teacher.tasks if s.teacher is not None else ()))}
+    return tuple(task for task in TASKS if task in tasks)
 
 
 def statistics(sources: Sequence[LabelledTracks]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -152,7 +152,7 @@ class Training:
 
 @dataclass(frozen=True)
 class CardNotes:
-    """What the model card adds to what the recipe itself says: bullets and sentences, and more data sets by slug."""
+    """Texts for the model card that do not follow from the recipe, and more data sets by slug."""
 
     training: tuple[str, ...] = ()
     limits: str = ""

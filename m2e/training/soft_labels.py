@@ -3,6 +3,7 @@
 They are read from CSV, Parquet or NumPy files, aligned with the labels, and mixed into them where a recipe says so.
 """
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from m2e.evaluation.data import Emotions
 from m2e.training.recipe import Objective
 from modeling_m2e.output_m2e import sigmoid
 
-MOODS_ARRAYS, VA_ARRAYS = ("moods_logits",), ("va", "va_emomusic")  # names in a .npz file, the first found is read
+MOODS_ARRAYS, VA_ARRAYS = ("moods_logits",), ("va", "va_emomusic")  # names in a .npz file, in order of preference
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _of_arrays(path: Path, ids: Sequence[str], moods: Sequence[str], read_ids: S
         with np.load(path) as file:  # without pickled arrays, which could run code
             wanted = {"moods", *MOODS_ARRAYS, *VA_ARRAYS} & set(file.files)
             arrays = {name: file[name] for name in wanted}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise TrainingError(f"{path} cannot be read as soft labels ({reason(error)}).") from error
     places = {track: place for place, track in enumerate(read_ids)}
     rows = [places[track] for track in ids]
