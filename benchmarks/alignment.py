@@ -14,7 +14,8 @@ import librosa
 import numpy as np
 import pretty_midi
 
-from m2e.datasets.chords.pop909 import RATE, Song, read_songs, render
+from m2e.datasets.chords.pop909 import Song, read_songs
+from m2e.datasets.midi_audio import RATE, render
 from modeling_m2e.chord_labels_m2e import parse_chord
 
 RESULTS = Path(__file__).resolve().parent / "results" / "alignment.json"

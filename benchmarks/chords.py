@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from m2e.checkpoints.load import embedded_model
-from m2e.datasets.chords.pop909 import Song, arrange, excerpt, read_songs, render
+from m2e.datasets.chords.pop909 import Song, arrange, excerpt, read_songs
 from m2e.datasets.chords.pseudo_labels import LvChordia
+from m2e.datasets.midi_audio import render
 from m2e.storage import write_text
 from modeling_m2e import ChordSegment
 from modeling_m2e.audio_m2e import load

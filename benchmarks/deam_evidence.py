@@ -1,12 +1,13 @@
-"""Evidence that DEAM's valence and arousal are exchanged for ids up to 1000, as a Markdown table.
+"""Evidence that DEAM swaps valence and arousal for ids up to 1000, as a Markdown table.
 
-    python -m benchmarks.deam_evidence FEATURES_CSV [--deam FOLDER --emomusic FOLDER]
+    python benchmarks/deam_evidence.py FEATURES_CSV [--deam FOLDER --emomusic FOLDER]
 
-FEATURES_CSV: song_id, valence_mean and arousal_mean as published, and features of the audio, one row per song. The two
-folders hold the static annotations of both releases, which are then compared too.
+FEATURES_CSV: song_id, valence_mean and arousal_mean as published, and audio features, one row per song. The two folders
+hold the static annotations of both releases; with them, the releases are compared too.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, cross_val_predict
 
 from m2e.datasets.archive import need, read_table
-from m2e.datasets.deam import EXCHANGED_UP_TO
+from m2e.datasets.deam import SWAPPED_UP_TO
+from m2e.errors import M2EError
 
 TREES = 300
 LABELS = ("song_id", "valence_mean", "arousal_mean")
@@ -23,18 +25,18 @@ Table = list[tuple[str, ...]]
 
 
 def by_audio(path: Path, trees: int = TREES) -> Table:
-    """Header and rows: how well features of the audio explain arousal, as published and with the exchange undone."""
+    """Header and rows: how well audio features explain arousal, as published and with the swap undone."""
     rows = read_table(path)
     features = np.array([[float(cell) for name, cell in row.items() if name not in LABELS] for row in rows])
     songs, valence, arousal = (np.array([float(row[name]) for row in rows]) for name in LABELS)
-    old = songs <= EXCHANGED_UP_TO
+    old = songs <= SWAPPED_UP_TO
     corrected = np.where(old, valence, arousal)
     forest = RandomForestRegressor(trees, max_features=1 / 3, min_samples_leaf=2, random_state=0)
     predicted = forest.fit(features[~old], arousal[~old]).predict(features[old])
     folds = KFold(5, shuffle=True, random_state=0)
-    table: Table = [("arousal predicted from audio", "as published", "exchanged")]
+    table: Table = [("arousal predicted from audio", "as published", "swapped back")]
     pairs = arousal[old], corrected[old]
-    where = f"trained on the {(~old).sum()} ids > {EXCHANGED_UP_TO}, on the {old.sum()} others"
+    where = f"trained on the {(~old).sum()} ids > {SWAPPED_UP_TO}, on the {old.sum()} others"
     table += [
         (f"{where}: correlation", *(f"{np.corrcoef(predicted, labels)[0, 1]:.3f}" for labels in pairs)),
         (f"{where}: R2", *(f"{r2_score(labels, predicted):.3f}" for labels in pairs)),
@@ -55,7 +57,7 @@ def by_release(deam: Path, emomusic: Path) -> Table:
     songs = sorted(ours.keys() & theirs.keys(), key=int)
     quantities = [(dimension, moment) for dimension in ("valence", "arousal") for moment in ("mean", "std")]
 
-    def column(rows: dict, dimension: str, moment: str) -> np.ndarray:
+    def column(rows: dict[str, dict[str, str]], dimension: str, moment: str) -> np.ndarray:
         names = f"{dimension}_{moment}", f"{moment}_{dimension}"
         return np.array([float(next(rows[song][name] for name in names if name in rows[song])) for song in songs])
 
@@ -68,6 +70,7 @@ def by_release(deam: Path, emomusic: Path) -> Table:
 
 
 def markdown(table: Table) -> str:
+    """The table in Markdown."""
     header, *rows = table
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -79,9 +82,12 @@ def main() -> None:
     parser.add_argument("--deam", type=Path, help="DEAM's annotations")
     parser.add_argument("--emomusic", type=Path, help="EmoMusic's annotations")
     args = parser.parse_args()
-    print(markdown(by_audio(args.features)))
-    if args.deam and args.emomusic:
-        print("\n" + markdown(by_release(args.deam, args.emomusic)))
+    try:
+        print(markdown(by_audio(args.features)))
+        if args.deam and args.emomusic:
+            print("\n" + markdown(by_release(args.deam, args.emomusic)))
+    except M2EError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

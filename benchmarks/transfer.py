@@ -21,7 +21,8 @@ from sklearn.metrics import f1_score, roc_auc_score
 from m2e import load
 from m2e.checkpoints.load import EMBEDDED
 from m2e.datasets import emopia
-from m2e.datasets.chords.pop909 import HAT, KICK, RATE, SNARE, render
+from m2e.datasets.chords.pop909 import HAT, KICK, SNARE
+from m2e.datasets.midi_audio import RATE, render
 from m2e.storage import write_text
 
 RESULTS = Path(__file__).resolve().parent / "results" / "transfer.json"

@@ -1,4 +1,4 @@
-"""From raw archives to data sets: one module each, one schema, `read_dataset` for all of them."""
+"""Readers of data sets: one module each, one common schema, `read_dataset` for all of them."""
 
 from m2e.datasets.registry import read_dataset
 

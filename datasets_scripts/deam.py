@@ -8,9 +8,9 @@ From: https://cvml.unige.ch/databases/DEAM/ (DEAM_audio.zip, DEAM_Annotations.zi
     annotations/annotations averaged per song/dynamic (per second annotations)/{valence,arousal}.csv    optional
     metadata/metadata_{2013,2014,2015}.csv                                                  optional: the artists
 
-**In the static annotations valence and arousal are exchanged for ids up to 1000**, the 744 songs of EmoMusic, whose
-older file has arousal first: its numbers were put under the new header. ``labels="corrected"`` exchanges them back and
-verifies it by the dynamic annotations; ``docs/datasets.md`` has the evidence.
+**The static annotations swap valence and arousal for ids up to 1000**, the 744 songs of EmoMusic, whose older file has
+arousal first: its values were put under the new header. ``labels="corrected"`` swaps them back and verifies the swap by
+the dynamic annotations; ``docs/datasets.md`` has the evidence.
 """
 
 import logging
@@ -26,7 +26,7 @@ from m2e.errors import DataError
 
 NAME = "DEAM"
 SONGS = 1802
-EXCHANGED_UP_TO = 1000  # the last id of EmoMusic
+SWAPPED_UP_TO = 1000  # the last id of EmoMusic
 FEWEST = 10  # songs to compare static and dynamic annotations by
 LABELS = ("corrected", "published")
 log = logging.getLogger(__name__)
@@ -40,17 +40,17 @@ def read(
     check: str = "strict",
     verify_labels: bool = True,
 ) -> Dataset:
-    """All songs in the common schema, split as by the paper.
+    """All songs in the common schema, with the paper's split.
 
-    labels: "corrected" or "published", see above; which one is logged.  audio: where it is not in ``folder``.
-    check: see archive.verify.  verify_labels: False exchanges even what the dynamic annotations contradict.
-    Raises DataError, DataError, DataError.
+    labels: "corrected" or "published", see above; the log says which.  audio: its folder, if it is not inside
+    ``folder``.  check: see archive.verify.  verify_labels: False swaps even labels that the dynamic annotations
+    contradict.  Raises DataError.
     """
     if labels not in LABELS:
-        raise ValueError(f"labels is {' or '.join(LABELS)}, not {labels!r}.")
+        raise DataError(f"DEAM has no labels {labels!r}: choose {' or '.join(LABELS)}.")
     folder = Path(folder)
     published = static_ratings(folder)
-    ratings = exchange(published) if labels == "corrected" else published
+    ratings = swap(published) if labels == "corrected" else published
     _report(folder, published, labels, verify_labels)
     splits, artists = paper_split("deam", ratings), read_artists(folder)
     root = audio_folder(folder, audio, check, "MEMD_audio")
@@ -62,20 +62,20 @@ def read(
 
 
 def static_ratings(folder: Path) -> Ratings:
-    """The columns of the static annotations as they are named."""
+    """The static annotations as published."""
     first = need(folder, "static_annotations_averaged_songs_1_2000.csv", "static_annotations.csv")
     second = find(folder, "static_annotations_averaged_songs_2000_2058.csv")
     rows = read_table(first) + (read_table(second) if second else [])
     return {row["song_id"]: (float(row["valence_mean"]), float(row["arousal_mean"])) for row in rows}
 
 
-def exchange(ratings: Ratings) -> Ratings:
-    """Valence and arousal exchanged for the ids of EmoMusic."""
-    return {song: (a, v) if int(song) <= EXCHANGED_UP_TO else (v, a) for song, (v, a) in ratings.items()}
+def swap(ratings: Ratings) -> Ratings:
+    """The ratings with valence and arousal swapped for the ids of EmoMusic."""
+    return {song: (a, v) if int(song) <= SWAPPED_UP_TO else (v, a) for song, (v, a) in ratings.items()}
 
 
 def dynamic_ratings(folder: Path) -> Ratings:
-    """The means of each song's annotations over time (-1 to 1); empty where there are none."""
+    """The means of each song's annotations over time (-1 to 1); empty without such files."""
     means = []
     for dimension in ("valence", "arousal"):
         path = find(folder, f"dynamic (per second annotations)/{dimension}.csv")
@@ -87,11 +87,11 @@ def dynamic_ratings(folder: Path) -> Ratings:
 
 
 def agreement(ratings: Ratings, others: Ratings) -> float | None:
-    """The correlation of both dimensions with those of another rating, averaged, over ids up to 1000.
+    """The mean correlation of both dimensions with those of other ratings, over ids up to 1000.
 
-    None where fewer than ten songs are in both.
+    None if fewer than ten songs are in both.
     """
-    songs = [song for song in ratings if song in others and int(song) <= EXCHANGED_UP_TO]
+    songs = [song for song in ratings if song in others and int(song) <= SWAPPED_UP_TO]
     if len(songs) < FEWEST:
         return None
     ours, theirs = (np.array([rating[song] for song in songs]) for rating in (ratings, others))
@@ -99,30 +99,31 @@ def agreement(ratings: Ratings, others: Ratings) -> float | None:
 
 
 def _report(folder: Path, published: Ratings, labels: str, verify_labels: bool) -> None:
-    """Logs which labels are used and what speaks for them. Raises DataError where the exchange is contradicted."""
-    songs = sum(int(song) <= EXCHANGED_UP_TO for song in published)
+    """Logs which labels are used, with the evidence. Raises DataError if the evidence contradicts the swap."""
+    songs = sum(int(song) <= SWAPPED_UP_TO for song in published)
     dynamic = dynamic_ratings(folder)
-    as_is, exchanged = agreement(published, dynamic), agreement(exchange(published), dynamic)
+    as_is, swapped = agreement(published, dynamic), agreement(swap(published), dynamic)
     evidence = "no dynamic annotations to verify it by"
-    if as_is is not None:
-        evidence = f"agreement with the dynamic annotations r = {exchanged:.3f} exchanged, {as_is:.3f} as published"
-        if labels == "corrected" and as_is > exchanged and verify_labels:
+    if as_is is not None and swapped is not None:
+        evidence = f"agreement with the dynamic annotations r = {swapped:.3f} swapped, {as_is:.3f} as published"
+        if labels == "corrected" and as_is > swapped and verify_labels:
             raise DataError(
                 f"DEAM in {folder} seems to be corrected already ({evidence}): give labels='published' to take its"
-                " columns as they are, or verify_labels=False to exchange them all the same."
+                " columns as they are, or verify_labels=False to swap them anyway."
             )
     if labels == "corrected":
-        log.info("DEAM: valence and arousal of %d songs (ids up to 1000) exchanged back; %s.", songs, evidence)
+        log.info("DEAM: valence and arousal of %d songs (ids up to 1000) swapped back; %s.", songs, evidence)
     else:
-        log.warning("DEAM: labels as published, valence and arousal of %d songs exchanged; %s.", songs, evidence)
+        log.warning("DEAM: labels as published, valence and arousal of %d songs swapped; %s.", songs, evidence)
 
 
 def read_artists(folder: Path) -> dict[str, str]:
-    """{id: artist} of the metadata files that are there."""
-    artists = {}
+    """{id: artist} from the metadata files, if there are any."""
+    artists: dict[str, str] = {}
     for year in (2013, 2014, 2015):
         path = find(folder, f"metadata_{year}.csv")
         for row in read_table(path) if path else []:
             cells = {key.lower(): cell for key, cell in row.items()}
-            artists[cells.get("song_id") or cells.get("id", "")] = cells.get("artist") or None
+            if artist := cells.get("artist"):
+                artists[cells.get("song_id") or cells.get("id", "")] = artist
     return artists

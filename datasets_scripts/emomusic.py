@@ -24,8 +24,8 @@ SONGS = 744
 def read(folder: str | Path, audio: str | Path | None = None, check: str = "strict") -> Dataset:
     """All excerpts in the common schema; test is the official evaluation set, validation the paper's.
 
-    audio: where it is not in ``folder``.  check: see archive.verify.
-    Raises DataError, DataError, DataError.
+    audio: its folder, if it is not inside ``folder``.  check: see archive.verify.
+    Raises DataError.
     """
     folder = Path(folder)
     info = {row["song_id"]: row for row in read_table(need(folder, "songs_info.csv"))}
@@ -33,7 +33,9 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     splits = paper_split("emomusic", rows)
     evaluation = {song for song, row in info.items() if row["Mediaeval 2013 set"] == "evaluation"}
     if wrong := [song for song in rows if song not in info or (song in evaluation) != (splits[song] == "test")]:
-        raise DataError(f"{folder} has other songs in MediaEval 2013's evaluation set: {listed(wrong)}.")
+        raise DataError(
+            f"{folder} has other songs in MediaEval 2013's evaluation set: {listed(wrong)}; unpack it again."
+        )
     root = audio_folder(folder, audio, check, "clips_45seconds")
     tracks = [
         Track(
@@ -50,5 +52,5 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
 
 
 def _mean(row: dict[str, str], dimension: str) -> float:
-    """The archive names its columns the one way, the label files published with the paper the other."""
+    """The mean rating; the archive and the label files published with the paper name its column differently."""
     return float(row.get(f"mean_{dimension}") or row[f"{dimension}_mean"])

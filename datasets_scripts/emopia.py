@@ -7,7 +7,7 @@ https://zenodo.org/record/5151045 (2.1; others read alike). Layout, unpacked:
     label.csv                   optional: ID, 4Q, annotator
     split_{train,val,test}.csv  optional: fname, label; also split/{train,val,test}.csv
 
-Clips of one video are one performance: they stay in one split, and stand in the column artist as "youtube:VIDEO".
+Clips of one video are one performance: they are in one split, and their column artist is "youtube:VIDEO".
 """
 
 import os
@@ -20,12 +20,12 @@ from datasets import Dataset
 from m2e.datasets.archive import find, need, read_table, verify
 from m2e.datasets.schema import Track, listed, to_dataset
 from m2e.datasets.splits import grouped_split
-from m2e.errors import DataError
+from m2e.errors import DataError, reason
 
 NAME = "EMOPIA"
 CLIPS = 1078
 SOUND_FONT = "/usr/share/sounds/sf2/FluidR3_GM.sf2"  # Debian's package fluid-soundfont-gm
-GAIN = 5.0  # the same for all clips: a piano alone is rendered with peaks of 0.03 to 0.15
+GAIN = 5.0  # the same for all clips: a solo piano is rendered with peaks of 0.03 to 0.15
 LISTS = {"train": "train", "validation": "val", "test": "test"}
 
 
@@ -37,19 +37,20 @@ def read(
     check: str = "strict",
     per_quadrant: int | None = None,
 ) -> Dataset:
-    """All clips in the common schema; those that are not rendered yet are rendered first.
+    """All clips in the common schema; missing audio is rendered first.
 
-    sound: a sound font, see pop909.render.  rendered: the folder of FLAC files, by default ``rendered-FONT`` in
+    sound: a sound font, see midi_audio.render.  rendered: the folder of FLAC files, by default ``rendered-FONT`` in
     ``folder``.  workers: clips rendered at once, by default one per core.  check: see archive.verify; "off" renders
-    nothing.  per_quadrant: only so many clips of each quadrant in each split, the first by name.  Raises DataError,
-    DataError, DataError.
+    nothing.  per_quadrant: number of clips of each quadrant in each split, the first by name.  Raises DataError.
     """
     folder = Path(folder)
     midis = sorted(need(folder, "midis").glob("Q[1-4]_*.mid"))
     rendered = Path(rendered or folder / f"rendered-{Path(sound).stem}")
     quadrants = annotated(folder)
     if wrong := [path.stem for path in midis if quadrants.get(path.stem, path.stem[:2]) != path.stem[:2]]:
-        raise DataError(f"The names of files in {folder} and its label.csv differ about {listed(wrong)}.")
+        raise DataError(
+            f"The names of files in {folder} and its label.csv differ about {listed(wrong)}: unpack the archive again."
+        )
     splits = dict(zip(midis, split_of([path.stem for path in midis], folder), strict=True))
     expected = CLIPS
     if per_quadrant is not None:
@@ -97,7 +98,7 @@ def split_of(clips: list[str], folder: Path) -> list[str]:
 
 
 def render_all(midis: list[Path], target: Path, sound: str | Path, workers: int) -> None:
-    """One FLAC for every MIDI file that has none yet. Raises DataError with all that cannot be rendered."""
+    """Writes a FLAC for every MIDI file without one. Raises DataError that lists all files that cannot be rendered."""
     missing = [path for path in midis if not (target / f"{path.stem}.flac").exists()]
     if missing and not Path(sound).is_file():
         raise DataError(f"There is no sound font {sound}: install fluid-soundfont-gm, or name another by sound=.")
@@ -105,21 +106,20 @@ def render_all(midis: list[Path], target: Path, sound: str | Path, workers: int)
     with ThreadPoolExecutor(workers) as pool:  # each runs a program
         faults = list(pool.map(lambda path: _render(path, target / f"{path.stem}.flac", sound), missing))
     if bad := [f"{path.name} ({fault})" for path, fault in zip(missing, faults, strict=True) if fault]:
-        raise DataError(f"{NAME} has {len(bad)} files that cannot be rendered: {listed(bad)}.")
+        raise DataError(f"{NAME} has {len(bad)} files that cannot be rendered: {listed(bad)}; get them again.")
 
 
 def _render(midi: Path, target: Path, sound: str | Path) -> str | None:
-    """What went wrong, or None."""
-    import pretty_midi
+    """The reason of a failure, or None."""
     import soundfile
 
-    from m2e.datasets.chords.pop909 import RATE, render
+    from m2e.datasets.midi_audio import RATE, read_midi, render
 
     partial = target.with_suffix(".partial")
     try:
-        waveform = GAIN * render(pretty_midi.PrettyMIDI(str(midi)), sound)
-        soundfile.write(partial, waveform / max(1.0, abs(waveform).max()), RATE, format="FLAC", subtype="PCM_16")
-    except Exception as error:  # a broken file makes the MIDI parser raise anything
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
+        waveform = GAIN * render(read_midi(midi), sound)
+    except DataError as error:
+        return reason(error)
+    soundfile.write(partial, waveform / max(1.0, abs(waveform).max()), RATE, format="FLAC", subtype="PCM_16")
     os.replace(partial, target)
     return None

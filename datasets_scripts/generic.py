@@ -1,9 +1,9 @@
-"""Any data set with audio and moods, or valence and arousal, or quadrants: a folder with a table, or one of the hub.
+"""Any data set with audio and moods, valence and arousal, or quadrants: a folder with a table, or one of the hub.
 
-The columns have the names of the schema or those that are given, moods="tags" and the like; at least one kind of label
-must be there. Audio paths in a table are relative to its folder. Moods are a list, or words parted by
-``mood_separator``. Valence and arousal in any range are brought to 1 to 9 by ``va_range``. Without a column of splits,
-the tracks are split 70/15/15 with no artist in two parts.
+Columns have the names of the schema, or names given as options such as moods="tags"; at least one kind of label is
+needed. Audio paths in a table are relative to its folder. Moods are a list, or words separated by ``mood_separator``.
+``va_range`` is the range of valence and arousal, which are moved to 1 to 9. Without a column of splits, the tracks are
+split 70/15/15 by artist.
 """
 
 import csv
@@ -40,9 +40,8 @@ def read_folder(
 ) -> Dataset:
     """The tracks of a CSV, TSV or JSON Lines table in the common schema.
 
-    table: its name in ``folder``; by default labels or metadata, .csv or .jsonl.  va_range: lowest and highest rating
-    there can be.  check: see archive.verify.  columns: schema's name="name in the table".
-    Raises DataError, DataError, DataError.
+    table: its name in ``folder``; by default labels or metadata, .csv or .jsonl.  va_range: the lowest and the highest
+    possible rating.  check: see archive.verify.  columns: schema's name="name in the table".  Raises DataError.
     """
     folder = Path(folder)
     path = folder / table if table else next((folder / t for t in TABLES if (folder / t).is_file()), None)
@@ -63,9 +62,9 @@ def read_hub(
     mood_separator: str = ";",
     **columns: str,
 ) -> Dataset:
-    """A data set of the hub (its id, or a local folder of Parquet files, or one that is loaded) in the common schema.
+    """A data set of the hub (its id, a local folder of Parquet files, or a loaded one) in the common schema.
 
-    Audio that is embedded stays so: {"bytes", "path"}. No code of the repository is run.  config, revision, cache_dir:
+    Embedded audio stays embedded: {"bytes", "path"}. No code of the repository is run.  config, revision, cache_dir:
     see datasets.load_dataset.  Others: see read_folder.  Raises DataError.
     """
     loaded = _load(str(source), config, revision, cache_dir) if isinstance(source, str | Path) else source
@@ -102,19 +101,19 @@ def _load(source: str, config: str | None, revision: str | None, cache_dir: str 
         raise DataError(f"{source} cannot be read as a data set ({why}): give a folder or an id of the hub.") from error
 
 
-def _read_rows(path: Path) -> list[dict]:
-    """Raises DataError where the file is not what its suffix says."""
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of the table. Raises DataError if the content does not fit the suffix."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             if path.suffix in (".jsonl", ".json"):
                 return [dict(json.loads(line)) for line in file if line.strip()]
             return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
-    except (TypeError, ValueError, csv.Error) as error:
-        raise DataError(f"{path} is no table of its kind: {error}.") from None
+    except (OSError, TypeError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} is no {path.suffix} table ({reason(error)}): correct or rename it.") from None
 
 
 def _column_names(name: str, there: Iterable[str], given: dict[str, str]) -> dict[str, str]:
-    """{schema's column: the table's column} of those that are there. Raises DataError."""
+    """{schema's column: the table's column} of the columns in the table. Raises DataError."""
     there = list(there)
     if unknown := given.keys() - FEATURES.keys():
         raise DataError(f"There are no columns {listed(sorted(unknown))} in the schema: {', '.join(FEATURES)}.")
@@ -132,13 +131,13 @@ def _column_names(name: str, there: Iterable[str], given: dict[str, str]) -> dic
 
 def _tracks(
     name: str,
-    rows: list[dict],
+    rows: list[dict[str, Any]],
     names: dict[str, str],
     va_range: tuple[float, float],
     separator: str,
     folder: Path = Path(),
 ) -> list[Track]:
-    """The rows as tracks, in their order. Raises DataError that names all rows that cannot be read."""
+    """The rows as tracks, in their order. Raises DataError that lists all rows that cannot be read."""
     tracks, faults = [], []
     for number, row in enumerate(rows, 1):
         cells = {column: _filled(row.get(theirs)) for column, theirs in names.items()}
@@ -162,12 +161,12 @@ def _tracks(
         except (TypeError, ValueError) as error:
             faults.append(f"row {number}: {error}")
     if faults:
-        raise DataError(f"{name} has {len(faults)} rows that cannot be read ({listed(faults)}).")
+        raise DataError(f"{name} has {len(faults)} rows that cannot be read ({listed(faults)}): correct them.")
     return tracks if "split" in names else with_splits(tracks)
 
 
 def _filled(cell: Any) -> Any:
-    """The cell without blanks around it; None where it is empty or NaN."""
+    """The cell without blanks around it; None if it is empty or NaN."""
     if isinstance(cell, str):
         return cell.strip() or None
     return None if isinstance(cell, float) and math.isnan(cell) else cell
@@ -190,7 +189,7 @@ def _rating(cell: Any, va_range: tuple[float, float]) -> float | None:
     return rescale(value, low, high)
 
 
-def _named_classes(dataset: Dataset) -> list[dict]:
+def _named_classes(dataset: Dataset) -> list[dict[str, Any]]:
     """The rows as dicts, with class numbers replaced by their names."""
     columns = {column: dataset[column][:] for column in dataset.column_names}
     for column, feature in dataset.features.items():

@@ -6,11 +6,12 @@ https://github.com/MTG/mtg-jamendo-dataset, whose ``scripts/download/download.py
 audio`` (or ``audio-low``: smaller files) fetches the audio. Layout: its ``data/`` in one folder with the audio folders:
 
     data/splits/split-0/autotagging_moodtheme-{train,validation,test}.tsv
-    data/raw.meta.tsv           optional: names of the artists, by which they are known in other data sets
+    data/raw.meta.tsv           optional: names of the artists, as other data sets have them
     00/1000.mp3 ... 99/...      or 00/1000.low.mp3; also in audio/, raw_30s/audio/, autotagging_moodtheme/audio/, ...
 """
 
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
@@ -32,8 +33,8 @@ TABLES = (
 def read(folder: str | Path, audio: str | Path | None = None, check: str = "strict") -> Dataset:
     """All tracks in the common schema.
 
-    audio: the folder that holds 00 to 99, where it is not in ``folder``.  check: see archive.verify.
-    Raises DataError, DataError.
+    audio: the folder of 00 to 99, if it is not inside ``folder``.  check: see archive.verify.
+    Raises DataError.
     """
     folder = Path(folder)
     names = artist_names(folder)
@@ -53,25 +54,30 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
     ]
     if check == "strict" and mood_labels(tracks) != list(JAMENDO_MOODS):
         raise DataError(
-            f"{NAME} in {folder} has {len(mood_labels(tracks))} tags, not the {len(JAMENDO_MOODS)} of split 0."
+            f"{NAME} in {folder} has {len(mood_labels(tracks))} tags, not the {len(JAMENDO_MOODS)} of split 0: get its"
+            " data/ again."
         )
     return to_dataset(NAME, verify(NAME, folder, tracks, TRACKS, check))
 
 
-def read_split(folder: Path, split: str) -> list[dict]:
+def read_split(folder: Path, split: str) -> list[dict[str, Any]]:
     """id, artist, path, duration (seconds) and moods of every track of one TSV, whose last column is a list of tags."""
-    lines = need(folder, *(name.format(split) for name in TABLES)).read_text(encoding="utf-8").splitlines()
+    path = need(folder, *(name.format(split) for name in TABLES))
     rows = []
-    for line in lines[1:]:
-        track, artist, _, path, duration, *tags = line.split("\t")
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
+        try:
+            track, artist, _, audio, duration, *tags = line.split("\t")
+            seconds = float(duration)
+        except ValueError:
+            raise DataError(f"{path}, line {number}, is not a row of MTG-Jamendo: get the file again.") from None
         moods = [tag.removeprefix(CATEGORY) for tag in tags if tag.startswith(CATEGORY)]
-        rows.append({"id": track, "artist": artist, "path": path, "duration": float(duration), "moods": moods})
+        rows.append({"id": track, "artist": artist, "path": audio, "duration": seconds, "moods": moods})
     return rows
 
 
 def mood_labels(tracks: list[Track]) -> list[str]:
-    """All labels, sorted: 56 in the complete split, the subset's 59 less those that are not in all its parts."""
-    return sorted({mood for track in tracks for mood in track.moods})
+    """All labels, sorted: 56 in the complete split; the subset has 59, but only these occur in all its parts."""
+    return sorted({mood for track in tracks for mood in track.moods or ()})
 
 
 def artist_names(folder: Path) -> dict[str, str]:

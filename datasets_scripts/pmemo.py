@@ -22,17 +22,19 @@ SONGS = 767
 
 
 def read(folder: str | Path, audio: str | Path | None = None, check: str = "strict") -> Dataset:
-    """All rated choruses in the common schema, split as by the paper.
+    """All rated choruses in the common schema, with the paper's split.
 
-    audio: where it is not in ``folder``.  check: see archive.verify.
-    Raises DataError, DataError, DataError.
+    audio: its folder, if it is not inside ``folder``.  check: see archive.verify.
+    Raises DataError.
     """
     folder = Path(folder)
     metadata = {row["musicId"]: row for row in read_table(need(folder, "metadata.csv"))}
     ratings = static_ratings(folder)
     splits = paper_split("pmemo", ratings)
     if unknown := [song for song in ratings if song not in metadata]:
-        raise DataError(f"{folder} has ratings of songs that are not in its metadata.csv: {listed(unknown)}.")
+        raise DataError(
+            f"{folder} has ratings of songs that are not in its metadata.csv: {listed(unknown)}; unpack it again."
+        )
     root = audio_folder(folder, audio, check, "chorus")
     tracks = [
         Track(
@@ -50,9 +52,11 @@ def read(folder: str | Path, audio: str | Path | None = None, check: str = "stri
 
 
 def static_ratings(folder: Path) -> dict[str, tuple[float, float]]:
-    """{id: (valence, arousal)} on 1 to 9, on which the label files published with the paper already are."""
+    """{id: (valence, arousal)} from 1 to 9, the scale of the label files published with the paper."""
     rows = read_table(need(folder, "static_annotations.csv"))
     if rows and "Valence(mean)" in rows[0]:
-        columns = "Valence(mean)", "Arousal(mean)"
-        return {row["musicId"]: tuple(rescale(float(row[column]), 0, 1) for column in columns) for row in rows}
+        return {
+            row["musicId"]: (rescale(float(row["Valence(mean)"]), 0, 1), rescale(float(row["Arousal(mean)"]), 0, 1))
+            for row in rows
+        }
     return {row["song_id"]: (float(row["valence_mean"]), float(row["arousal_mean"])) for row in rows}

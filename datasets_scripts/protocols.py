@@ -1,15 +1,15 @@
-"""Which tracks of several data sets may be trained on, and which are held out: the paper's way, and without leaks.
+"""Split protocols over several data sets: the paper's splits, or splits without leaks.
 
     python -m datasets_scripts.protocols deam=FOLDER emomusic=FOLDER pmemo=FOLDER mtg-jamendo=FOLDER
 
-prints what each protocol leaves, and what the paper's leaks. Give all data sets of an experiment at once, those of the
-teachers too: what one trains on, another may hold out.
+prints the sizes of the splits by protocol, and the leaks of the paper's. Give all data sets of an experiment at once,
+those of the teachers too: one may train on tracks that another holds out.
 
 paper   the splits as they are read: the published lists, for comparison. DEAM and EmoMusic share 744 songs under the
-        same ids, split independently of one another.
-clean   a song of both has the split that EmoMusic, whose test set is official, gives it. Then training leaves out every
-        song of a validation or test set, and every artist of one, of whichever data set; validation likewise those of
-        test sets. Test sets stay as they are.
+        same ids, but are split independently.
+clean   a song of both has its split of EmoMusic, whose test set is official. Then every song and every artist of any
+        validation or test set is removed from all training sets, and those of any test set from all validation sets.
+        Test sets stay as they are.
 """
 
 import logging
@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 
 from datasets import Dataset
 
-from m2e.datasets.deam import EXCHANGED_UP_TO
+from m2e.datasets.deam import SWAPPED_UP_TO
 from m2e.datasets.schema import SPLITS
+from m2e.errors import DataError, M2EError
 
 PROTOCOLS = ("paper", "clean")
 ANYBODY = {"", "unknown", "unknown artist", "various", "various artists", "n/a"}
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Row:
-    """What tells tracks apart: a key that two data sets may share, and the artists in a comparable spelling."""
+    """The identity of a track: a key that two data sets may share, and the artists in a comparable spelling."""
 
     song: tuple[str, str]
     artists: frozenset[str]
@@ -39,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Leak:
-    """How many tracks of a held-out part are known from a part that is learnt from: themselves, or by an artist."""
+    """The number of tracks of a held-out part that share the song, or an artist, with a part used for training."""
 
     part: tuple[str, str]
     known_from: tuple[str, str]
@@ -48,12 +49,12 @@ class Leak:
 
 
 def apply_protocol(datasets: Mapping[str, Dataset], protocol: str) -> dict[str, Dataset]:
-    """The data sets as the protocol splits them; tracks that it leaves out are gone.
+    """The data sets split by the protocol, without the tracks that it removes.
 
-    datasets: by the names of the registry.  protocol: "paper" or "clean".
+    datasets: by the names of the registry.  protocol: "paper" or "clean".  Raises DataError for another.
     """
     if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol is {' or '.join(PROTOCOLS)}, not {protocol!r}.")
+        raise DataError(f"There is no protocol {protocol!r}: choose {' or '.join(PROTOCOLS)}.")
     if protocol == "paper":
         return dict(datasets)
     rows = _rows(datasets)
@@ -75,7 +76,7 @@ def apply_protocol(datasets: Mapping[str, Dataset], protocol: str) -> dict[str, 
 
 
 def leaks(datasets: Mapping[str, Dataset]) -> list[Leak]:
-    """Every leak from training into validation or test, and from validation into test; none means disjoint."""
+    """Every leak from training into validation or test, and from validation into test; empty for disjoint splits."""
     parts: dict[tuple[str, str], list[Row]] = {}
     for name, rows in _rows(datasets).items():
         for row in rows:
@@ -93,7 +94,7 @@ def leaks(datasets: Mapping[str, Dataset]) -> list[Leak]:
 
 def song_key(name: str, track: str) -> tuple[str, str]:
     """The same for the same recording: DEAM's ids up to 1000 are EmoMusic's."""
-    shared = name == "deam" and track.isdigit() and int(track) <= EXCHANGED_UP_TO
+    shared = name == "deam" and track.isdigit() and int(track) <= SWAPPED_UP_TO
     return ("emomusic" if shared else name, track)
 
 
@@ -104,7 +105,7 @@ def artist_names(credit: str | None) -> frozenset[str]:
 
 
 def _rows(datasets: Mapping[str, Dataset]) -> dict[str, list[Row]]:
-    """The rows of every data set; an artist that only another data set names counts too."""
+    """The rows of every data set; a song has the artists that any data set names."""
     artists: dict[tuple[str, str], frozenset[str]] = {}
     keys = {name: [song_key(name, track) for track in dataset["id"][:]] for name, dataset in datasets.items()}
     for name, dataset in datasets.items():
@@ -116,10 +117,10 @@ def _rows(datasets: Mapping[str, Dataset]) -> dict[str, list[Row]]:
     }
 
 
-def _known(rows: Iterable[Row]) -> tuple[set, set]:
+def _known(rows: Iterable[Row]) -> tuple[set[tuple[str, str]], set[str]]:
     """Songs and artists of the rows."""
     rows = list(rows)
-    return {row.song for row in rows}, set().union(*(row.artists for row in rows))
+    return {row.song for row in rows}, {artist for row in rows for artist in row.artists}
 
 
 def _resplit(dataset: Dataset, rows: list[Row], kept: list[int]) -> Dataset:
@@ -130,15 +131,20 @@ def _resplit(dataset: Dataset, rows: list[Row], kept: list[int]) -> Dataset:
 
 def main() -> None:
     import argparse
+    import sys
     from pathlib import Path
 
+    from m2e.datasets.options import name_and_value
     from m2e.datasets.registry import read_dataset
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="+", metavar="NAME=FOLDER")
     args = parser.parse_args()
-    folders = dict(item.split("=", 1) for item in args.datasets)
-    datasets = {name: read_dataset(name, Path(folder), check="off") for name, folder in folders.items()}
+    try:
+        folders = dict(name_and_value(item) for item in args.datasets)
+        datasets = {name: read_dataset(name, Path(str(folder)), check="off") for name, folder in folders.items()}
+    except M2EError as error:
+        sys.exit(str(error))
     print("| data set | paper | clean |\n|---|---|---|")
     sizes = {
         protocol: {name: Counter(part["split"]) for name, part in apply_protocol(datasets, protocol).items()}

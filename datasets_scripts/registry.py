@@ -33,7 +33,7 @@ DATASETS = {  # id on model cards -> name and the paper that describes it
 }
 
 
-def read_dataset(name: str, folder: str | Path, **options) -> "Dataset":
+def read_dataset(name: str, folder: str | Path, **options: object) -> "Dataset":
     """The user's copy of a data set in the common schema (see datasets_scripts.schema).
 
     name: one of READERS.  folder: where the copy lies; for "hub" the id of the data set.  options: those of the module.

@@ -1,4 +1,4 @@
-"""The one schema of all data sets: a track, its audio, and whatever labels it has.
+"""The common schema of all data sets: a track, its audio and its labels.
 
 id        name of the track within its data set
 audio     path of the local file; from the hub also {"bytes", "path"}
@@ -6,7 +6,7 @@ moods     labels of a multi-label vocabulary; null where the data set has none
 valence   1 (negative) to 9 (positive); null where unknown
 arousal   1 (calm) to 9 (excited); null where unknown
 quadrant  Q1 to Q4 (Russell), as annotated; null where it is not
-artist    what must not be in training and test at once; null where unknown
+artist    must not be in training and test at once; null where unknown
 split     train, validation or test
 duration  seconds, by the labels or the file's header; null where unknown
 """
@@ -53,15 +53,15 @@ class Track:
 
 
 def to_dataset(name: str, tracks: Sequence[Track]) -> Dataset:
-    """The tracks as a Dataset with FEATURES. Raises DataError where rows break the schema, all of them at once."""
+    """The tracks as a Dataset with FEATURES. Raises DataError that lists all rows that break the schema."""
     faults = {
         "ids that occur more than once": [key for key, count in Counter(t.id for t in tracks).items() if count > 1],
         f"splits other than {', '.join(SPLITS)}": [t.id for t in tracks if t.split not in SPLITS],
         "valence or arousal beyond 1 to 9, or one without the other": [t.id for t in tracks if not _on_scale(t)],
         "quadrants other than Q1 to Q4": [t.id for t in tracks if t.quadrant not in (None, *QUADRANTS)],
     }
-    if found := [f"{what} ({listed(ids)})" for what, ids in faults.items() if ids]:
-        raise DataError(f"{name} has {'; '.join(found)}.")
+    if listing := [f"{fault} ({listed(ids)})" for fault, ids in faults.items() if ids]:
+        raise DataError(f"{name} has {'; '.join(listing)}: correct its labels.")
     columns = {field.name: [getattr(track, field.name) for track in tracks] for field in fields(Track)}
     columns["audio"] = [str(path) for path in columns["audio"]]
     return Dataset.from_dict({column: columns[column] for column in FEATURES}, features=FEATURES)
@@ -75,7 +75,7 @@ def _on_scale(track: Track) -> bool:
 
 
 def rescale(value: float, low: float, high: float) -> float:
-    """A rating between ``low`` and ``high`` on the scale from 1 to 9."""
+    """A rating between ``low`` and ``high``, moved to the scale from 1 to 9."""
     return SCALE[0] + (SCALE[1] - SCALE[0]) * (value - low) / (high - low)
 
 

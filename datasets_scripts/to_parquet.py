@@ -1,9 +1,9 @@
-"""Writes a data set as Parquet, one or more files per split, in the common schema.
+"""Write a data set as Parquet, one or more files per split, in the common schema.
 
     python -m datasets_scripts.to_parquet NAME FOLDER OUT [--audio embed|path] [--option labels=published ...]
 
-``datasets.load_dataset(OUT)`` reads it anywhere, as does ``read_dataset("hub", OUT)``; with ``--audio embed`` the audio
-files are inside, byte for byte. Files are written under a temporary name and renamed.
+``datasets.load_dataset(OUT)`` and ``read_dataset("hub", OUT)`` read it. With ``--audio embed`` the files hold the audio
+too, byte for byte. Files are written under a temporary name and renamed.
 """
 
 import argparse
@@ -12,7 +12,9 @@ import math
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,8 +23,10 @@ from datasets import Audio, Dataset, Features
 from m2e.datasets.options import name_and_value
 from m2e.datasets.registry import READERS, read_dataset
 from m2e.datasets.schema import SPLITS
+from m2e.errors import DataError, M2EError, reason
+from m2e.storage import write_whole
 
-SHARD_BYTES = 500_000_000  # of audio: what the hub and a download take well
+SHARD_BYTES = 500_000_000  # of audio; the hub recommends files of this size
 ROW_GROUP = 100  # tracks in memory at once
 AUDIO = ("path", "embed")
 
@@ -30,12 +34,11 @@ AUDIO = ("path", "embed")
 def write_parquet(dataset: Dataset, out: str | Path, audio: str = "path") -> list[Path]:
     """The files written: ``SPLIT-00000-of-00001.parquet`` and so on for every split that has tracks.
 
-    audio: "embed" puts the files' bytes in.  Raises FileExistsError where ``out`` holds Parquet files.
+    audio: "embed" stores the files' bytes.  Raises DataError if ``out`` holds Parquet files or cannot be written.
     """
     out = Path(out)
     if any(out.glob("*.parquet")):
-        raise FileExistsError(f"{out} holds Parquet files already: give an empty or new folder.")
-    out.mkdir(parents=True, exist_ok=True)
+        raise DataError(f"{out} holds Parquet files already: give an empty or new folder.")
     features = Features(dataset.features)
     if audio == "embed":
         features["audio"] = Audio(decode=False)
@@ -46,20 +49,26 @@ def write_parquet(dataset: Dataset, out: str | Path, audio: str = "path") -> lis
         shards = max(1, math.ceil(_audio_bytes(part) / SHARD_BYTES)) if audio == "embed" else 1
         for index in range(shards if len(part) else 0):
             path = out / f"{split}-{index:05d}-of-{shards:05d}.parquet"
-            partial = path.with_suffix(".partial")
-            with pq.ParquetWriter(partial, features.arrow_schema) as writer:
-                for rows in _batches(part.shard(shards, index, contiguous=True), audio):
-                    writer.write_table(pa.Table.from_pylist(rows, schema=features.arrow_schema))
-            os.replace(partial, path)
+            shard = part.shard(shards, index, contiguous=True)
+            try:
+                write_whole(path, partial(_write, shard, features.arrow_schema, audio))
+            except OSError as error:
+                raise DataError(f"{path} cannot be written ({reason(error)}): check the disk and the audio.") from error
             written.append(path)
     return written
+
+
+def _write(part: Dataset, schema: pa.Schema, audio: str, path: Path) -> None:
+    with pq.ParquetWriter(path, schema) as writer:
+        for rows in _batches(part, audio):
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
 def _audio_bytes(part: Dataset) -> int:
     return sum(os.path.getsize(path) for path in part["audio"] if isinstance(path, str))
 
 
-def _batches(part: Dataset, audio: str) -> Iterator[list[dict]]:
+def _batches(part: Dataset, audio: str) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(part), ROW_GROUP):
         rows = part.select(range(start, min(start + ROW_GROUP, len(part)))).to_list()
         if audio == "embed":
@@ -67,7 +76,7 @@ def _batches(part: Dataset, audio: str) -> Iterator[list[dict]]:
         yield rows
 
 
-def _embedded(audio: str | dict) -> dict:
+def _embedded(audio: str | dict[str, Any]) -> dict[str, Any]:
     if isinstance(audio, dict):
         return audio
     return {"bytes": Path(audio).read_bytes(), "path": Path(audio).name}
@@ -86,7 +95,7 @@ def main() -> None:
         dataset = read_dataset(args.name, args.folder, **dict(map(name_and_value, args.option)))
         for path in write_parquet(dataset, args.out, args.audio):
             print(path)
-    except (ValueError, OSError) as error:
+    except M2EError as error:
         sys.exit(str(error))
 
 

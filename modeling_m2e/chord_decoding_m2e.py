@@ -62,7 +62,7 @@ TABLE = np.array(
 )
 
 ONSET_HOP = 245  # samples at 22,050 Hz
-ONSETS_PER_SECOND = 90
+ONSET_SECONDS = 1 / 90  # of a hop
 ONSET_WINDOW = 2 * ONSET_HOP
 MAX_MOVE = 0.15  # seconds that a border is moved at most
 SPREAD = 0.06  # seconds, standard deviation of a border's error
@@ -218,10 +218,10 @@ def move_to_onsets(borders: np.ndarray, strength: np.ndarray) -> np.ndarray:
     for index, border in enumerate(borders):
         before = moved[index - 1] if index else 0.0
         after = borders[index + 1] if index + 1 < len(borders) else np.inf
-        first = int(max(border - MAX_MOVE, before) * ONSETS_PER_SECOND) + 2  # value i stands between frames i - 1 and i
-        nearby = strength[first : max(first, int(min(border + MAX_MOVE, after) * ONSETS_PER_SECOND))]
+        first = int(max(border - MAX_MOVE, before) / ONSET_SECONDS) + 2  # value i stands between frames i - 1 and i
+        nearby = strength[first : max(first, int(min(border + MAX_MOVE, after) / ONSET_SECONDS))]
         if nearby.any():
-            times = (first + np.arange(len(nearby)) - 0.5) / ONSETS_PER_SECOND
+            times = (first + np.arange(len(nearby)) - 0.5) * ONSET_SECONDS
             likely = np.exp(-0.5 * ((times - border) / SPREAD) ** 2)
             moved[index] = times[((nearby + nearby.mean()) * likely).argmax()]
     return moved

@@ -47,6 +47,7 @@ _SHORTHANDS |= {f"{kind}{n}": _SHORTHANDS[f"{kind}7"] for kind in ("", "maj", "m
 # The 170 classes of the recogniser in the order of its output; a bare root is its major triad.
 VOCABULARY = (*(root if q == "maj" else f"{root}:{q}" for root in ROOTS for q in QUALITIES), "X", "N")
 
+PAD_TOKEN = 0  # of roots and qualities, in both vocabularies of token ids
 PAPER_MAX_CHORDS = 100
 
 _DEGREE = r"(?:b*|#*)(?:1[0-3]|[1-9])"
@@ -238,7 +239,7 @@ def _transposed(label: str, semitones: int) -> str:
 
 
 def _token_ids(chords: Sequence[Chord]) -> np.ndarray:
-    """(170, 2) token ids "m2e" of root and quality: 0 pads, 1 is N, 2 is X, roots and qualities begin at 3."""
+    """(170, 2) token ids "m2e" of root and quality: 1 is N, 2 is X, roots and qualities begin at 3."""
     special = {"N": (1, 1), "X": (2, 2)}
     return np.array(
         [special.get(chord.kind) or (3 + chord.root, 3 + QUALITIES.index(chord.quality)) for chord in chords], np.int64
@@ -246,12 +247,13 @@ def _token_ids(chords: Sequence[Chord]) -> np.ndarray:
 
 
 def _paper_token_ids(chords: Sequence[Chord]) -> np.ndarray:
-    """(170, 2) token ids "paper", of the published checkpoints: 0 for padding, N and X, and no minmaj7."""
+    """(170, 2) token ids "paper", of the published checkpoints: N and X as padding, and no minmaj7."""
     qualities = ("maj", "dim", "sus4", "min7", "min", "sus2", "aug", "dim7", "maj6", "hdim7", "7", "min6", "maj7")
     ids = {quality: number for number, quality in enumerate(qualities, start=1)}
     ids["minmaj7"] = ids["min"]
     return np.array(
-        [(1 + chord.root, ids[chord.quality]) if chord.kind == "chord" else (0, 0) for chord in chords], np.int64
+        [(1 + chord.root, ids[chord.quality]) if chord.kind == "chord" else (PAD_TOKEN, PAD_TOKEN) for chord in chords],
+        np.int64,
     )
 
 

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .chord_labels_m2e import PAD_TOKEN
 from .configuration_m2e import M2EConfig
-
-PAD_TOKEN = 0  # of roots and qualities, in both vocabularies
 
 
 def sinusoidal_positions(length: int, size: int, device: torch.device | None = None) -> torch.Tensor:

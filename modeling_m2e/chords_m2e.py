@@ -369,4 +369,4 @@ def _is_recognizer(repo_or_dir: str | os.PathLike[str], folder: str, hub_argumen
         config = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
     except ValueError:  # BTCModel.from_pretrained reports it better
         return False
-    return config.get("model_type") == BTCConfig.model_type
+    return isinstance(config, dict) and config.get("model_type") == BTCConfig.model_type

@@ -18,6 +18,16 @@ from transformers.utils import ModelOutput
 from .chord_labels_m2e import VOCABULARY
 from .errors_m2e import ModelError
 
+_SIZES = (
+    "num_bins",
+    "num_frames",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "kernel_size",
+)
+
 
 class BTCConfig(PreTrainedConfig):
     """Sizes of a BTC network (defaults: the published large-vocabulary one) and the scale of its input.
@@ -51,6 +61,9 @@ class BTCConfig(PreTrainedConfig):
             self.id2label = dict(enumerate(VOCABULARY))
             self.label2id = {label: index for index, label in enumerate(VOCABULARY)}
         super().__post_init__(**kwargs)
+        for name in _SIZES:
+            if not isinstance(size := getattr(self, name), int) or size < 1:
+                raise ModelError(f"BTCConfig: {name} is {size!r}; give a whole number above 0.")
         if self.hidden_size % (2 * self.num_attention_heads):
             raise ModelError(
                 f"BTCConfig: hidden_size {self.hidden_size} must be divisible by twice num_attention_heads "

@@ -12,8 +12,8 @@ from modeling_m2e.chord_decoding_m2e import (
     IN_KEYS,
     MAX_MOVE,
     ONSET_HOP,
+    ONSET_SECONDS,
     ONSET_WINDOW,
-    ONSETS_PER_SECOND,
     SILENCE,
     SmoothFrames,
     extend_into_decay,
@@ -26,7 +26,6 @@ from modeling_m2e.chord_labels_m2e import VOCABULARY
 from modeling_m2e.chords_m2e import CHUNK_SAMPLES, FLOOR, GROUP_CHUNKS, SAMPLING_RATE
 
 C, C7, G, N = (VOCABULARY.index(label) for label in ("C", "C:7", "G", "N"))
-SECONDS = ONSET_HOP / SAMPLING_RATE
 
 
 # Silence and decay
@@ -178,7 +177,7 @@ def test_an_attack_is_where_it_is():
     waveform = np.concatenate([np.zeros(3000, np.float32), struck([60, 64, 67], 1.0)])
     strength = onset_strength(waveform)
     assert strength.shape == (len(waveform) // ONSET_HOP,) and strength.dtype == np.float32
-    assert (strength.argmax() - 0.5) * SECONDS == pytest.approx(3000 / SAMPLING_RATE, abs=SECONDS)
+    assert (strength.argmax() - 0.5) * ONSET_SECONDS == pytest.approx(3000 / SAMPLING_RATE, abs=ONSET_SECONDS)
 
 
 @pytest.mark.parametrize("samples", [0, 1, ONSET_HOP, *(ONSET_WINDOW + n for n in (-1, 0, 1)), 5 * ONSET_HOP - 1])
@@ -189,14 +188,14 @@ def test_any_length_has_its_values(samples):
 
 def test_a_group_of_chunks_is_a_whole_number_of_hops():
     assert GROUP_CHUNKS * CHUNK_SAMPLES % ONSET_HOP == CHUNK_SAMPLES % ONSET_HOP == 0
-    assert ONSET_HOP * ONSETS_PER_SECOND == SAMPLING_RATE
+    assert ONSET_SECONDS == ONSET_HOP / SAMPLING_RATE
 
 
 def test_a_border_goes_to_the_strongest_rise_within_reach():
     strength = np.zeros(400, np.float32)
     strength[[95, 150, 290]] = 1, 1, 9
     moved = move_to_onsets(np.array([1.0, 1.75, 3.0]), strength)
-    assert moved == pytest.approx([94.5 * SECONDS, 149.5 * SECONDS, 3.0])  # the last one: too far
+    assert moved == pytest.approx([94.5 * ONSET_SECONDS, 149.5 * ONSET_SECONDS, 3.0])  # the last one: too far
 
 
 def test_without_any_rise_borders_stay():
@@ -209,7 +208,7 @@ def test_borders_keep_their_order():
     rng = np.random.default_rng(0)
     borders = np.cumsum(rng.uniform(0.03, 0.3, 300))
     moved = move_to_onsets(borders, rng.exponential(1, 6000).astype(np.float32) ** 3)
-    assert (np.diff(moved) > 0).all() and np.abs(moved - borders).max() <= MAX_MOVE + SECONDS
+    assert (np.diff(moved) > 0).all() and np.abs(moved - borders).max() <= MAX_MOVE + ONSET_SECONDS
     assert (moved != borders).mean() > 0.9
 
 

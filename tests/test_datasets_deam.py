@@ -1,4 +1,4 @@
-"""DEAM, whose first songs have valence and arousal exchanged."""
+"""DEAM, whose first songs have valence and arousal swapped."""
 
 import logging
 
@@ -19,12 +19,12 @@ def ratings(dataset):
     return {row["id"]: (row["valence"], row["arousal"]) for row in dataset}
 
 
-def test_the_exchange_is_undone_and_told(tmp_path, caplog):
+def test_the_swap_is_undone_and_logged(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         dataset = deam.read(miniatures.deam(tmp_path))
     assert ratings(dataset)["12"] == pytest.approx((3.0, 5.5))  # published 5.5, 3.0
     assert ratings(dataset)["1001"] == pytest.approx((4.8, 6.1)) and ratings(dataset)["2058"][0] == pytest.approx(3.8)
-    assert "11 songs (ids up to 1000) exchanged back" in caplog.text and "r = 1.000 exchanged" in caplog.text
+    assert "11 songs (ids up to 1000) swapped back" in caplog.text and "r = 1.000 swapped" in caplog.text
     assert dataset["audio"][0] == str(tmp_path / "MEMD_audio" / "2.mp3")
     assert dict(zip(dataset["id"], dataset["artist"], strict=True)) == {
         song: {"2": "The New Mystikal Troubadours", "1001": "Jahzzar"}.get(song) for song in miniatures.DEAM
@@ -40,7 +40,7 @@ def test_the_archives_columns_on_request(tmp_path, caplog):
         deam.read(tmp_path, labels="right")
 
 
-def test_a_copy_that_is_corrected_already_is_not_exchanged_unasked(tmp_path):
+def test_a_copy_that_is_corrected_already_is_not_swapped_unasked(tmp_path):
     miniatures.deam(tmp_path, dynamic="as published")
     with pytest.raises(DataError, match="seems to be corrected already .* give labels='published'"):
         deam.read(tmp_path)

@@ -14,8 +14,7 @@ pytest.importorskip("pretty_midi")
 
 import miniatures
 
-from m2e.datasets import emopia
-from m2e.datasets.chords import pop909  # noqa: E402
+from m2e.datasets import emopia, midi_audio  # noqa: E402
 
 
 @pytest.fixture
@@ -31,9 +30,9 @@ def font(tmp_path, monkeypatch):
 
     def render(midi, sound):
         played.append(midi.get_end_time())
-        return 2 * np.sin(np.arange(pop909.RATE) * 0.1).astype(np.float32)
+        return 2 * np.sin(np.arange(midi_audio.RATE) * 0.1).astype(np.float32)
 
-    monkeypatch.setattr(pop909, "render", render)
+    monkeypatch.setattr(midi_audio, "render", render)
     (tmp_path / "tone.sf2").touch()
     return tmp_path / "tone.sf2", played
 

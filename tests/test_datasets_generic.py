@@ -100,7 +100,7 @@ def test_tables_that_cannot_be_meant(folder):
 def test_broken_tables(folder):
     for content in (b'{"audio": "a.wav", ', b"[1, 2]", b"\xff\xfe"):
         (folder / "labels.jsonl").write_bytes(content)
-        with pytest.raises(DataError, match="labels.jsonl is no table of its kind"):
+        with pytest.raises(DataError, match="labels.jsonl is no .jsonl table"):
             read_folder(folder)
     table(folder / "labels.csv", "audio,moods", [])
     with pytest.raises(DataError, match="labels.csv has no column audio"):

@@ -9,6 +9,7 @@ from datasets import Audio, load_dataset
 
 from m2e.datasets import read_dataset, to_parquet
 from m2e.datasets.schema import FEATURES
+from m2e.errors import DataError
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_paths(dataset, tmp_path, load):
     loaded = load(tmp_path / "out")
     assert loaded["train"].features == FEATURES and set(loaded["train"]["split"]) == {"train"}
     assert rows(loaded) == {row["id"]: row for row in dataset}
-    with pytest.raises(FileExistsError, match="holds Parquet files already"):
+    with pytest.raises(DataError, match="holds Parquet files already"):
         to_parquet.write_parquet(dataset, tmp_path / "out")
 
 

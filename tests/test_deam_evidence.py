@@ -1,4 +1,9 @@
-"""The evidence for DEAM's exchanged columns."""
+"""The evidence for DEAM's swapped columns."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import miniatures
 import numpy as np
@@ -10,7 +15,7 @@ def numbers(row):
     return [float(cell) for cell in row[1:]]
 
 
-def test_a_planted_exchange_is_seen(tmp_path):
+def test_a_planted_swap_is_found(tmp_path):
     rng = np.random.default_rng(0)
     songs = np.arange(700, 1300)
     loudness = rng.normal(size=600)
@@ -41,3 +46,11 @@ def test_the_real_features(shared):
     assert numbers(folds)[1] > numbers(folds)[0] + 0.15
     _, valence, deviation, *_ = by_release(folder / "deam", folder / "emomusic")
     assert numbers(valence)[2] > 0.999 and numbers(valence)[0] < 0.61 and numbers(deviation)[3] > 0.99
+
+
+def test_the_command_in_the_documents(tmp_path):
+    root = Path(__file__).resolve().parent.parent
+    command = [sys.executable, "benchmarks/deam_evidence.py", str(tmp_path / "none.csv")]
+    done = subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith(f"{tmp_path / 'none.csv'} cannot be read")
+    assert "python benchmarks/deam_evidence.py " in (root / "docs" / "datasets.md").read_text(encoding="utf-8")

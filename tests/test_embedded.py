@@ -1,4 +1,4 @@
-"""The model that ships: its size, its card, its answers, and what it says to bad input."""
+"""The model in the package: its size, its card, its predictions, and its errors for bad input."""
 
 import json
 
@@ -12,9 +12,13 @@ from typer.testing import CliRunner
 import m2e
 from m2e.checkpoints.load import embedded_model
 from m2e.cli import app
+from m2e.features.cache import encoder_fingerprint
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 
 EXAMPLES = ("moonlight_sonata.ogg", "mountain_king.ogg", "entertainer.ogg")
+# By the code that wrote the folder: valence, arousal, quadrant, key. Change them when the weights change.
+PREDICTED_BEFORE = ((4.1674, 4.5489, "Q3", "C#"), (5.1779, 4.7834, "Q3", "B"), (6.6162, 4.6225, "Q1", "C"))
+FEATURES_BEFORE = "957f6be901fb"  # the name of its folders of cached embeddings
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +70,18 @@ def test_every_field_of_the_record_is_filled(records):
         assert record.curve[-1].end == pytest.approx(record.duration)
 
 
-def test_music_of_known_character_is_told_apart(records):
+def test_a_folder_from_before_gives_the_same_predictions(records):
+    for name, (valence, arousal, quadrant, tonic) in zip(EXAMPLES, PREDICTED_BEFORE, strict=True):
+        record = records[name]
+        assert (record.valence, record.arousal) == pytest.approx((valence, arousal), abs=0.01)
+        assert (record.quadrant, record.key.tonic) == (quadrant, tonic)
+
+
+def test_embeddings_cached_before_are_used_again(pipe):
+    assert encoder_fingerprint(pipe.processor) == FEATURES_BEFORE
+
+
+def test_music_of_known_character_differs(records):
     slow, tense, merry = (records[name] for name in EXAMPLES)
     assert slow.arousal < tense.arousal
     assert merry.valence > max(slow.valence, tense.valence)

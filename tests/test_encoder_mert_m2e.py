@@ -200,7 +200,7 @@ def test_to_returns_the_encoder(tiny):
     assert encoder.to("cpu") is encoder and encoder.device.type == "cpu"
 
 
-def test_seam_attributes(encoder):
+def test_attributes_of_the_protocol(encoder):
     assert (encoder.sampling_rate, encoder.window_seconds, encoder.hidden_size) == (24000, 30.0, 64)
 
 
@@ -234,7 +234,7 @@ def test_preprocessor_decides_on_normalisation_and_rate(copy, waveform):
 # Quiet and safe loading
 
 
-def test_loading_says_nothing(copy, capfd):
+def test_loading_prints_nothing(copy, capfd):
     class Collect(logging.Handler):
         def emit(self, record):
             records.append(record.getMessage())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from m2e.evaluation.bootstrap import (
+    LIMITS,
     RankedEntries,
     interval,
     resampled_counts,
@@ -101,11 +102,36 @@ def test_calibration_error(random):
 
 
 def test_intervals_are_moved_to_the_score_and_skip_what_is_undefined():
-    samples = np.column_stack([np.linspace(0, 1, 101), np.full(101, np.nan)])
+    samples = np.column_stack([np.linspace(0.4, 0.6, 101), np.full(101, np.nan), np.linspace(0.4, 0.6, 101)])
     samples[50, 0] = np.nan
-    low, high = interval(samples, np.array([0.7, 0.7]), level=0.9)
-    assert low == pytest.approx([0.25, np.nan], abs=0.01, nan_ok=True)
-    assert high == pytest.approx([1.15, np.nan], abs=0.01, nan_ok=True)
+    low, high = interval(samples, np.array([0.55, 0.7, np.nan]), level=0.9)
+    # 0.09 below the mean of 0.5, the range 0 to 0.5 becomes 0 to 0.55; the same above, 0.5 to 1 becomes 0.55 to 1
+    assert low == pytest.approx([0.55 - 0.09 * 1.1, np.nan, np.nan], abs=0.001, nan_ok=True)
+    assert high == pytest.approx([0.55 + 0.09 * 0.9, np.nan, np.nan], abs=0.001, nan_ok=True)
+
+
+@pytest.mark.parametrize("tracks", [2, 3, 5, 9, 40])
+def test_intervals_stay_in_the_range_of_the_score(tracks):
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        labels = random.normal(5, 1, tracks)
+        predictions = labels + random.normal(0, 0.5, tracks)
+        counts = counts_of(tracks, 300, seed)
+        once = resampled_dimension(labels, predictions, np.ones((tracks, 1)))
+        for name, samples in resampled_dimension(labels, predictions, counts).items():
+            low, high = interval(samples, once[name][0], limits=LIMITS[name])
+            if not np.isnan(low):
+                assert LIMITS[name][0] <= low <= once[name][0] + 1e-12 and once[name][0] - 1e-12 <= high, name
+                assert high <= LIMITS[name][1], name
+        moods, quadrants = (random.random((tracks, 2)) < 0.5).astype(float), random.integers(0, 4, tracks)
+        guessed = np.clip(moods + random.normal(0, 0.3, moods.shape), 0, 1)
+        ece = resampled_ece(moods, guessed, counts), resampled_ece(moods, guessed, np.ones((tracks, 1)))[0]
+        right = resampled_quadrants(quadrants, quadrants, counts)["accuracy"], np.float64(1)
+        ranked = RankedEntries(moods[:, 0], guessed[:, 0], np.arange(tracks), tracks)
+        curves = zip(ranked(counts), np.ravel(ranked(np.ones((tracks, 1)))), strict=True)
+        for samples, score in (ece, right, *curves):
+            low, high = interval(samples, score)
+            assert np.isnan(low) or 0 <= low <= score + 1e-12 and score - 1e-12 <= high <= 1
 
 
 def test_intervals_hold_what_they_promise(random):

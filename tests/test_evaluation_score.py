@@ -7,7 +7,7 @@ import pytest
 
 from m2e.errors import DataError
 from m2e.evaluation.data import Emotions
-from m2e.evaluation.metrics import emotion_scores
+from m2e.evaluation.metrics import dimension_scores, quadrant_scores, tag_scores
 from m2e.evaluation.score import SCORE_NAMES, score
 
 TAGS = ["calm", "dark", "happy"]
@@ -28,12 +28,13 @@ def tracks():
     return Emotions(moods, va, quadrants), predictions
 
 
-def test_scores_are_those_of_training(tracks):
+def test_all_scores_at_once(tracks):
     labels, predictions = tracks
     found = score(labels, predictions, TAGS, resamples=100)
-    logits = np.log(predictions.moods / (1 - predictions.moods))
-    model = {"mood_logits": logits, "va": predictions.va, "quadrant_logits": np.eye(4)[predictions.quadrants]}
-    expected = emotion_scores(model, labels.quadrants, labels.va, labels.moods)
+    curves = tag_scores(labels.moods, predictions.moods, 5)
+    valence = dimension_scores(labels.va[:, 0], predictions.va[:, 0])
+    expected = {f"quadrant_{name}": v for name, v in quadrant_scores(labels.quadrants, predictions.quadrants).items()}
+    expected |= {f"{name}_valence": value for name, value in valence.items()} | curves.to_dict()
     assert {name: found.scores[name] for name in expected} == pytest.approx(expected)
     assert set(found.scores) == {*SCORE_NAMES, "mood_tags"} and set(found.intervals) == set(SCORE_NAMES)
     for name, (low, high) in found.intervals.items():
@@ -79,6 +80,24 @@ def test_json_holds_no_nan(tracks):
     text = json.dumps(found, allow_nan=False)
     assert json.loads(text)["bootstrap"] == {"unit": "track", "resamples": 10, "level": 0.95, "seed": 0}
     assert score(labels, predictions, TAGS, resamples=0).intervals == {}
+
+
+def test_intervals_of_nine_tracks_stay_in_range_and_a_note_says_that_they_are_few(tracks):
+    labels, predictions = tracks
+    nine = slice(0, 9)
+    found = score(labels[nine], predictions[nine], TAGS, min_positives=1, resamples=300)
+    for name, (low, high) in found.intervals.items():
+        least = {"r2": -np.inf, "ccc": -1, "pearson": -1}.get(name.partition("_")[0], 0)
+        most = np.inf if name.startswith("rmse") else 1
+        assert least <= low <= found.scores[name] <= high <= most, name
+    for tag in found.tags.values():
+        assert 0 <= tag["pr_auc_interval"][0] <= tag["pr_auc_interval"][1] <= 1
+    assert "Too few tracks" in found.to_dict()["note"] and "arousal (9)" in found.note
+    few = labels.va.copy()
+    few[9:, 0] = np.nan  # all tracks have a quadrant, few a valence
+    note = score(Emotions(labels.moods, few, labels.quadrants), predictions, TAGS, resamples=0).note
+    assert "valence (9)" in note and "arousal" not in note and "quadrants" not in note
+    assert "note" not in score(labels, predictions, TAGS, resamples=0).to_dict()
 
 
 def test_one_track_is_enough_not_to_fail(tracks):

@@ -1,4 +1,4 @@
-"""A saved model gives the same answers wherever it is loaded, with this package or without."""
+"""A saved model predicts the same wherever it is loaded, with this package or without."""
 
 import io
 import json

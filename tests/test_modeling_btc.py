@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from m2e.checkpoints.convert_btc import convert_btc_checkpoint
+from m2e.errors import ModelError
 from modeling_m2e.modeling_btc import BTCAttention, BTCConfig, BTCLayerNorm, BTCModel, timing_signal
 
 SMALL = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
@@ -156,8 +157,15 @@ def test_tuple_output():
 
 
 def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="hidden_size 30"):
+    with pytest.raises(ModelError, match="hidden_size 30"):
         BTCConfig(hidden_size=30)
+
+
+@pytest.mark.parametrize("setting", [{"num_bins": -3}, {"num_attention_heads": 0}, {"hidden_size": "128"}])
+def test_sizes_that_no_network_has_are_named(setting):
+    (name,) = setting
+    with pytest.raises(ModelError, match=f"BTCConfig: {name} is "):
+        BTCConfig(**setting)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

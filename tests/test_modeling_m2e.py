@@ -64,7 +64,7 @@ def test_padding_changes_nothing(batch):
     torch.testing.assert_close(model(**batch).va, both.va)
 
 
-def test_masked_chords_are_not_heard_and_the_others_are(batch):
+def test_masked_chords_do_not_count_and_the_others_do(batch):
     model = default()
     before = model(**batch).va
     for name in "chord_roots", "chord_qualities", "chord_durations":
@@ -86,7 +86,7 @@ def test_masked_chords_are_not_heard_and_the_others_are(batch):
     assert (model(**minor).va[0] - before[0]).abs().max() > 1e-4
 
 
-def test_tracks_without_chords_are_answered_alike(batch):
+def test_tracks_without_chords_are_all_predicted_alike(batch):
     model = default()
     masked = model(**{**batch, "chord_mask": torch.zeros(2, 5, dtype=torch.long)}).va
     empty = {name: tensor[:, :0] if name.startswith("chord") else tensor for name, tensor in batch.items()}
@@ -126,7 +126,7 @@ def test_average_is_weighted_over_windows(batch):
 
 
 @pytest.mark.parametrize("norm", ["standard", "layer", "none"])
-def test_windows_are_answered_as_if_alone(batch, norm):
+def test_windows_are_predicted_as_if_alone(batch, norm):
     model = default(embedding_norm=norm)
     windows = batch.pop("embeddings")
     together = model(windows, **batch)
@@ -269,7 +269,7 @@ def test_selective_update(batch):
 
 
 @pytest.mark.parametrize("inputs", [{}, {"use_encoder": False}, {"use_harmony": False}])
-def test_an_ensemble_says_the_mean_of_what_its_members_say(batch, inputs):
+def test_an_ensemble_predicts_the_mean_of_its_members(batch, inputs):
     model = default(num_quadrants=4, num_members=3, **inputs)
     apart = []
     for member in model.members:
@@ -363,7 +363,7 @@ def test_start_values():
     ],
     ids=["default", "layer norm", "encoder only", "harmony only", "ensemble", "paper"],
 )
-def test_saved_models_answer_the_same(model, batch, tmp_path):
+def test_saved_models_predict_the_same(model, batch, tmp_path):
     with torch.no_grad():
         for parameter in model.parameters():  # no start value may be mistaken for a loaded one
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(7)) * 0.1)

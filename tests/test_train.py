@@ -247,7 +247,7 @@ def test_another_seed_or_input_is_another_model(paper):
         ([FINE_TUNE, "--data", "x", "--set", "training.epoch=1"], "unknown settings epoch:"),
         ([FINE_TUNE, "--data", "x", "--set", "task=key"], "task 'key': choose emotion or chords"),
         ([str(ROOT / "configuration" / "chords.yaml"), "--set", "gain=high"], "gain is 'high': give a number"),
-        ([str(ROOT / "configuration" / "chords.yaml")], "give their folders by --features"),
+        ([str(ROOT / "configuration" / "chords.yaml")], "features holds no validation-*.npz"),
         ([str(ROOT / "configuration" / "m2e-small.yaml"), "--data", "4q=x", "emopia=y"], "give their --taggers"),
     ],
 )
@@ -257,6 +257,11 @@ def test_faults_end_in_one_sentence(tmp_path, arguments, expected):
     message = str(ended.value)
     assert message.startswith("train: ") and expected in message and "\n" not in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_chord_recogniser_needs_features(tmp_path):
+    with pytest.raises(SystemExit, match="give their folders by --features"):
+        train.main([str(ROOT / "configuration" / "chords.yaml"), "--out", str(tmp_path / "out")])
 
 
 def test_data_folders_are_matched_by_name(fixtures):

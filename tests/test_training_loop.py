@@ -21,8 +21,9 @@ from safetensors.torch import load_file  # noqa: E402
 from training_child import TRAINING, differences, train  # noqa: E402
 
 from benchmarks.training import Size, plant  # noqa: E402
-from m2e.training import checkpoint  # noqa: E402
+from m2e.training import checkpoint, loop  # noqa: E402
 from m2e.training.log import scalars  # noqa: E402
+from m2e.training.recipe import Training  # noqa: E402
 
 SHORT = replace(TRAINING, epochs=2)
 KILLS = 8  # benchmarks/kill.py does more
@@ -197,3 +198,15 @@ def test_tensorboard_shows_the_numbers_of_every_epoch(tmp_path, data, monkeypatc
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # not installed
     train(tmp_path / "without", data, SHORT)
     assert not (tmp_path / "without" / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 20, 100])
+def test_one_cycle_of_any_length(steps):
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], 0.1)
+    short = Training(epochs=1, batch_size=1, learning_rate=0.1, schedule="one_cycle", warmup=0.1)
+    schedule, rates = loop._schedule(optimizer, short, steps), []
+    for _ in range(steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert max(rates) <= 0.1 and min(rates) >= 0 and (steps < 20 or max(rates) == pytest.approx(0.1))

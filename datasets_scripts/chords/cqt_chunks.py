@@ -2,23 +2,26 @@
 
     python -m datasets_scripts.chords.cqt_chunks POP909_FOLDER OUT_FOLDER --fonts A.sf2 B.sf2 --split train
 
-One ``.npz`` per rendering, written under a temporary name and renamed: a run that is stopped goes on where it was.
+Writes one ``.npz`` per rendering. The same command resumes an interrupted run.
 """
 
 import argparse
-import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import librosa
 import numpy as np
 
-from m2e.datasets.chords.pop909 import AS_COMPOSED, RATE, Song, arrange, degrade, excerpt, read_songs, render
+from m2e.datasets.chords.pop909 import AS_COMPOSED, Song, arrange, degrade, excerpt, read_songs
+from m2e.datasets.midi_audio import RATE, render
+from m2e.errors import M2EError
+from m2e.storage import write_whole
 from modeling_m2e.chord_labels_m2e import VOCABULARY, parse_chord
 from modeling_m2e.chords_m2e import BINS, BINS_PER_OCTAVE, CHUNK_FRAMES, CHUNK_SAMPLES, CHUNK_SECONDS, FLOOR, HOP
 
-MARGIN = 12  # bins more on either side than the network reads: half an octave of transposition each way
-ON_TOP = 2 * MARGIN  # computed above: a whole octave, as librosa filters octave by octave from the highest bin down
+MARGIN = 12  # extra bins on either side of the network's input: half an octave of transposition each way
+ON_TOP = 2 * MARGIN  # computed above and cut off: librosa filters octave by octave from the highest bin down
 FMIN = librosa.note_to_hz("C1") * 2 ** (-MARGIN / BINS_PER_OCTAVE)
 N = VOCABULARY.index("N")
 
@@ -31,14 +34,17 @@ def class_index(label: str, semitones: int = 0) -> int:
 def chunk_features(waveform: np.ndarray) -> np.ndarray:
     """(chunks, 108, 168) log-magnitude CQT of consecutive 10-s pieces, half an octave wider than the network reads."""
     pieces = waveform[: len(waveform) // CHUNK_SAMPLES * CHUNK_SAMPLES].reshape(-1, CHUNK_SAMPLES)
-    bins = {"n_bins": MARGIN + BINS + ON_TOP, "bins_per_octave": BINS_PER_OCTAVE, "fmin": FMIN}
-    cqt = librosa.cqt(pieces, sr=RATE, hop_length=HOP, **bins)[:, : BINS + 2 * MARGIN]
+    bins = MARGIN + BINS + ON_TOP
+    cqt = librosa.cqt(pieces, sr=RATE, hop_length=HOP, fmin=FMIN, n_bins=bins, bins_per_octave=BINS_PER_OCTAVE)
+    cqt = cqt[:, : BINS + 2 * MARGIN]
     return np.log(np.abs(cqt) + FLOOR).transpose(0, 2, 1)
 
 
 def segment_index(spans: list[tuple[float, float]], chunks: int, offset: float = 0.0) -> np.ndarray:
-    """(chunks, 108) which of the consecutive spans (start, end in seconds) holds the middle of each frame, -1 where
-    none does; ``offset`` seconds were cut from the beginning."""
+    """(chunks, 108) index of the span (start, end in seconds) that holds the middle of each frame, -1 if none does.
+
+    ``offset`` seconds were cut from the beginning.
+    """
     times = offset + (np.arange(chunks)[:, None] + (np.arange(CHUNK_FRAMES) + 0.5) / CHUNK_FRAMES) * CHUNK_SECONDS
     index = np.searchsorted([end for _, end in spans], times, side="right")
     return np.where((times < spans[0][0]) | (index == len(spans)), -1, index)
@@ -67,28 +73,33 @@ def make_rendering(
 
 
 def write_chunks(target: Path, **arrays: np.ndarray) -> None:
-    """One ``.npz``, complete or absent."""
-    partial = target.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        np.savez(file, **arrays)
-    os.replace(partial, target)
+    """Writes one ``.npz``, whole or not at all."""
+
+    def write(path: Path) -> None:
+        with open(path, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    write_whole(target, write)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pop909", help="unpacked POP909 folder")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--fonts", nargs="+", required=True, help="what to draw from: .sf2, .sf3, .cfg, additive")
+    parser.add_argument("--fonts", nargs="+", required=True, help="sounds to draw from: .sf2, .sf3, .cfg, additive")
     parser.add_argument("--split", choices=["train", "validation", "test"], required=True)
     parser.add_argument("--take", type=int, default=0, help="another take is another production of every song")
-    parser.add_argument("--seconds", type=float, default=600, help="at most, a random excerpt of each song")
+    parser.add_argument("--seconds", type=float, default=600, help="length of the random excerpt of each song, at most")
     parser.add_argument(
         "--as-composed", type=float, default=AS_COMPOSED, help="share of productions with the instruments of the score"
     )
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    songs = [song for song in read_songs(args.pop909) if song.split == args.split]
+    try:
+        songs = [song for song in read_songs(args.pop909) if song.split == args.split]
+    except M2EError as error:
+        sys.exit(str(error))
     jobs = [(song, args.out / f"{args.split}-{song.id}-{args.take}.npz") for song in songs]
     jobs = [job for job in jobs if not job[1].exists()]
     with ProcessPoolExecutor(args.workers) as pool:

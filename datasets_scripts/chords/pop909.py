@@ -4,13 +4,12 @@ Licence: MIT (Wang et al., ISMIR 2020). Folder layout: ``NNN/NNN.mid`` with the 
 ``NNN/chord_midi.txt`` (start, end, Harte label on the MIDI clock), ``NNN/key_audio.txt`` (start, end, key).
 
 A rendering is one random production of a song: instruments, transposition, tempo, mix, drums, bass, room, coding and
-noise are drawn from a seeded generator, so that the same seed gives the same audio. Instruments sound by a sound font
-(program ``fluidsynth``), by GUS patches (program ``timidity``) or by additive synthesis.
+noise are drawn from a seeded generator, so that the same seed gives the same audio. See `m2e.datasets.midi_audio` for
+the rendering itself.
 """
 
 import io
-import subprocess
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +18,9 @@ import pretty_midi
 import soundfile as sf
 from scipy.signal import lfilter
 
-from m2e.datasets.chords.additive import synthesize
-from modeling_m2e.chords_m2e import SAMPLING_RATE
+from m2e.datasets.midi_audio import RATE, read_midi
+from m2e.errors import DataError
 
-RATE = SAMPLING_RATE  # what the chord recogniser reads
 # General MIDI programs that carry a tune, a counter-melody and an accompaniment.
 MELODY = [0, 4, 6, 11, 22, 24, 26, 40, 42, 48, 52, 53, 54, 56, 60, 64, 65, 66, 68, 71, 73, 75, 78, 80, 81, 82, 85]
 BRIDGE = [0, 4, 8, 11, 12, 24, 25, 27, 40, 44, 46, 48, 50, 52, 61, 73, 80, 81, 88, 89]
@@ -49,9 +47,8 @@ ACCOMPANIMENT = [
 BASS = [32, 33, 34, 35, 36, 38, 39]
 KICK, SNARE, HAT, OPEN_HAT, RIDE, TAMBOURINE = 36, 38, 42, 46, 51, 54
 AS_COMPOSED = 0.35  # share of productions that keep the instruments, and all parts at their level
-ADDITIVE = "additive"  # in place of a sound font
 # One bar of sixteenths: instrument -> steps.
-GROOVES = [
+GROOVES: list[dict[int, Sequence[int]]] = [
     {KICK: [0, 8], SNARE: [4, 12], HAT: range(0, 16, 2)},
     {KICK: [0, 6, 8], SNARE: [4, 12], HAT: range(16)},
     {KICK: [0, 4, 8, 12], SNARE: [4, 12], OPEN_HAT: [2, 6, 10, 14]},
@@ -76,7 +73,7 @@ class Song:
 
 
 def read_songs(folder: str | Path) -> list[Song]:
-    """All songs of an unpacked POP909 folder, in order. Raises FileNotFoundError when the layout is not POP909's."""
+    """All songs of an unpacked POP909 folder, in order. Raises DataError if the layout is not POP909's."""
     songs = []
     for chord_file in sorted(Path(folder).glob("[0-9][0-9][0-9]/chord_midi.txt")):
         rows = [line.split() for line in chord_file.read_text().splitlines() if line.strip()]
@@ -87,7 +84,7 @@ def read_songs(folder: str | Path) -> list[Song]:
         chords = [(float(start), float(end), label) for start, end, label in rows]
         songs.append(Song(number, chord_file.parent / f"{number}.mid", chords, keys))
     if not songs:
-        raise FileNotFoundError(f"{folder} holds no NNN/chord_midi.txt: give the unpacked POP909 folder.")
+        raise DataError(f"{folder} holds no NNN/chord_midi.txt: give the unpacked POP909 folder.")
     return songs
 
 
@@ -102,7 +99,7 @@ class Arrangement:
 
 def arrange(song: Song, rng: np.random.Generator, as_composed_share: float = AS_COMPOSED) -> Arrangement:
     """A random production of the song; labels keep their spelling, ``semitones`` is the transposition of the notes."""
-    midi = pretty_midi.PrettyMIDI(str(song.midi_path))
+    midi = read_midi(song.midi_path)
     semitones, stretch = int(rng.integers(-5, 7)), float(rng.uniform(0.85, 1.18))
     beats = midi.get_beats()
     as_composed = rng.random() < as_composed_share
@@ -173,41 +170,6 @@ def drum_track(beats: np.ndarray, rng: np.random.Generator) -> pretty_midi.Instr
                 time = max(0.0, beats[bar + beat] + length * sixteenth / 4 + rng.normal(0, 0.004))
                 drums.notes.append(pretty_midi.Note(int(level * rng.integers(80, 120)), pitch, time, time + 0.1))
     return drums
-
-
-def render(midi: pretty_midi.PrettyMIDI, sound: str | Path, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Mono float32 waveform at 22,050 Hz; with ``rng`` a random room. Raises RuntimeError on failure.
-
-    sound: a sound font (.sf2, .sf3), a timidity configuration (.cfg), or "additive", which needs ``rng``.
-    """
-    if sound == ADDITIVE:
-        return synthesize(midi, RATE, rng)
-    if not Path(sound).is_file():  # fluidsynth itself would go on and write silence
-        raise RuntimeError(f"There is no sound font {sound}: install one, such as fluid-soundfont-gm.")
-    room = rng is not None and rng.random() < 0.5
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "song.mid"), Path(folder, "song.wav")
-        midi.write(str(source))
-        if Path(sound).suffix == ".cfg":
-            command = [
-                "timidity",
-                "-c",
-                str(sound),
-                "-Ow",
-                "-s",
-                str(RATE),
-                "-EFreverb=" + ("f" if room else "d"),
-                "--preserve-silence",
-            ]
-            command += ["-o", str(target), str(source)]
-        else:
-            command = ["fluidsynth", "-ni", "-q", "-R", "1" if room else "0", "-C", "0", "-g", "0.3", "-r", str(RATE)]
-            command += ["-F", str(target), str(sound), str(source)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode or not target.exists():
-            raise RuntimeError(f"{command[0]} failed on {sound}: {done.stderr.strip()}")
-        waveform, _ = sf.read(target, dtype="float32", always_2d=True)
-    return waveform.mean(axis=1)
 
 
 def degrade(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:

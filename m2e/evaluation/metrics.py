@@ -1,4 +1,4 @@
-"""Scores of emotion predictions against labels. Pure functions on arrays; a NaN label means: not labelled.
+"""Single scores of emotion predictions against labels: pure functions on arrays. NaN means not labelled.
 
 Moods: ROC-AUC, PR-AUC and calibration of multi-label tags. Valence and arousal: R2, RMSE, CCC, Pearson's correlation.
 Quadrants: macro-F1 and accuracy. Intervals of all of them are in `m2e.evaluation.bootstrap`.
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import pearsonr
 from sklearn.metrics import (
     accuracy_score,
@@ -219,7 +220,8 @@ def emotion_scores(
     if "quadrant_logits" in predictions:
         guessed = predictions["quadrant_logits"].argmax(1)
     else:
-        guessed = np.array([QUADRANTS.index(quadrant(*point, *neutral)) for point in predictions["va"]])
+        points = [(float(valence), float(arousal)) for valence, arousal in predictions["va"]]
+        guessed = np.array([QUADRANTS.index(quadrant(v, a, *neutral)) for v, a in points])
     tags = tag_scores(moods, predictions["mood_logits"], MIN_POSITIVES)
     r2 = [dimension_scores(va[:, index], predictions["va"][:, index])["r2"] for index in range(2)]
     return {
@@ -239,7 +241,7 @@ def summary(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
     }
 
 
-def _pair(labels, values, dimensions: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _pair(labels: ArrayLike, values: ArrayLike, dimensions: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64, of one shape; the values finite wherever there is a label."""
     labels, values = np.asarray(labels, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if labels.shape != values.shape or (dimensions is not None and labels.ndim != dimensions):

@@ -1,4 +1,4 @@
-"""Published scores on the test sets of the paper: what an evaluation is laid beside.
+"""Scores that papers report for the same test sets, for comparison; `m2e.evaluation.report` prints them.
 
 Source: Kang & Herremans, "Towards Unified Music Emotion Recognition across Dimensional and Categorical Models", 2025,
 arXiv 2502.03979: Table II (which features), III (which data sets are trained on jointly; J, D, E, P are their initials)
@@ -19,10 +19,10 @@ class PublishedResult:
 
 @dataclass(frozen=True)
 class PublishedTest:
-    """What was published for one test set.
+    """The published results of one test set.
 
-    tracks: its size.  scores: the keys that are compared.  options: those of the dataset with which labels are as they
-    were there, and remark: why that matters.
+    tracks: its size.  scores: the keys that are compared.  options: of the reader, for the labels that the papers used.
+    remark: why these matter.
     """
 
     tracks: int
@@ -32,7 +32,13 @@ class PublishedTest:
     remark: str = ""
 
 
-def _test(tracks, scores, rows, options=None, remark="") -> PublishedTest:
+def _test(
+    tracks: int,
+    scores: tuple[str, str],
+    rows: list[tuple[str, str, float, float]],
+    options: dict[str, str] | None = None,
+    remark: str = "",
+) -> PublishedTest:
     results = tuple(
         PublishedResult(system, table, dict(zip(scores, values, strict=True))) for system, table, *values in rows
     )
@@ -42,7 +48,7 @@ def _test(tracks, scores, rows, options=None, remark="") -> PublishedTest:
 _MOODS = ("mood_pr_auc", "mood_roc_auc")
 _PLANE = ("r2_valence", "r2_arousal")
 
-PUBLISHED = {  # by the names of datasets_scripts.registry
+PUBLISHED = {  # by the names of m2e.datasets.registry
     "mtg-jamendo": _test(
         4231,
         _MOODS,
@@ -77,7 +83,7 @@ PUBLISHED = {  # by the names of datasets_scripts.registry
             ("Kang & Herremans, D, chords and key only", "II", 0.0706, 0.0770),
         ],
         {"labels": "published"},
-        "the paper took DEAM's labels as published, with valence and arousal exchanged for 744 songs",
+        "the paper used DEAM's labels as published, with valence and arousal swapped for 744 songs",
     ),
     "emomusic": _test(
         125,
@@ -92,7 +98,7 @@ PUBLISHED = {  # by the names of datasets_scripts.registry
             ("MERT-330M", "", 0.612, 0.747),
             ("MusicFM", "", 0.603, 0.763),
         ],
-        remark="J + D + E + P also learned from the paper's DEAM training list, which holds 82 of these test songs",
+        remark="J + D + E + P was also trained on the paper's DEAM training list, which holds 82 of these test songs",
     ),
     "pmemo": _test(
         115,

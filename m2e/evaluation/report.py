@@ -1,12 +1,11 @@
-"""An evaluation as people read it: scores with intervals, and beside what was published for the same test set; and as
-files keep it, with what was evaluated on what."""
+"""An evaluation as tables for a terminal, alone and beside published results, and as an entry of evaluation.json."""
 
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -20,19 +19,19 @@ SOURCE = "Kang & Herremans 2025, arXiv 2502.03979"
 def result(
     model: str, data: str, folder: str, split: str, protocol: str | None, options: Mapping, evaluation: Evaluation
 ) -> dict[str, Any]:
-    """An entry of evaluation.json. data: name of the reader.  folder: what it read.  options: how."""
+    """An entry of evaluation.json. data: name of the reader.  folder: its input.  options: of the reader."""
     return {
         "model": model,
         "dataset": dataset_names(data, folder),
         "split": split,
         "protocol": protocol,
-        "options": {name: _without_place(value) for name, value in options.items()},
+        "options": {name: _without_path(value) for name, value in options.items()},
         **evaluation.to_dict(),
     }
 
 
 def dataset_names(data: str, folder: str) -> dict[str, str]:
-    """{"name", "id"} of a data set, without the place where it lies."""
+    """{"name", "id"} of a data set, without its path."""
     slug = SLUGS.get(data, data)
     if slug in DATASETS:
         return {"name": DATASETS[slug].partition(" (")[0], "id": slug}
@@ -41,10 +40,9 @@ def dataset_names(data: str, folder: str) -> dict[str, str]:
     return {"name": _basename(folder), "id": data}
 
 
-def _without_place(value: Any) -> Any:
-    """A file or folder by its name alone: where it lies says nothing to others."""
-    there = isinstance(value, str) and os.path.exists(value)
-    return _basename(value) if there else value
+def _without_path(value: Any) -> Any:
+    """The value; of a file or folder only its name, as the path means nothing to others."""
+    return _basename(value) if isinstance(value, str) and os.path.exists(value) else value
 
 
 def _basename(path: str) -> str:
@@ -57,7 +55,7 @@ def report(title: str, evaluation: Evaluation) -> Group:
     for name, label in SCORE_NAMES.items():
         if name in evaluation.scores:
             table.add_row(label, _number(evaluation.scores[name]), _interval(evaluation, name))
-    lines = [Text(title, style="bold"), table]
+    lines: list[RenderableType] = [Text(title, style="bold"), table]
     if "mood_tags" in evaluation.scores:
         left_out = len(evaluation.tags_left_out)
         lines.append(
@@ -65,15 +63,17 @@ def report(title: str, evaluation: Evaluation) -> Group:
         )
     if evaluation.intervals:
         lines.append(Text(f"Intervals: bootstrap over tracks, {evaluation.resamples} resamples."))
+    if evaluation.note:
+        lines.append(Text(evaluation.note, style="bold"))
     return Group(*lines)
 
 
 def beside_published(
     model: str, evaluation: Evaluation, published: PublishedTest, options: Mapping[str, object]
 ) -> Group:
-    """The model among published systems, best first score first, and what to know before comparing.
+    """The model among published systems, sorted by the first score, and remarks on what differs.
 
-    options: those that the labels were read with.
+    options: of the reader that read the labels.
     """
     table = _table("system", "table", *(SCORE_NAMES[name] for name in published.scores))
     rows = [
@@ -84,7 +84,7 @@ def beside_published(
     rows.append((evaluation.scores[published.scores[0]], model, "here", ours))
     for _, system, source, cells in sorted(rows, key=lambda row: -row[0]):
         table.add_row(system, source, *cells, style="bold" if source == "here" else None)
-    lines = [Text(f"Published for this test set (tables of {SOURCE})", style="bold"), table]
+    lines: list[RenderableType] = [Text(f"Published for this test set (tables of {SOURCE})", style="bold"), table]
     if evaluation.tracks != published.tracks:
         lines.append(Text(f"Not the same test set: {evaluation.tracks} tracks here, {published.tracks} there."))
     wanted = {name: value for name, value in published.options.items() if options.get(name) != value}

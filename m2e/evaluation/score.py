@@ -1,15 +1,16 @@
-"""Scores of a model's predictions for a labelled dataset, with bootstrap intervals.
+"""All scores of a model's predictions for a labelled dataset, with bootstrap intervals.
 
     labels, ignored = labels_of(dataset, tags)
     evaluation = score(labels, predictions_of(records, tags), tags)
 
-Pure functions on the columns of `m2e.evaluation.data`, made of `m2e.evaluation.metrics` and
-`m2e.evaluation.bootstrap`.
+`m2e.evaluation.metrics` has the single scores, `m2e.evaluation.bootstrap` their values for resamples,
+`m2e.evaluation.report` the tables for people.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from m2e.evaluation.metrics import (
     tag_scores,
 )
 
+T = TypeVar("T")
 SCORE_NAMES = {
     "quadrant_f1": "Quadrant, macro F1",
     "quadrant_accuracy": "Quadrant, accuracy",
@@ -47,28 +49,42 @@ SCORE_NAMES = {
 }
 
 
+FEW_TRACKS = 30  # an R2 of 9 tracks has an interval three units wide, one of 30 tracks half a unit
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of the tasks that have labels.
 
-    tracks: how many were scored.  scores: by the keys of SCORE_NAMES; and mood_tags, how many the macro means run over.
-    intervals: (low, high) of the scores.  tags: {tag: {"positives", "roc_auc", "pr_auc" and their intervals}} of those.
-    tags_left_out: labelled ones with too few positives, or without negatives.  reliability: of the mood probabilities.
-    resamples, level, seed: of the intervals.
+    tracks: number of scored tracks.  scores: by the keys of SCORE_NAMES; and mood_tags, the number of tags in the macro
+    means.  intervals: (low, high) of the scores, inside each score's range.  tags: {tag: {"positives", "roc_auc",
+    "pr_auc" and their intervals}} of those.  tags_left_out: labelled tags with too few positives, or without negatives.
+    reliability: of the mood probabilities.  resamples, level, seed: of the intervals.  labelled: tracks with labels of
+    each task.
     """
 
     tracks: int
     scores: dict[str, float]
     intervals: dict[str, tuple[float, float]]
-    tags: dict[str, dict]
+    tags: dict[str, dict[str, Any]]
     tags_left_out: list[str]
     reliability: Reliability | None
     resamples: int
     level: float
     seed: int
+    labelled: dict[str, int] = field(default_factory=dict)
 
-    def to_dict(self) -> dict:
-        """What JSON takes: a score that is not defined is None."""
+    @property
+    def note(self) -> str | None:
+        """A warning about tasks with too few labelled tracks; None if all have enough."""
+        few = [f"{task} ({count})" for task, count in self.labelled.items() if count < FEW_TRACKS]
+        if not few:
+            return None
+        return f"Too few tracks to conclude anything about {', '.join(few)}: use at least {FEW_TRACKS} labelled tracks."
+
+    def to_dict(self) -> dict[str, Any]:
+        """The evaluation for JSON: an undefined score is None."""
+        note = {} if self.note is None else {"note": self.note}
         bootstrapped = {"unit": "track", "resamples": self.resamples, "level": self.level, "seed": self.seed}
         return _plain(
             {
@@ -80,6 +96,7 @@ class Evaluation:
                 "tags_left_out": self.tags_left_out,
                 "reliability": None if self.reliability is None else self.reliability.to_list(),
             }
+            | note
         )
 
 
@@ -93,15 +110,16 @@ def score(
     level: float = 0.95,
     seed: int = 0,
 ) -> Evaluation:
-    """All scores of n tracks, with bootstrap intervals. Raises DataError where no track has a label."""
+    """All scores of n tracks, with bootstrap intervals. Raises DataError if no track has a label."""
     measures: list[Measure] = []
-    if (labels.quadrants != NO_QUADRANT).any():
+    labelled = _labelled(labels)
+    if "quadrants" in labelled:
         measures.append(_quadrants(labels.quadrants, predictions.quadrants))
     for column, dimension in enumerate(DIMENSIONS):
-        if not np.isnan(labels.va[:, column]).all():
+        if dimension in labelled:
             measures.append(_dimension(dimension, labels.va[:, column], predictions.va[:, column]))
     curves = diagram = None
-    if not np.isnan(labels.moods).all():
+    if "moods" in labelled:
         curves = tag_scores(labels.moods, predictions.moods, min_positives)
         diagram = reliability(labels.moods, predictions.moods)
         measures.append(_moods(labels.moods, predictions.moods, curves, diagram.ece))
@@ -114,31 +132,40 @@ def score(
             for name, values in resample(counts).items():
                 samples.setdefault(name, []).append(values)
     scores = {name: value for values, _ in measures for name, value in values.items()}
-    bounds = {
-        name: np.stack(bootstrap.interval(np.concatenate(values, axis=-1).T, scores[name], level), axis=-1)
-        for name, values in samples.items()
-    }
-    each = {name: (scores.pop(name), bounds.pop(name, None)) for name in PER_TAG if name in scores}
+    bounds = {}
+    for name, drawn in samples.items():
+        limits = bootstrap.LIMITS.get(name.partition("_")[0], (0.0, 1.0))
+        low_high = bootstrap.interval(np.concatenate(drawn, axis=-1).T, scores[name], level, limits)
+        bounds[name] = np.stack(low_high, axis=-1)
+    per_tag = {name: (scores.pop(name), bounds.pop(name, None)) for name in PER_TAG if name in scores}
     return Evaluation(
         tracks=len(labels),
         scores=scores,
-        intervals={name: tuple(pair.tolist()) for name, pair in bounds.items()},
-        tags={} if curves is None else _per_tag(tags, curves, each),
+        intervals={name: (float(low), float(high)) for name, (low, high) in bounds.items()},
+        tags={} if curves is None else _per_tag(tags, curves, per_tag),
         tags_left_out=[] if curves is None else _left_out(tags, curves, labels.moods),
         reliability=diagram,
         resamples=resamples,
         level=level,
         seed=seed,
+        labelled=labelled,
     )
 
 
-# A task's scores, and the same of resamples (their counts per track given), resamples in the last axis.
-Measure = tuple[dict, Callable[[np.ndarray], dict[str, np.ndarray]]]
-PER_TAG = ("roc_auc", "pr_auc")  # scores that are arrays, of the tags that are used
+def _labelled(labels: Emotions) -> dict[str, int]:
+    """The number of labelled tracks by task, of the tasks that have any."""
+    va = {name: ~np.isnan(labels.va[:, column]) for column, name in enumerate(DIMENSIONS)}
+    tracks = {"quadrants": labels.quadrants != NO_QUADRANT} | va | {"moods": ~np.isnan(labels.moods).all(axis=1)}
+    return {task: int(rows.sum()) for task, rows in tracks.items() if rows.any()}
+
+
+# A task's scores, and a function that gives them for resamples (counts per track), with resamples in the last axis.
+Measure = tuple[dict[str, Any], Callable[[np.ndarray], dict[str, np.ndarray]]]
+PER_TAG = ("roc_auc", "pr_auc")  # scores that are arrays with a value for each tag in the macro means
 
 
 def _quadrants(labels: np.ndarray, predictions: np.ndarray) -> Measure:
-    def named(values: dict) -> dict:
+    def named(values: dict[str, T]) -> dict[str, T]:
         return {f"quadrant_{name}": value for name, value in values.items()}
 
     return (
@@ -148,7 +175,7 @@ def _quadrants(labels: np.ndarray, predictions: np.ndarray) -> Measure:
 
 
 def _dimension(dimension: str, labels: np.ndarray, predictions: np.ndarray) -> Measure:
-    def named(values: dict) -> dict:
+    def named(values: dict[str, T]) -> dict[str, T]:
         return {f"{name}_{dimension}": value for name, value in values.items()}
 
     return (
@@ -160,10 +187,10 @@ def _dimension(dimension: str, labels: np.ndarray, predictions: np.ndarray) -> M
 def _moods(labels: np.ndarray, probabilities: np.ndarray, curves: TagScores, ece: float) -> Measure:
     labelled = ~np.isnan(labels)
     tracks, columns = np.nonzero(labelled)
-    entries = labels[labelled], probabilities[labelled], tracks
-    pooled = bootstrap.RankedEntries(*entries, len(labels))
+    truth, guesses = labels[labelled], probabilities[labelled]
+    pooled = bootstrap.RankedEntries(truth, guesses, tracks, len(labels))
     ranked = [
-        bootstrap.RankedEntries(*(part[columns == tag] for part in entries), len(labels))
+        bootstrap.RankedEntries(truth[columns == tag], guesses[columns == tag], tracks[columns == tag], len(labels))
         for tag in np.flatnonzero(curves.used)
     ]
 
@@ -173,7 +200,7 @@ def _moods(labels: np.ndarray, probabilities: np.ndarray, curves: TagScores, ece
         if ranked:
             roc_auc, pr_auc = np.stack([tag(counts) for tag in ranked], axis=1)
             values |= {"roc_auc": roc_auc, "pr_auc": pr_auc}
-            # a tag that a resample has no positive of is left out there, as it would be of any set
+            # a resample without a positive track of a tag leaves the tag out, as any set would
             values |= {f"mood_{name}": _mean_of_defined(values[name]) for name in PER_TAG}
         return values
 
@@ -182,29 +209,32 @@ def _moods(labels: np.ndarray, probabilities: np.ndarray, curves: TagScores, ece
 
 
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """The mean over the first axis of what is not NaN; NaN where all is."""
+    """The mean over the first axis without NaN; NaN if all values are."""
     with np.errstate(invalid="ignore"):
         return np.nansum(values, axis=0) / (~np.isnan(values)).sum(axis=0)
 
 
-def _per_tag(tags: Sequence[str], curves: TagScores, each: dict[str, tuple]) -> dict[str, dict]:
+def _per_tag(
+    tags: Sequence[str], curves: TagScores, scores: dict[str, tuple[np.ndarray, np.ndarray | None]]
+) -> dict[str, dict[str, Any]]:
     rows = {}
-    for place, tag in enumerate(np.flatnonzero(curves.used)):
-        row = rows[tags[tag]] = {"positives": int(curves.positives[tag])}
-        for name, (values, bounds) in each.items():
+    for place, tag in enumerate(np.flatnonzero(curves.used).tolist()):
+        row: dict[str, Any] = {"positives": int(curves.positives[tag])}
+        for name, (values, bounds) in scores.items():
             row[name] = float(values[place])
             if bounds is not None:
                 row[f"{name}_interval"] = tuple(bounds[place].tolist())
+        rows[tags[tag]] = row
     return rows
 
 
 def _left_out(tags: Sequence[str], curves: TagScores, labels: np.ndarray) -> list[str]:
     labelled = ~np.isnan(labels).all(axis=0)
-    return [tags[tag] for tag in np.flatnonzero(labelled & ~curves.used)]
+    return [tags[tag] for tag in np.flatnonzero(labelled & ~curves.used).tolist()]
 
 
-def _plain(value):
-    """JSON's: lists for tuples, None for NaN."""
+def _plain(value: Any) -> Any:
+    """The value for JSON: lists for tuples, None for NaN."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

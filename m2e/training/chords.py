@@ -243,9 +243,9 @@ def train_stage(
     recipe: ChordRecipe, stage: Stage, start: BTCModel | None, rows: list[dict], folders: Sequence[Path], out: Path
 ) -> tuple[BTCModel, list[dict]]:
     """The model of one stage, from `start` or new, and the log, a row per epoch after those of earlier stages."""
-    accelerator = Accelerator(mixed_precision=stage.mixed_precision)
     held = {folder.name: load_chunks(folder, "validation") for folder in folders}
     parts = [load_chunks(folder, "train", stage.least_confidence) for folder in folders]
+    accelerator = Accelerator(mixed_precision=stage.mixed_precision)
     sample = parts[0][0][:: max(1, len(parts[0][0]) // 500), :, MARGIN : MARGIN + BINS].astype(np.float32)
     mean, std = float(sample.mean()), float(sample.std())
     if len(stage.repeats) < len(parts):

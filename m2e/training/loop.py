@@ -293,9 +293,10 @@ def _schedule(optimizer: torch.optim.Optimizer, training: Training, steps: int) 
     """Of the learning rate, stepped after every batch: linear warm-up, then constant or a cosine to zero; or one cycle
     (Smith & Topin 2018)."""
     if training.schedule == "one_cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, training.learning_rate, steps, pct_start=training.warmup or 0.3
-        )
+        share = training.warmup or 0.3
+        if round(share * steps, 9) == 1:  # torch would divide by zero
+            share /= 2
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, steps, pct_start=share)
     name = {"constant": "constant_with_warmup", "cosine": "cosine"}[training.schedule]
     return get_scheduler(name, optimizer, round(training.warmup * steps), steps)
 

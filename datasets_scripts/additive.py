@@ -1,7 +1,9 @@
-"""Additive synthesis with random timbres: notes sound like no sound font, each time another way.
+"""Additive synthesis with random timbres: the notes sound like no sound font, and different each time.
 
-What learns from it has to listen to pitches rather than to known instruments.
+A model trained on them must use pitches rather than known instruments.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import pretty_midi
@@ -64,7 +66,7 @@ class Timbre:
         return (sound / np.abs(self.levels).sum()).astype(np.float32)
 
 
-def drum_timbre(rate: int, rng: np.random.Generator):
+def drum_timbre(rate: int, rng: np.random.Generator) -> Callable[[int], np.ndarray]:
     """A random drum kit: MIDI drum number -> its sound (samples,)."""
     time = np.arange(int(0.3 * rate), dtype=np.float32) / rate
 
