@@ -25,3 +25,9 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared with the large fixtures is absent")
     return folder
+
+
+@pytest.fixture
+def no_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program is found on the path."""
+    monkeypatch.setenv("PATH", "")

@@ -4,7 +4,7 @@ import logging
 import os
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -114,7 +114,7 @@ def load_processor(model: str | None, device: str, window: float | None, batch_s
     from m2e.checkpoints.load import load
 
     pipe = load(model, device=device, window=window, batch_size=batch_size)
-    return cast("M2EProcessor", pipe.processor)  # transformers declares any processor, or none
+    return pipe.processor
 
 
 def _given(processor: "M2EProcessor") -> "M2EProcessor":
