@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -79,7 +79,7 @@ def load_parts(
     """
     if recipe.start is not None:
         pipe = load(recipe.start, device="cpu")
-        return cast(M2EProcessor, pipe.processor), cast(M2EForMusicEmotion, pipe.model)
+        return pipe.processor, pipe.model
     recognizer = ChordRecognizer.from_pretrained(chords or embedded_model(), decoding=recipe.chord_decoding)
     config = preset(recipe.model.get("preset", "default"))()
     vocabulary = recipe.model.get("chord_vocabulary", config.chord_vocabulary)

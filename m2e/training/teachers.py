@@ -7,7 +7,7 @@ log-odds minus log p (see `weighting_offsets`); the teacher's calibrated probabi
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,8 +107,8 @@ def model_teacher(reference: str | Path, processor: M2EProcessor, student_config
         encoder = read_json(folder / "processor_config.json").get("encoder_reference") or {}
     else:
         pipe = load(str(reference), device="cpu")
-        model = cast(M2EForMusicEmotion, pipe.model)
-        encoder = cast(M2EProcessor, pipe.processor).encoder_reference or {}
+        model = pipe.model
+        encoder = pipe.processor.encoder_reference or {}
     features = (encoder, model.config.embedding_size, model.config.chord_vocabulary)
     same = features == (processor.encoder_reference, student_config.embedding_size, student_config.chord_vocabulary)
     if same and encoder is not None and "id" not in encoder:  # its weights travel with the model, and may differ
