@@ -49,7 +49,8 @@ def pieces(folder: Path, seconds: float = 5.0) -> Path:
     return folder
 
 
-given = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+given = [argument for argument in sys.argv[1:] if not argument.startswith("-") and "=" not in argument]
+settings = [argument for argument in sys.argv[1:] if "=" in argument]  # of the recipe: training.epochs=10
 folder = Path(given[0]) if given else pieces(Path(tempfile.mkdtemp()))
 print((folder / "labels.csv").read_text()[:300], "...")
 
@@ -62,6 +63,7 @@ print((folder / "labels.csv").read_text()[:300], "...")
 # %%
 recipe = ROOT / "configuration" / "fine-tune.yaml"
 command = [sys.executable, ROOT / "train.py", recipe, "--data", folder, "--out", OUT, "--set", "name=finetuned"]
+command += settings
 subprocess.run([str(part) for part in command], check=True, cwd=Path.cwd())
 
 # %% [markdown]
