@@ -1,7 +1,7 @@
-"""`compose`: the record of a track from the outputs of the network. Pure; no torch."""
+"""`interpret`: predictions from the outputs of the network; `compose`: the record of a track. Pure; no torch."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -46,6 +46,32 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
+class Predictions(NamedTuple):
+    """moods: (n, M) probabilities.  va: (n, 2) valence and arousal within the scale.  quadrants: (n,) indices, Q1 = 0."""
+
+    moods: np.ndarray
+    va: np.ndarray
+    quadrants: np.ndarray
+
+
+def interpret(
+    mood_logits: "Numbers", va: "Numbers", quadrant_logits: "Numbers | None" = None, *, config: "M2EConfig"
+) -> Predictions:
+    """The predictions for n tracks from the network's outputs (n, M), (n, 2) and (n, 4).
+
+    Without quadrant_logits the quadrants follow from valence and arousal.  config: for calibration, neutral and scale.
+    """
+    values = _array(va)
+    if quadrant_logits is None:
+        neutral = config.neutral_valence, config.neutral_arousal
+        names = [quadrant(valence, arousal, *neutral) for valence, arousal in values.tolist()]
+        quadrants = np.array([QUADRANTS.index(name) for name in names], dtype=np.int64)
+    else:
+        quadrants = _array(quadrant_logits).argmax(axis=1)
+    moods = calibrate(mood_logits, config.mood_scale, config.mood_offset)
+    return Predictions(moods, np.clip(values, config.va_min, config.va_max), quadrants)
+
+
 def compose(
     mood_logits: "Numbers",
     va: "Numbers",
@@ -78,15 +104,11 @@ def compose(
         raise ValueError(f"{len(windows)} windows, but the valence-arousal of {len(curve_va)}.")
 
     labels = [config.id2label[index] for index in range(len(mood_logits))]
-    scores = calibrate(mood_logits, config.mood_scale, config.mood_offset)
+    logits = None if quadrant_logits is None else quadrants[None]
+    (scores,), ((valence, arousal),), (best,) = interpret(mood_logits[None], va[None], logits, config=config)
     thresholds = np.full(len(scores), 0.5) if config.mood_thresholds is None else np.asarray(config.mood_thresholds)
     best_first = np.argsort(-scores, kind="stable")
 
-    if quadrant_logits is None:
-        where = quadrant(va[0], va[1], config.neutral_valence, config.neutral_arousal)
-    else:
-        where = QUADRANTS[int(quadrants.argmax())]
-    valence, arousal = np.clip(va, config.va_min, config.va_max).tolist()
     curve = None
     if window_va is not None:
         clipped = np.clip(curve_va, config.va_min, config.va_max).tolist()
@@ -97,9 +119,9 @@ def compose(
     return MusicEmotion(
         path=path,
         duration=None if duration is None else float(duration),
-        valence=valence,
-        arousal=arousal,
-        quadrant=where,
+        valence=float(valence),
+        arousal=float(arousal),
+        quadrant=QUADRANTS[best],
         moods=[Mood(labels[index], float(scores[index])) for index in best_first],
         selected_moods=[labels[index] for index in best_first if scores[index] > thresholds[index]],
         key=key,

@@ -12,8 +12,7 @@ from m2e.evaluation.score import Evaluation, score
 from m2e.training.objectives import OUTPUTS
 from m2e.training.packed import LabelledTracks
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
-from modeling_m2e.output_m2e import calibrate
-from modeling_m2e.scale_m2e import QUADRANTS, quadrant
+from modeling_m2e.output_m2e import interpret
 
 Outputs = dict[str, np.ndarray]  # of a network for n tracks, by the names of M2EOutput
 MAIN_SCORES = (  # by task, where a recipe does not select others
@@ -42,16 +41,7 @@ def predict(model: M2EForMusicEmotion, source: LabelledTracks) -> Outputs:
 
 def emotions(outputs: Outputs, config: Any) -> Emotions:
     """Predictions as a record has them: calibrated probabilities, values on the scale, the quadrant."""
-    va = outputs["va"].astype(np.float64)
-    if "quadrant_logits" in outputs:
-        quadrants = outputs["quadrant_logits"].argmax(1)
-    else:
-        neutral = config.neutral_valence, config.neutral_arousal
-        quadrants = np.array(
-            [QUADRANTS.index(quadrant(float(valence), float(arousal), *neutral)) for valence, arousal in va]
-        )
-    moods = calibrate(outputs["mood_logits"], config.mood_scale, config.mood_offset)
-    return Emotions(moods, np.clip(va, config.va_min, config.va_max), quadrants)
+    return Emotions(*interpret(**outputs, config=config))
 
 
 def evaluate(model: M2EForMusicEmotion, source: LabelledTracks, resamples: int = 0, seed: int = 0) -> Evaluation:
