@@ -47,7 +47,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 class Predictions(NamedTuple):
-    """moods: (n, M) probabilities.  va: (n, 2) valence and arousal within the scale.  quadrants: (n,) indices, Q1 = 0."""
+    """moods: (n, M) probabilities.  va: (n, 2) valence and arousal, 1-9.  quadrants: (n,) indices, 0 for Q1."""
 
     moods: np.ndarray
     va: np.ndarray

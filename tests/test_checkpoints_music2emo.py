@@ -260,7 +260,7 @@ def test_missing_chord_recogniser(checkout, cache):
 
 
 def test_encoder_out_of_reach(checkout, tmp_path):
-    with pytest.raises(ModelError, match="m-a-p/MERT-v1-95M has no config.json within reach: .*connect once"):
+    with pytest.raises(ModelError, match="m-a-p/MERT-v1-95M has no config.json here or in the cache: .*connect once"):
         m2e.load(checkout, cache_dir=tmp_path / "empty")
     assert cached_models(tmp_path / "empty") == []
 

@@ -139,7 +139,7 @@ def to_midi(record: TrackHarmony) -> bytes:
 
     The times are those of the track; 120 beats per minute is not its tempo. Raises ImportError without pretty_midi.
     """
-    from modeling_m2e.chord_labels_m2e import parse_chord, pitch_class
+    from modeling_m2e.chord_labels_m2e import pitch_class
     from modeling_m2e.key_m2e import MODES
 
     library = midi_library()
@@ -152,8 +152,8 @@ def to_midi(record: TrackHarmony) -> bytes:
         midi.key_signature_changes.append(signature)
     for segment in record.chords:
         midi.lyrics.append(library.Lyric(chord_name(segment.label), segment.start))
-        chord = parse_chord(segment.label)
-        if chord.root is None or midi.time_to_tick(segment.start) == midi.time_to_tick(segment.end):
+        chord = segment.chord
+        if chord.kind != "chord" or midi.time_to_tick(segment.start) == midi.time_to_tick(segment.end):
             continue  # a note that lasts no tick would never be switched off
         for pitch in (_BASS + chord.root, *(_MIDDLE + pitch for pitch in chord.pitch_classes)):
             piano.notes.append(library.Note(_VELOCITY, pitch, segment.start, segment.end))
