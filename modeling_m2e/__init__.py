@@ -11,6 +11,7 @@ from .encoder_m2e import MertEncoder, TaggerEncoder
 from .feature_extraction_m2e import M2EFeatureExtractor
 from .key_m2e import Key
 from .modeling_btc import BTCConfig, BTCModel
+from .modeling_encoder import M2EEncoderConfig, M2EEncoderModel
 from .modeling_m2e import M2EForMusicEmotion, M2EModel
 from .pipeline_m2e import MusicEmotionPipeline
 from .processing_m2e import M2EProcessor
@@ -24,6 +25,8 @@ __all__ = [
     "FailedTrack",
     "Key",
     "M2EConfig",
+    "M2EEncoderConfig",
+    "M2EEncoderModel",
     "M2EFeatureExtractor",
     "M2EForMusicEmotion",
     "M2EModel",
@@ -49,6 +52,8 @@ AutoFeatureExtractor.register(M2EConfig, M2EFeatureExtractor)
 AutoProcessor.register(M2EConfig, M2EProcessor)
 AutoConfig.register("m2e-btc", BTCConfig)
 AutoModel.register(BTCConfig, BTCModel)
+AutoConfig.register("m2e-encoder", M2EEncoderConfig)
+AutoModel.register(M2EEncoderConfig, M2EEncoderModel)
 PIPELINE_REGISTRY.register_pipeline(TASK, pipeline_class=MusicEmotionPipeline, pt_model=AutoModel, type="audio")
 # pipeline("music-emotion") alone takes the model that ships with the package; in a copy, because what was registered
 # is written into every config.json.
