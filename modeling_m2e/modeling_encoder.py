@@ -113,7 +113,7 @@ def _reduce(
 
 
 class M2EEncoderModel(PreTrainedModel):
-    """Waveforms at 22,050 Hz to embeddings, whatever their level: the loudness is normalised first."""
+    """Waveforms at 22,050 Hz to embeddings. The loudness is normalised first, so the level does not matter."""
 
     config: M2EEncoderConfig
     base_model_prefix = "encoder"

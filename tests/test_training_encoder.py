@@ -20,7 +20,7 @@ CLIPS = 40
 
 @pytest.fixture(scope="module")
 def pool_folder(tmp_path_factory):
-    """Clips of 10 s whose pitch and noisiness two teachers know; the second teacher labels every other clip."""
+    """Clips of 10 s whose pitch and noisiness two teachers report; the second teacher labels every other clip."""
     folder = tmp_path_factory.mktemp("pool")
     rng = np.random.default_rng(0)
     (folder / "audio").mkdir()
@@ -62,7 +62,7 @@ def test_cells_count_by_their_overlap_with_a_crop():
     assert weights[1] == pytest.approx([0.5, 0.5, 0], abs=1e-5)
 
 
-def test_one_cell_speaks_for_every_crop():
+def test_one_cell_covers_every_crop():
     assert cell_weights(1, np.array([30.0, 12.0]), np.array([20.0, 3.0]), 5.0) == pytest.approx(np.ones((2, 1)))
 
 

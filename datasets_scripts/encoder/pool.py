@@ -100,6 +100,12 @@ def _licences(path: Path) -> list[str]:
     return [name.strip() for name in re.findall(r"^License:(.+)$", text, re.MULTILINE)]
 
 
+def folder_of_audio(folder: Path) -> Iterator[Recording]:
+    """All audio files below a folder, such as renderings of scores."""
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
+        yield Recording(path, path.stem, split_of(path.stem), "as stated by its owner")
+
+
 def split_of(group: str) -> str:
     """`validation` for `HELD_OUT_SHARE` of all groups, always the same ones."""
     fraction = int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) / 2**32
@@ -118,7 +124,7 @@ def cut(seconds: float) -> list[tuple[float, float]]:
 
 
 def plan(source: str, recordings: Iterable[Recording]) -> list[Clip]:
-    """The clips of a source in order; a file that cannot be opened is left out with a message."""
+    """The clips of a source in order; a file that cannot be opened is skipped with a message."""
     clips: list[Clip] = []
     for recording in recordings:
         try:
@@ -224,10 +230,11 @@ def build(out: Path, sources: dict[str, Callable[[], Iterable[Recording]]]) -> N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--panda4q", type=Path, help="4Q folder with metadata.csv; its test split is left out")
+    parser.add_argument("--panda4q", type=Path, help="4Q folder with metadata.csv; its test split is skipped")
     parser.add_argument("--emotify", type=Path, help="Emotify folder with labels.csv")
     parser.add_argument("--emopia", type=Path, help="EMOPIA folder; every rendered-FONT in it is a source")
     parser.add_argument("--packages", type=Path, help="folder that datasets_scripts.encoder.packages has filled")
+    parser.add_argument("--folder", nargs="+", default=[], metavar="NAME=PATH", help="any folder of audio files")
     args = parser.parse_args()
     sources: dict[str, Callable[[], Iterable[Recording]]] = {}
     if args.panda4q:
@@ -238,6 +245,9 @@ def main() -> None:
         sources[folder.name] = partial(package, folder)
     for rendered in sorted(args.emopia.glob("rendered-*")) if args.emopia else ():
         sources[f"emopia-{rendered.name.removeprefix('rendered-')}"] = partial(emopia, args.emopia, rendered)
+    for text in args.folder:
+        name, _, path = text.partition("=")
+        sources[name] = partial(folder_of_audio, Path(path))
     build(args.out, sources)
 
 

@@ -1,4 +1,4 @@
-"""Trains the encoder to predict what its teachers say of the clips of an audio pool.
+"""Trains the encoder to predict the outputs of its teachers for the clips of an audio pool.
 
     python -m m2e.training.encoder configuration/encoder.yaml --pool POOL --out runs/encoder [--set steps=2000 ...]
 
@@ -29,7 +29,7 @@ from m2e.training import checkpoint
 from m2e.training.encoder_augmentation import Augmentation, equalize, mask, mix, wrong_levels
 from m2e.training.encoder_data import Batch, Pool, Scale, Target
 from m2e.training.recipe import parse_setting
-from modeling_m2e.modeling_encoder import M2EEncoderConfig, M2EEncoderModel, loudness
+from modeling_m2e.modeling_encoder import M2EEncoderConfig, M2EEncoderModel
 
 FEWEST_CLIPS = 10  # of a source, for correlations
 
@@ -105,7 +105,7 @@ def read_recipe(path: Path, settings: Mapping[str, Any]) -> EncoderRecipe:
 
 
 class Student(nn.Module):
-    """The encoder and, for each teacher, one linear map that is thrown away after training."""
+    """The encoder and, for each teacher, a linear map that is discarded after training."""
 
     def __init__(self, encoder: M2EEncoderModel, scales: Mapping[str, Scale]):
         super().__init__()
@@ -143,7 +143,7 @@ def average(ema: nn.Module, model: nn.Module, decay: float) -> None:
 def teacher_loss(
     answer: tuple[torch.Tensor, torch.Tensor], target: Target, scale: Scale, recipe: EncoderRecipe
 ) -> torch.Tensor:
-    """Squared error of standardised embeddings plus cross-entropy of tags; 1 each where only the means are known."""
+    """Squared error of standardised embeddings plus cross-entropy of tags; each is 1 for the constant means."""
     embeddings, logits = answer
     present = target.present.float()[:, None]
     count = present.sum().clamp(min=1)
@@ -158,8 +158,7 @@ def teacher_loss(
 def batch_loss(student: Student, batch: Batch, scales: Mapping[str, Scale], recipe: EncoderRecipe) -> torch.Tensor:
     """The weighted mean over teachers, of augmented crops."""
     with torch.no_grad():
-        levels = loudness(batch.clips)
-        waveforms, levels, targets = mix(batch.waveforms, levels, batch.targets, recipe.augmentation)
+        waveforms, levels, targets = mix(batch.waveforms, batch.levels, batch.targets, recipe.augmentation)
         power = student.encoder.mel_power(waveforms, wrong_levels(levels, recipe.augmentation))
         power = mask(equalize(power, recipe.augmentation), recipe.augmentation)
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.mixed_precision):

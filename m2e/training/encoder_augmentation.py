@@ -48,8 +48,8 @@ def equalize(power: torch.Tensor, strength: Augmentation) -> torch.Tensor:
     gains = (waves * torch.randn(count, 5, 1) * strength.equalizer_db / orders[:, None]).sum(1)
     cutoff = bands // 2 + torch.rand(count) * bands / 2
     cutoff = torch.where(torch.rand(count) < strength.lowpass_share, cutoff, bands)
-    heard = torch.arange(bands) < cutoff[:, None]
-    return power * (10 ** (gains / 10) * heard)[:, :, None]
+    kept = torch.arange(bands) < cutoff[:, None]
+    return power * (10 ** (gains / 10) * kept)[:, :, None]
 
 
 def mask(power: torch.Tensor, strength: Augmentation) -> torch.Tensor:

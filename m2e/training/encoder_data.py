@@ -1,4 +1,4 @@
-"""Crops of the encoder's audio pool and what its teachers say of them."""
+"""Crops of the encoder's audio pool and the outputs of its teachers for them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import torch
 
 from m2e.datasets.encoder.pool import CLIP_SECONDS, SAMPLING_RATE, Clip, by_shard
 from m2e.errors import TrainingError
+from modeling_m2e.modeling_encoder import loudness
 
 SMALLEST_DEVIATION = 1e-3  # of an embedding's dimension; below it is constant
 
@@ -89,7 +90,7 @@ def scale_of(labels: TeacherLabels, rows: np.ndarray) -> Scale:
 
 @dataclass(frozen=True)
 class Target:
-    """What a teacher says of a batch: standardised embeddings (k, width), tag probabilities (k, tags), present (k,)."""
+    """One teacher's outputs: standardised embeddings (k, width), tag probabilities (k, tags), present (k,)."""
 
     embeddings: torch.Tensor
     tags: torch.Tensor
@@ -98,15 +99,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Batch:
-    """waveforms: (k, samples).  clips: (k, longest), whole, for their loudness.  targets: by teacher."""
+    """waveforms: (k, samples).  levels: (k,) loudness of the whole clips.  targets: by teacher."""
 
     waveforms: torch.Tensor
-    clips: torch.Tensor
+    levels: torch.Tensor
     targets: dict[str, Target]
 
 
 class Pool:
-    """Clips whose audio and labels can be cut at will. Clips without a label of any teacher are left out."""
+    """The labelled clips: their audio and labels, in crops. Clips without a label of any teacher are dropped."""
 
     def __init__(self, folder: Path, clips: Sequence[Clip], teachers: Iterable[str]):
         labels = {teacher: load_labels(folder, clips, teacher) for teacher in teachers}
@@ -117,6 +118,7 @@ class Pool:
         self.clips = [clips[row] for row in keep]
         self.labels = {name: TeacherLabels(each.embeddings[keep], each.tags[keep]) for name, each in labels.items()}
         self.seconds = np.array([clip.seconds for clip in self.clips])
+        self._levels = np.full(len(keep), np.nan, np.float32)
         self.scales = {name: scale_of(each, self.rows("train")) for name, each in self.labels.items()}
 
     def rows(self, split: str, source: str | None = None) -> np.ndarray:
@@ -126,12 +128,20 @@ class Pool:
 
     def waveform(self, row: int) -> np.ndarray:
         """(samples,) float32 of a whole clip."""
+        return self._samples(row).astype(np.float32) / 32767
+
+    def _samples(self, row: int) -> np.ndarray:
         clip = self.clips[row]
-        samples = self._shards[clip.shard][clip.row, : round(clip.seconds * SAMPLING_RATE)]
-        return samples.astype(np.float32) / 32767
+        return self._shards[clip.shard][clip.row, : round(clip.seconds * SAMPLING_RATE)]
+
+    def level(self, row: int) -> float:
+        """Loudness of a whole clip."""
+        if np.isnan(self._levels[row]):
+            self._levels[row] = loudness(torch.from_numpy(self.waveform(row))[None]).item()
+        return float(self._levels[row])
 
     def targets(self, rows: np.ndarray, starts: np.ndarray, seconds: float) -> dict[str, Target]:
-        """What the teachers say of crops that begin at `starts` and last `seconds`."""
+        """The outputs of the teachers for crops that begin at `starts` and last `seconds`."""
         targets = {}
         for name, labels in self.labels.items():
             weights = cell_weights(labels.embeddings.shape[1], self.seconds[rows], starts, seconds)
@@ -146,19 +156,18 @@ class Pool:
         samples = round(seconds * SAMPLING_RATE)
         lengths = seconds * speeds
         starts = rng.uniform(0.0, 1.0, len(rows)) * np.maximum(self.seconds[rows] - lengths, 0.0)
-        longest = round(CLIP_SECONDS * SAMPLING_RATE)
-        waveforms, clips = np.zeros((len(rows), samples), np.float32), np.zeros((len(rows), longest), np.float32)
+        waveforms = np.zeros((len(rows), samples), np.float32)
         for place, row in enumerate(rows):
-            clip = self.waveform(row)
-            times = starts[place] * SAMPLING_RATE + np.arange(samples) * speeds[place]
-            waveforms[place] = _at(clip, times)
-            clips[place] = np.resize(clip, longest)
+            waveforms[place] = _played(self._samples(row), starts[place] * SAMPLING_RATE, samples, speeds[place])
+        levels = torch.tensor([self.level(row) for row in rows])
         targets = self.targets(rows, starts, seconds * float(np.mean(speeds)))
-        return Batch(torch.from_numpy(waveforms), torch.from_numpy(clips), targets)
+        return Batch(torch.from_numpy(waveforms), levels, targets)
 
 
-def _at(clip: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """The samples at fractional times, interpolated linearly; past its end the clip begins again."""
+def _played(clip: np.ndarray, start: float, samples: int, speed: float) -> np.ndarray:
+    """(samples,) of a 16-bit clip from `start`, interpolated linearly; past its end the clip begins again."""
+    times = start % 1 + np.arange(samples) * speed
+    piece = np.take(clip, int(start) + np.arange(int(times[-1]) + 2), mode="wrap").astype(np.float32) / 32767
     whole = times.astype(np.int64)
     share = (times - whole).astype(np.float32)
-    return (1 - share) * clip[whole % len(clip)] + share * clip[(whole + 1) % len(clip)]
+    return piece[whole] + share * (piece[whole + 1] - piece[whole])
