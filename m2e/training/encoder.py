@@ -247,7 +247,9 @@ def train(recipe: EncoderRecipe, pool: Pool, out: Path) -> M2EEncoderModel:
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, recipe))
     parts: dict[str, Stateful] = {"student": student, "ema": ema, "optimizer": optimizer, "schedule": schedule}
-    mark = checkpoint.fingerprint(asdict(replace(recipe, evaluate_every=1)), [])
+    mark = checkpoint.fingerprint(
+        asdict(replace(recipe, evaluate_every=1)), [scale.mean for scale in pool.scales.values()]
+    )
     saved = checkpoint.load(out, mark)
     first = 0
     if saved is not None:
