@@ -13,6 +13,7 @@ from .errors_m2e import AudioError
 from .feature_extraction_m2e import M2EFeatureExtractor
 from .key_m2e import Key
 from .modeling_btc import BTCConfig, BTCModel
+from .modeling_encoder import M2EEncoderConfig, M2EEncoderModel
 from .modeling_m2e import M2EForMusicEmotion, M2EModel
 from .pipeline_m2e import MusicEmotionPipeline
 from .processing_m2e import M2EProcessor
@@ -26,6 +27,8 @@ __all__ = [
     "FailedTrack",
     "Key",
     "M2EConfig",
+    "M2EEncoderConfig",
+    "M2EEncoderModel",
     "M2EFeatureExtractor",
     "M2EForMusicEmotion",
     "M2EModel",
@@ -47,6 +50,7 @@ AUTO_CLASSES: dict[str, dict[str, Any]] = {
         "AutoProcessor": M2EProcessor,
     },
     "m2e-btc": {"AutoConfig": BTCConfig, "AutoModel": BTCModel},
+    "m2e-encoder": {"AutoConfig": M2EEncoderConfig, "AutoModel": M2EEncoderModel},
 }
 
 

@@ -1,0 +1,1 @@
+"""Unlabelled audio and what published networks compute of it: the training material of the encoder."""
