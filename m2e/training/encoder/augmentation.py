@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from m2e.training.encoder_data import Target
+from m2e.training.encoder.data import Target
 
 
 @dataclass(frozen=True)

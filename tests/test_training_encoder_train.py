@@ -9,9 +9,9 @@ import torch
 
 from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index, write_index
 from m2e.errors import TrainingError
-from m2e.training import encoder as training
-from m2e.training.encoder_augmentation import Augmentation, equalize, mask, mix, wrong_levels
-from m2e.training.encoder_data import Pool, Target, cell_weights
+from m2e.training.encoder import train as training
+from m2e.training.encoder.augmentation import Augmentation, equalize, mask, mix, wrong_levels
+from m2e.training.encoder.data import Pool, Target, cell_weights
 from modeling_m2e import M2EEncoderModel
 
 TINY = {"widths": [4, 6, 8], "depths": [1, 1, 1], "squeezed_width": 2, "trunk_depth": 1, "hidden_size": 16}

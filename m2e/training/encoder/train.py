@@ -1,9 +1,9 @@
 """Trains the encoder to predict the outputs of its teachers for the clips of an audio pool.
 
-    python -m m2e.training.encoder configuration/encoder.yaml --pool POOL --out runs/encoder [--set steps=2000 ...]
+    python -m m2e.training.encoder.train configuration/encoder.yaml --pool POOL --out runs/encoder [--set steps=2000 ...]
 
-POOL is filled by datasets_scripts.encoder.pool and .label. Read top to bottom: recipe, student, loss, fidelity, loop.
-The same command resumes an interrupted run. OUT gets `encoder/`, the model of the averaged weights, and `log.jsonl`.
+`datasets_scripts.encoder.pool` and `.label` fill POOL. Read top to bottom: recipe, student, loss, fidelity, loop. The
+same command resumes an interrupted run. OUT gets `encoder/`, the model of the averaged weights, and `log.jsonl`.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from m2e.datasets.encoder.pool import read_index
 from m2e.errors import TrainingError, reason
 from m2e.storage import write_text
 from m2e.training import checkpoint
-from m2e.training.encoder_augmentation import Augmentation, equalize, mask, mix, wrong_levels
-from m2e.training.encoder_data import Batch, Pool, Scale, Target
+from m2e.training.encoder.augmentation import Augmentation, equalize, mask, mix, wrong_levels
+from m2e.training.encoder.data import Batch, Pool, Scale, Target
 from m2e.training.recipe import parse_setting
 from modeling_m2e.modeling_encoder import M2EEncoderConfig, M2EEncoderModel
 

@@ -1,0 +1,1 @@
+"""Training of the music encoder by distillation from many teachers."""
