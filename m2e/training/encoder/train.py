@@ -1,6 +1,6 @@
 """Trains the encoder to predict the outputs of its teachers for the clips of an audio pool.
 
-    python -m m2e.training.encoder.train configuration/encoder.yaml --pool POOL --out runs/encoder [--set steps=2000 ...]
+    python -m m2e.training.encoder.train configuration/encoder.yaml --pool POOL --out runs/encoder [--set steps=2000]
 
 `datasets_scripts.encoder.pool` and `.label` fill POOL. Read top to bottom: recipe, student, loss, fidelity, loop. The
 same command resumes an interrupted run. OUT gets `encoder/`, the model of the averaged weights, and `log.jsonl`.
