@@ -118,6 +118,9 @@ def test_a_damaged_line_of_the_sources_is_ignored():
     with open(".out.jsonl.sources", "a") as file:
         file.write('{"record": "12')
     assert left() == (["a.wav", "b.wav"], {})
+    write("out.jsonl", ["a.wav", "b.wav"])
+    for line in Path(".out.jsonl.sources").read_text().splitlines():
+        assert set(json.loads(line)) == {"record", "file", "size", "mtime_ns", "settings"}
     os.remove(".out.jsonl.sources")
     os.mkdir(".out.jsonl.sources")
     with pytest.raises(UsageError, match=".out.jsonl.sources cannot be read: "):

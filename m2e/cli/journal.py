@@ -144,6 +144,8 @@ def open_journal(
     with writing(output):
         try:
             with open(origins, "a", encoding="utf-8") as notes, open_partial(output, kept) as file:
+                if notes.tell():
+                    notes.write("\n")  # a kill may have cut the last line off
                 yield Journal(file, notes, settings, sources)
         finally:
             if os.path.exists(origins) and not os.path.getsize(origins):

@@ -18,7 +18,7 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH",
-        help="Files, folders (searched for audio), globs, http(s) URLs, or - for a list of these on stdin.",
+        help="Files, folders (searched for audio), globs, http(s) URLs, playlists, or - for audio or a list on stdin.",
     ),
 ]
 Model = Annotated[
