@@ -240,17 +240,18 @@ def _stdin(skipped: dict[str, str]) -> Iterator[Source]:
 def _names(data: bytes) -> list[str] | None:
     """The names in a list: lines, or strings ended by NULs; None if the bytes are no list.
 
-    A list has no control characters and, with NULs, no empty names. UTF-16 is recognised by its byte order mark or by
-    the zeros in every other byte.
+    A list has no control characters and, with NULs, no empty names and few of one letter. UTF-16 is recognised by its
+    byte order mark or by the zeros in every other byte.
     """
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     if wide or (len(data) > 3 and (not any(data[1::2]) or not any(data[::2])) and any(data)):
         codec = "utf-16" if wide else "utf-16-le" if data[0] else "utf-16-be"
         data = data[: len(data) // 2 * 2].decode(codec, errors="replace").encode("utf-8", errors="replace")
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if _CONTROL.search(data) or (b"\0" in data and (b"\0\0" in data or data.startswith(b"\0"))):
+    zeros = data.count(b"\0")
+    if _CONTROL.search(data) or data.startswith(b"\0") or b"\0\0" in data or zeros > len(data) // 3:
         return None
-    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    lines = data.split(b"\0") if zeros else data.splitlines()
     return [os.fsdecode(line) for line in lines if line.strip()]
 
 

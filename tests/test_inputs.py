@@ -214,3 +214,9 @@ def test_playlists_name_files_relative_to_themselves(here):
         assert sources[3].error == "lists/gone.mp3: there is no such file or folder."
     (here / "bad.m3u").write_bytes(b"ID3\0\0\0\1")
     assert collect(["bad.m3u"])[0].error == "bad.m3u: cannot be read as a playlist (it is no list of names)."
+
+
+def test_text_of_two_bytes_a_letter_is_no_list_of_one_letter_names(here, monkeypatch):
+    stdin(monkeypatch, "/music/夜.mp3\n./a.mp3\n".encode("utf-16-le"))  # without a byte order mark
+    (source,) = collect(["-"])
+    assert source.path == "-" and source.copy is not None
