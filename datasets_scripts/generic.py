@@ -1,15 +1,18 @@
 """Any data set with audio and moods, valence and arousal, or quadrants: a folder with a table, or one of the hub.
 
 Columns have the names of the schema, or names given as options such as moods="tags"; at least one kind of label is
-needed. Audio paths in a table are relative to its folder. Moods are a list, or words separated by ``mood_separator``.
-``va_range`` is the range of valence and arousal, which are moved to 1 to 9. Without a column of splits, the tracks are
-split 70/15/15 by artist.
+needed. Audio paths in a table are relative to its folder. Moods are a list, or words separated by ``mood_separator``,
+by default by the one of ; | , that occurs in the column; moods that differ only in case are one. ``va_range`` is the
+range of valence and arousal, which are moved to 1 to 9. Without a column of splits, the tracks are split 70/15/15 by
+artist.
 """
 
 import csv
 import json
 import math
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from m2e.errors import DataError, reason
 TABLES = ("labels.csv", "metadata.csv", "labels.jsonl", "metadata.jsonl")
 AUDIO = ("audio", "path", "file", "file_name", "filename")
 LABELS = ("moods", "valence", "arousal", "quadrant")
+SEPARATORS = (";", "|", ",")  # of moods in a cell
 SPLIT_NAMES = {"train": "train", "training": "train", "dev": "validation", "development": "validation"}
 SPLIT_NAMES |= {"val": "validation", "valid": "validation", "validation": "validation"}
 SPLIT_NAMES |= {"test": "test", "testing": "test", "evaluation": "test", "eval": "test"}
@@ -34,7 +38,7 @@ def read_folder(
     folder: str | Path,
     table: str | Path | None = None,
     va_range: tuple[float, float] = SCALE,
-    mood_separator: str = ";",
+    mood_separator: str | None = None,
     check: str = "strict",
     **columns: str,
 ) -> Dataset:
@@ -47,8 +51,10 @@ def read_folder(
     path = folder / table if table else next((folder / t for t in TABLES if (folder / t).is_file()), None)
     if path is None or not path.is_file():
         raise DataError(f"{folder} holds no {table or ' or '.join(TABLES)}: name the table by table=.")
-    rows = _read_rows(path)
-    names = _column_names(path.name, rows[0].keys() if rows else (), columns)
+    header, rows = _read_rows(path)
+    names = _column_names(path.name, header, columns)
+    if not rows:
+        raise DataError(f"{path} has a header but no rows: add the tracks.")
     tracks = _tracks(path.name, rows, names, va_range, mood_separator, folder)
     return to_dataset(path.name, verify(path.name, folder, tracks, None, check))
 
@@ -59,7 +65,7 @@ def read_hub(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     va_range: tuple[float, float] = SCALE,
-    mood_separator: str = ";",
+    mood_separator: str | None = None,
     **columns: str,
 ) -> Dataset:
     """A data set of the hub (its id, a local folder of Parquet files, or a loaded one) in the common schema.
@@ -101,15 +107,40 @@ def _load(source: str, config: str | None, revision: str | None, cache_dir: str 
         raise DataError(f"{source} cannot be read as a data set ({why}): give a folder or an id of the hub.") from error
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of the table. Raises DataError if the content does not fit the suffix."""
+def _read_rows(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """The names of the columns and the rows of a table. Raises DataError if the content does not fit the suffix."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             if path.suffix in (".jsonl", ".json"):
-                return [dict(json.loads(line)) for line in file if line.strip()]
-            return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+                objects = [dict(json.loads(line)) for line in file if line.strip()]
+                return list(dict.fromkeys(key for row in objects for key in row)), objects
+            first = file.readline()
+            delimiter = "\t" if path.suffix == ".tsv" else max(",;\t", key=first.count)
+            file.seek(0)
+            # strict: a quote that is never closed is an error
+            header, *rows = [row for row in csv.reader(file, delimiter=delimiter, strict=True) if row] or [[]]
     except (OSError, TypeError, ValueError, csv.Error) as error:
         raise DataError(f"{path} is no {path.suffix} table ({reason(error)}): correct or rename it.") from None
+    header = [column.strip() for column in header]
+    if twice := [column for column, count in Counter(header).items() if count > 1 and column]:
+        raise DataError(f"{path} has the column {listed(twice)} twice: rename or remove one.")
+    faults = [
+        f"row {number}: {fault}" for number, row in enumerate(rows, 1) if (fault := _fault(row, header, delimiter))
+    ]
+    if faults:
+        raise DataError(f"{path} has {len(faults)} rows that cannot be read ({listed(faults)}): correct them.")
+    return header, [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _fault(row: list[str], header: list[str], delimiter: str) -> str | None:
+    """What is wrong with the cells of a row of a CSV table."""
+    if len(row) != len(header):
+        return f"{len(row)} cells for {len(header)} columns"
+    # a quote that is closed in a later row takes the rows between into its cell
+    inner = [line for cell in row for line in cell.splitlines()[1:]]
+    if any(line.count(delimiter) >= len(header) - 1 for line in inner):
+        return "a cell with other rows in it, look for a quote that is not closed"
+    return None
 
 
 def _column_names(name: str, there: Iterable[str], given: dict[str, str]) -> dict[str, str]:
@@ -123,9 +154,15 @@ def _column_names(name: str, there: Iterable[str], given: dict[str, str]) -> dic
     if audio := next((column for column in AUDIO if column in there), None):
         names.setdefault("audio", audio)
     if "audio" not in names:
-        raise DataError(f"{name} has no column {' or '.join(AUDIO)}: name the one of its audio by audio=.")
+        raise DataError(
+            f"{name} has no column {' or '.join(AUDIO)} but {', '.join(there) or 'none'}: "
+            "name that of the audio by audio=."
+        )
     if not names.keys() & set(LABELS):
-        raise DataError(f"{name} has no column {', '.join(LABELS)}: name those of its labels, moods= and the like.")
+        raise DataError(
+            f"{name} has no column {', '.join(LABELS)} but {', '.join(there)}: "
+            "name that of the labels by moods= or the like."
+        )
     return names
 
 
@@ -134,10 +171,11 @@ def _tracks(
     rows: list[dict[str, Any]],
     names: dict[str, str],
     va_range: tuple[float, float],
-    separator: str,
+    separator: str | None,
     folder: Path = Path(),
 ) -> list[Track]:
     """The rows as tracks, in their order. Raises DataError that lists all rows that cannot be read."""
+    moods = _moods(name, [_filled(row.get(names["moods"])) for row in rows] if "moods" in names else [], separator)
     tracks, faults = [], []
     for number, row in enumerate(rows, 1):
         cells = {column: _filled(row.get(theirs)) for column, theirs in names.items()}
@@ -150,7 +188,7 @@ def _tracks(
                     id=str(cells["id"]) if "id" in names else os.path.splitext(path)[0].replace("/", "_"),
                     audio=folder / path,
                     split=_split(cells["split"]) if "split" in names else "",
-                    moods=None if cells.get("moods") is None else split_words(cells["moods"], separator),
+                    moods=moods[number - 1] if moods else None,
                     valence=_rating(cells.get("valence"), va_range),
                     arousal=_rating(cells.get("arousal"), va_range),
                     quadrant=cells.get("quadrant"),
@@ -163,6 +201,36 @@ def _tracks(
     if faults:
         raise DataError(f"{name} has {len(faults)} rows that cannot be read ({listed(faults)}): correct them.")
     return tracks if "split" in names else with_splits(tracks)
+
+
+def _moods(name: str, cells: list[Any], separator: str | None) -> list[list[str] | None]:
+    """The moods of every cell, None where it is empty; of spellings that differ in case, the most frequent one."""
+    texts = [cell for cell in cells if isinstance(cell, str) and not _is_list(cell)]
+    if separator is None:
+        used = [mark for mark in SEPARATORS if any(mark in text for text in texts)]
+        if len(used) > 1:
+            raise DataError(f"{name} has moods with {' and with '.join(used)}: name the separator by mood_separator=.")
+        separator = used[0] if used else SEPARATORS[0]
+    words = [None if cell is None else split_words(_items(cell), separator) for cell in cells]
+    spellings = Counter(word for each in words for word in each or ())
+    usual: dict[str, str] = {}
+    for word, _ in spellings.most_common():
+        usual.setdefault(word.casefold(), word)
+    return [None if each is None else list(dict.fromkeys(usual[word.casefold()] for word in each)) for each in words]
+
+
+def _is_list(cell: str) -> bool:
+    return cell.startswith("[") and cell.endswith("]")
+
+
+def _items(cell: Any) -> Any:
+    """The items of a list that pandas or NumPy wrote as text, ['happy', 'sad']; any other cell as it is."""
+    if not isinstance(cell, str):
+        return cell if isinstance(cell, Iterable) else [cell]
+    if not _is_list(cell):
+        return cell
+    quoted = re.findall(r"'([^']*)'|\"([^\"]*)\"", cell)
+    return [one or other for one, other in quoted] if quoted else cell[1:-1].split(",")
 
 
 def _filled(cell: Any) -> Any:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 
@@ -18,13 +18,19 @@ def tell(sentence: str) -> None:
     """Prints a message."""
     from m2e.views.records import printable
 
-    print("m2e:", printable(sentence), file=sys.stderr)
+    if sys.stderr is not None:  # it is closed; print would write to stdout
+        print("m2e:", printable(sentence), file=sys.stderr)
 
 
 def fail(sentence: str, status: int = 2) -> NoReturn:
     """Prints a message and ends the command with an exit status."""
     tell(sentence)
     raise typer.Exit(status)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a standard stream is a terminal; a closed one is None."""
+    return stream is not None and stream.isatty()
 
 
 def terminal_width() -> int:
@@ -56,7 +62,7 @@ def pace(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
 
     Call the result with the number of tracks done and the next one's name.
     """
-    terminal = sys.stderr.isatty()
+    terminal = is_terminal(sys.stderr)
     start = last_line = time.monotonic()
 
     with progress(total, visible and terminal) as show:

@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from m2e.errors import M2EError, WorkerError, first_line
+from m2e.errors import M2EError, WorkerError
 from m2e.inputs import Source
 
 if TYPE_CHECKING:
@@ -24,11 +24,25 @@ def predict_one(pipe: Callable[[str], R], source: Source) -> "R | FailedTrack":
     if source.error is not None:
         return failed_track(source, source.error, pipe)
     try:
-        return pipe(source.path)
-    except M2EError as error:
-        return failed_track(source, first_line(error), pipe)
+        record = pipe(source.copy or source.path)
     except Exception as error:
-        return failed_track(source, f"{type(error).__name__}: {first_line(error)}", pipe)
+        return failed_track(source, sentence_of(error, source), pipe)
+    if source.copy is not None and hasattr(record, "path"):
+        record.path = source.path
+    return record
+
+
+def sentence_of(error: Exception, source: Source) -> str:
+    """The first line of an error's message, with the name of the track, which may have several lines, as it is.
+
+    An error that is not an M2EError also gets the name of its type, one of the system only its reason.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename not in (None, source.path, source.copy) else ""
+        return f"{error.strerror.rstrip('.')}{where}."
+    text = str(error).replace(source.copy or source.path, "\0").strip() or type(error).__name__
+    line = text.splitlines()[0].replace("\0", source.path)
+    return line if isinstance(error, M2EError) else f"{type(error).__name__}: {line}"
 
 
 def failed_track(source: Source, sentence: str, pipe: object = None) -> "FailedTrack":

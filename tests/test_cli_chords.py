@@ -258,6 +258,15 @@ def test_a_full_disk_is_reported(loaded, music):
     assert "/dev/full cannot be written: No space left" in result.stderr
 
 
+def test_an_output_that_cannot_be_written_is_the_fault_of_one_file(loaded, music):
+    long = "x" * 251 + ".wav"  # with the suffix .json, its output has 256 bytes
+    tone(long)
+    tone("y" * 246 + ".wav")
+    result = run(long, "y" * 246 + ".wav", "a.wav", "-o", "out", "--format", "json", status=1)
+    assert files("out") == ["a.json", "y" * 246 + ".json"]
+    assert result.stderr.startswith("m2e: 1 of 3 files failed:\n") and "File name too long" in result.stderr
+
+
 def test_an_old_file_stays_until_the_new_one_is_whole(loaded, music, monkeypatch):
     run(".", "-o", "out", "--format", "lab")
     before = {path: Path(path).read_bytes() for path in files()}
@@ -269,7 +278,8 @@ def test_an_old_file_stays_until_the_new_one_is_whole(loaded, music, monkeypatch
         return real(self, source)
 
     monkeypatch.setattr(FakePipeline, "__call__", call)
-    assert run(".", "-o", "out", "--format", "lab", status=130).stderr == "m2e: interrupted.\n"
+    skipped = "m2e: 3 files or folders were skipped: 3 without the suffix of audio (--verbose names them).\n"
+    assert run(".", "-o", "out", "--format", "lab", status=130).stderr == f"{skipped}m2e: interrupted.\n"
     assert {path: Path(path).read_bytes() for path in files()} == before
 
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from m2e.cli.output_file import check_output, earlier_records, open_output, partial_name, refuse_to_lose
+from m2e.cli.journal import earlier_records, refuse_to_lose
+from m2e.cli.output_file import beside, check_output, locked, open_output, partial_name
 from m2e.errors import UsageError
 from m2e.inputs import Source, identity
 
@@ -73,3 +74,28 @@ def test_a_file_of_something_else_is_refused(folder):
     with pytest.raises(UsageError, match="gone/out.jsonl cannot be written"):
         check_output("gone/out.jsonl", [])
     assert partial_name("out.jsonl") == str(folder / "out.jsonl.partial")
+
+
+def test_one_command_at_a_time_writes_to_a_file(folder):
+    with locked("out.jsonl"):
+        with pytest.raises(UsageError, match="^Another command is writing to ./out.jsonl: wait for it, or give"):
+            with locked("./out.jsonl"):
+                raise AssertionError
+        with locked("other.jsonl"):
+            pass
+    with locked("out.jsonl"), locked(None):
+        pass
+    assert not list(folder.iterdir())
+
+
+def test_the_longest_names_can_be_written(folder):
+    for name in ("x" * 255, "é" * 127, "x" * 250):
+        with locked(name), open_output(name) as file:
+            file.write("text")
+        assert (folder / name).read_text() == "text"
+        assert beside(name, ".partial") != beside(name, ".new") and beside(name, ".partial") != beside(
+            "y" * 255, ".partial"
+        )
+    assert len(list(folder.iterdir())) == 3
+    with pytest.raises(UsageError, match="cannot be written: its name is too long"):
+        check_output("x" * 256, [])

@@ -215,3 +215,24 @@ def test_workers_leave_with_a_killed_parent(script):
     while os.path.exists(f"/proc/{worker}") and " Z " not in f" {Path(f'/proc/{worker}/stat').read_text()} ":
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "csv"])
+def test_a_killed_run_is_resumed_and_a_running_one_is_left_alone(script, form):
+    command = [*script, "a.wav", "b.wav", "slow.wav", "-o", f"out.{form}"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    partial = Path(f"out.{form}.partial")
+    deadline = time.monotonic() + 60
+    while not (partial.exists() and partial.read_text().count("\n") == 2):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    second = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 2 and "Another command is writing to" in second.stderr
+    process.kill()
+    process.wait()
+    assert [one["path"] for one in lines(partial)] == ["a.wav", "b.wav"]
+    command[command.index("slow.wav")] = "bad.wav"
+    resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=60)
+    assert resumed.returncode == 1 and "2 of 3 files are already in" in resumed.stderr
+    text = Path(f"out.{form}").read_text()
+    assert all(text.count(name) for name in ("a.wav", "b.wav", "bad.wav: is bad.")) and not partial.exists()

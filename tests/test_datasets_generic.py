@@ -158,3 +158,69 @@ def test_a_folder_that_is_no_data_set_is_named(folder):
 def embed_audio(dataset):
     """The dataset with its audio inside, as it is pushed to the hub."""
     return dataset.with_format("arrow").map(embed_table_storage, batched=True).with_format(None)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("happy, sad", "sad"),
+        ("happy|sad", "sad"),
+        ("happy; sad", "sad"),
+        ("['happy', 'sad']", "['sad']"),
+        ("['happy' 'sad']", "[]"),
+        ('["happy", "sad"]', "[sad]"),
+        ("[happy, sad]", "sad"),
+    ],
+)
+def test_moods_are_separated_as_tables_do(folder, cells):
+    rows = [(f"audio/{name}.wav", cell) for name, cell in zip(("three", "a/one"), cells, strict=True)]
+    table(folder / "labels.csv", "audio,moods", rows)
+    assert read_folder(folder)["moods"][:] == [["happy", "sad"], [] if cells[1] == "[]" else ["sad"]]
+
+
+def test_two_separators_need_a_choice(folder):
+    rows = [("audio/three.wav", "happy; sad"), ("audio/a/one.wav", "warm, calm")]
+    table(folder / "labels.csv", "audio,moods", rows)
+    with pytest.raises(
+        DataError, match="labels.csv has moods with ; and with ,: name the separator by mood_separator="
+    ):
+        read_folder(folder)
+    assert read_folder(folder, mood_separator=";")["moods"][:] == [["happy", "sad"], ["warm, calm"]]
+
+
+def test_spellings_that_differ_in_case_are_one_mood(folder):
+    rows = [("audio/three.wav", "Happy;HAPPY;sad"), ("audio/a/one.wav", "happy"), ("audio/a/two.wav", "happy;Sad;sad")]
+    table(folder / "labels.csv", "audio,moods", rows)
+    assert read_folder(folder)["moods"][:] == [["happy", "sad"], ["happy"], ["happy", "sad"]]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_tables_of_other_delimiters_are_read(folder, delimiter):
+    text = "audio,moods,valence,arousal\naudio/three.wav,happy|sad,5,6\n".replace(",", delimiter)
+    (folder / "labels.csv").write_text(text)
+    assert read_folder(folder)["moods"][:] == [["happy", "sad"]]
+    (folder / "labels.csv").write_text(text.replace("audio" + delimiter, "song" + delimiter))
+    with pytest.raises(DataError, match="no column audio or .* but song, moods, valence, arousal: name that of"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("audio,moods\na.wav,happy,sad\n", "row 1: 3 cells for 2 columns"),
+        ("audio,moods,artist\na.wav,happy\n", "row 1: 2 cells for 3 columns"),
+        ("audio,moods,moods\na.wav,happy,sad\n", "has the column moods twice"),
+        ('audio,moods\na.wav,"happy\nb.wav,sad\n', "is no .csv table .unexpected end of data"),
+        (
+            'audio,moods\na.wav,"happy\nb.wav,sad\nc.wav,calm"\n',
+            "row 1: a cell with other rows in it, look for a quote",
+        ),
+        ("audio,moods\n", "has a header but no rows: add the tracks"),
+        ("song,tags\n", "no column audio or .* but song, tags: "),
+        ("audio,tags\na.wav,happy\n", "no column moods, .* but audio, tags: "),
+    ],
+)
+def test_no_row_is_lost_without_a_word(folder, text, sentence):
+    (folder / "labels.csv").write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        read_folder(folder)

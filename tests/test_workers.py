@@ -107,3 +107,30 @@ def test_an_error_while_the_model_is_loaded_is_raised_as_it_is(load, error, work
     with pytest.raises(error, match="weights|there is no model"):
         with predictions(load, [Source("a.wav"), Source("b.wav")], workers):
             raise AssertionError
+
+
+class Complaining:
+    """Raises an error that names the file."""
+
+    def __call__(self, path):
+        if "disk" in path:
+            raise FileNotFoundError(2, "No usable temporary directory found")
+        if "bug" in path:
+            raise TypeError
+        raise AudioError(f"{path}: is empty.\nmore")
+
+
+def test_the_reason_survives_a_name_of_several_lines():
+    sources = [
+        Source("line\nbreak.wav"),
+        Source("disk.wav"),
+        Source("bug\n.wav"),
+        Source("-", copy="/gone/m2e-1/audio"),
+    ]
+    with predictions(Complaining, sources) as results:
+        assert [record.error for record in results] == [
+            "line\nbreak.wav: is empty.",
+            "disk.wav: No usable temporary directory found.",
+            "bug\n.wav: TypeError: TypeError",
+            "-: is empty.",
+        ]

@@ -4,16 +4,17 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from m2e.cli.options import Paths, end_of_pipe, tell_failures
-from m2e.cli.output_file import open_output, writing
+from m2e.cli.options import Paths, Verbose, end_of_pipe, tell_failures, tell_skipped
+from m2e.cli.output_file import beside, is_special, open_output, writing
 from m2e.errors import M2EError, UsageError
 from m2e.inputs import Source, collect
-from m2e.terminal import fail, progress, tell, terminal_width
+from m2e.terminal import fail, is_terminal, progress, tell, terminal_width
 
 if TYPE_CHECKING:
     from m2e.checkpoints.chords import ChordPipeline
@@ -67,6 +68,7 @@ def chords(
     style: Annotated[
         Style, typer.Option(help="Write major triads in .lab as C:maj (harte) or as C (paper).")
     ] = "harte",
+    verbose: Verbose = False,
 ) -> None:
     """Recognise the chords and the key of music.
 
@@ -76,15 +78,19 @@ def chords(
     output = None if output == "-" else output
     form = form or FORMATS.get(os.path.splitext(output or "")[1].lower(), "chart")
     try:
-        sources = collect(paths)
+        skipped: dict[str, str] = {}
+        sources = collect(paths, skipped)
         if not sources:
             raise UsageError("there is nothing to read: stdin is empty.")
+        if output is None and sys.stdout is None:
+            raise UsageError("stdout is closed: add -o FILE or FOLDER.")
         texts = None if output is None else places(output, sources, SUFFIXES[form])
         midis = {} if midi is None else places(midi, sources, ".mid")
         if set(map(os.path.realpath, midis.values())) & set(map(os.path.realpath, (texts or {}).values())):
             raise UsageError(f"{output} cannot hold both text and MIDI: choose another --midi FILE.")
     except UsageError as error:
         fail(str(error))
+    tell_skipped(skipped, verbose)
 
     from m2e.views.chords import midi_library
     from m2e.workers import predictions
@@ -131,20 +137,30 @@ def write(
 
     failures: list[str] = []
     several = len(sources) > 1
-    visible = several and sys.stderr.isatty() and not (texts is None and sys.stdout.isatty())  # not among results
-    with open_output(None, for_people=form == "chart") as stdout, progress(len(sources), visible) as begin:
+    visible = (
+        several and is_terminal(sys.stderr) and not (texts is None and is_terminal(sys.stdout))
+    )  # not among results
+    with (
+        nullcontext() if texts is not None else open_output(None, for_people=form == "chart") as stdout,
+        progress(len(sources), visible) as begin,
+    ):
         for index, source in enumerate(sources):
             begin(index, source.path)
             record = next(records)
             if record.error is not None:
                 failures.append(record.error)
-            if texts is None:
+            if stdout is not None:
                 stdout.write(shown(record, form, style, several))
                 stdout.flush()
-            elif record.error is None:
-                write_file(texts[source.path], text(record, form, style))
-            if midis and record.error is None:
-                write_file(midis[source.path], to_midi(record))
+            if record.error is not None:
+                continue
+            try:
+                if texts is not None:
+                    write_file(texts[source.path], text(record, form, style))
+                if midis:
+                    write_file(midis[source.path], to_midi(record))
+            except UsageError as error:  # of this file only
+                failures.append(str(error))
     return failures
 
 
@@ -156,7 +172,7 @@ def shown(record: "TrackHarmony | FailedTrack", form: Format, style: Style, seve
     if record.error is not None:
         return to_json(record) if form == "json" else ""
     heading = f"# {printable(record.path)}\n" if several and form == "lab" else ""
-    return heading + text(record, form, style, sys.stdout.isatty()) + ("\n" if several and form == "chart" else "")
+    return heading + text(record, form, style, is_terminal(sys.stdout)) + ("\n" if several and form == "chart" else "")
 
 
 def text(record: "TrackHarmony", form: Format, style: Style, color: bool = False) -> str:
@@ -211,10 +227,19 @@ def below_their_folder(paths: Sequence[str]) -> dict[str, str]:
 
 def write_file(path: str, content: str | bytes) -> None:
     """Writes a whole file, and its folder if needed. Raises UsageError."""
+    # undecodable bytes of a file name become \udcff, as in JSON
+    data = content if isinstance(content, bytes) else content.encode("utf-8", errors="backslashreplace")
+    target = os.path.realpath(path)
+    special = is_special(target)
+    place = target if special else beside(target, f".{os.getpid()}.partial")
     with writing(path):
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open_output(path) as file:
-        if isinstance(content, bytes):
-            file.buffer.write(content)
-        else:
-            file.write(content)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        try:
+            with open(place, "wb") as file:
+                file.write(data)
+            if not special:
+                os.replace(place, target)
+        except BaseException:
+            if not special and os.path.exists(place):
+                os.remove(place)
+            raise

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
@@ -17,7 +18,7 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH",
-        help="Files, folders (searched for audio), globs, http(s) URLs, or - for a list of these on stdin.",
+        help="Files, folders (searched for audio), globs, http(s) URLs, playlists, or - for audio or a list on stdin.",
     ),
 ]
 Model = Annotated[
@@ -32,6 +33,7 @@ Window = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Encode N windows at once.", show_default="the model's")
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Name all files that a search of folders skips.")]
 DataName = Annotated[
     str, typer.Option(metavar="NAME", help="Name the data set: mtg-jamendo, deam, 4q, folder, hub, ...")
 ]
@@ -67,6 +69,16 @@ def read_data(name: str, folder: str, options: dict[str, Any]) -> "Dataset":
     except OSError as error:
         where = f"{error.filename} cannot be read" if error.filename else f"{name} cannot be read from {folder}"
         raise DataError(f"{where}: {error.strerror or reason(error)}.") from error
+
+
+def tell_skipped(skipped: Mapping[str, str], verbose: bool) -> None:
+    """Prints how many files a search of folders did not take, and why; their names if `verbose`."""
+    if not skipped:
+        return
+    reasons = ", ".join(f"{count} {why}" for why, count in Counter(skipped.values()).most_common())
+    tell(f"{len(skipped)} files or folders were skipped: {reasons}" + (":" if verbose else " (--verbose names them)."))
+    for path, why in skipped.items() if verbose else ():
+        tell(f"{path}: {why}.")
 
 
 def tell_failures(failures: Sequence[str], tracks: int) -> None:

@@ -3,8 +3,8 @@
 Light to import. Raises UsageError for a file that cannot be used or written.
 """
 
+import hashlib
 import io
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,14 +12,29 @@ from contextlib import contextmanager
 from typing import Literal, TextIO
 
 from m2e.errors import UsageError
-from m2e.inputs import Source, identity
+from m2e.inputs import Source
 
 PARTIAL = ".partial"
+MAX_NAME = 255  # bytes, in most file systems
+
+
+def beside(output: str, suffix: str, hidden: bool = False) -> str:
+    """Path of a file in the folder of `output` with its name and `suffix`; a name that gets too long is shortened."""
+    folder, name = os.path.split(os.path.realpath(output))
+    whole = os.fsencode(f"{'.' if hidden else ''}{name}{suffix}")
+    if len(whole) > MAX_NAME:
+        whole = os.fsencode(f".m2e-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}{suffix}")
+    return os.path.join(folder, os.fsdecode(whole))
 
 
 def partial_name(output: str) -> str:
     """Path of the file that holds the results until all are there."""
-    return os.path.realpath(output) + PARTIAL
+    return beside(output, PARTIAL)
+
+
+def is_special(output: str) -> bool:
+    """Whether the output is a device or a pipe, which cannot be replaced."""
+    return os.path.exists(output) and not os.path.isfile(output)
 
 
 def check_output(output: str, sources: Iterable[Source]) -> None:
@@ -28,39 +43,35 @@ def check_output(output: str, sources: Iterable[Source]) -> None:
     folder = os.path.dirname(target)
     if os.path.isdir(target) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise UsageError(f"{output} cannot be written: give a file in a folder that exists and that you may write to.")
+    if len(os.fsencode(os.path.basename(target))) > MAX_NAME:
+        raise UsageError(f"{output} cannot be written: its name is too long.")
     if target in {os.path.realpath(source.path) for source in sources}:
         raise UsageError(f"{output} is one of the files to read: choose another -o FILE.")
 
 
-def refuse_to_lose(output: str) -> None:
-    """Raises UsageError if a new run would overwrite the records of an interrupted one."""
-    if os.path.isfile(partial_name(output)) and os.path.getsize(partial_name(output)):
-        raise UsageError(f"{output}{PARTIAL} holds records of an interrupted run: add --resume, or delete the file.")
+@contextmanager
+def locked(output: str | None) -> Iterator[None]:
+    """While the block runs, no other command can write to `output`. Raises UsageError if one does."""
+    if output is None or is_special(output):
+        yield
+        return
+    from filelock import FileLock, Timeout
 
-
-def earlier_records(output: str, sources: Iterable[Source]) -> dict[str, str]:
-    """{identity: JSON line} of the records in `output` and in its partial file.
-
-    The last record of a track counts. Failed tracks that are among `sources` are missing, so that they are tried again.
-    Raises UsageError if `output` is not JSON Lines of records.
-    """
-    target, tracks = os.path.realpath(output), {identity(source.path) for source in sources}
-    earlier: dict[str, str] = {}
-    for name in (target, target + PARTIAL):
-        if not os.path.isfile(name):
-            continue
-        with open(name, encoding="utf-8", errors="replace", newline="\n") as lines:
-            for line in lines:
-                try:
-                    record = json.loads(line)
-                    track, failed = identity(record["path"]), record["error"] is not None
-                except (ValueError, KeyError, TypeError, AttributeError):
-                    if name == target:
-                        raise UsageError(f"{output} is not a file of records: choose another -o FILE.") from None
-                    continue  # a line that was cut off when the run was killed
-                if not failed or track not in tracks:
-                    earlier[track] = line.rstrip("\n") + "\n"
-    return earlier
+    name = beside(output, ".lock", hidden=True)
+    lock = FileLock(name)
+    with writing(output):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(f"Another command is writing to {output}: wait for it, or give another -o FILE.") from None
+    try:
+        yield
+    finally:
+        try:
+            os.remove(name)  # while it is locked: filelock takes no lock on a removed file
+        except OSError:  # Windows does not remove an open file
+            pass
+        lock.release()
 
 
 @contextmanager
@@ -86,8 +97,23 @@ def writing(place: str) -> Iterator[None]:
         raise UsageError(f"{place} cannot be written: {error.strerror or error}.") from error
 
 
+def convert(output: str, lines: Iterable[str]) -> None:
+    """Replaces the partial file by `output`, which holds `lines`."""
+    replace_with(os.path.realpath(output), beside(output, f"{PARTIAL}.new"), lines)
+    os.remove(partial_name(output))
+
+
+def replace_with(path: str, temporary: str, lines: Iterable[str]) -> None:
+    """Replaces a file by one that holds `lines`; a kill leaves the old one."""
+    with _open(temporary, "w") as file:
+        file.writelines(lines)
+    os.replace(temporary, path)
+
+
 @contextmanager
 def _stdout(for_people: bool) -> Iterator[TextIO]:
+    if sys.stdout is None:
+        raise UsageError("stdout is closed: add -o FILE.")
     if isinstance(sys.stdout, io.TextIOWrapper):
         if for_people:
             sys.stdout.reconfigure(errors="replace")
@@ -98,16 +124,21 @@ def _stdout(for_people: bool) -> Iterator[TextIO]:
 
 @contextmanager
 def _file(output: str, earlier: Iterable[str]) -> Iterator[TextIO]:
-    target, partial = os.path.realpath(output), partial_name(output)
-    if os.path.exists(target) and not os.path.isfile(target):  # a device or a pipe cannot be replaced
-        with _open(target, "w") as file:
+    if is_special(output):
+        with _open(output, "w") as file:
             file.writelines(earlier)
             yield file
         return
-    merged = partial + ".new"  # `earlier` may come from the partial file
-    with _open(merged, "w") as file:
-        file.writelines(earlier)
-    os.replace(merged, partial)
+    with open_partial(output, earlier) as file:
+        yield file
+    os.replace(partial_name(output), os.path.realpath(output))
+
+
+@contextmanager
+def open_partial(output: str, earlier: Iterable[str] = ()) -> Iterator[TextIO]:
+    """The partial file of `output`, to append to; it begins with the lines `earlier`. An empty one is removed."""
+    partial = partial_name(output)
+    replace_with(partial, beside(output, f"{PARTIAL}.new"), earlier)  # `earlier` may come from the partial file
     try:
         with _open(partial, "a") as file:
             yield file
@@ -115,7 +146,6 @@ def _file(output: str, earlier: Iterable[str]) -> Iterator[TextIO]:
         if not os.path.getsize(partial):
             os.remove(partial)
         raise
-    os.replace(partial, target)
 
 
 def _open(path: str, mode: Literal["w", "a"]) -> TextIO:

@@ -2,18 +2,22 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
-from m2e.cli.options import BatchSize, Device, Model, Paths, Window, end_of_pipe, tell_failures
-from m2e.cli.output_file import check_output, earlier_records, open_output, partial_name, refuse_to_lose
+from m2e import __version__
+from m2e.cli.journal import earlier_records, open_journal, refuse_to_lose
+from m2e.cli.options import BatchSize, Device, Model, Paths, Verbose, Window, end_of_pipe, tell_failures, tell_skipped
+from m2e.cli.output_file import check_output, is_special, locked, open_output, partial_name
 from m2e.cli.plots import Plots
 from m2e.errors import M2EError, UsageError, WorkerError
 from m2e.inputs import Source, collect, identity
-from m2e.terminal import fail, progress, tell, terminal_width
+from m2e.terminal import fail, is_terminal, progress, tell, terminal_width
 
 if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
@@ -44,7 +48,12 @@ def predict(
         int, typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.")
     ] = 1,
     resume: Annotated[
-        bool, typer.Option("--resume", "--skip-existing", help="Skip tracks already in FILE (jsonl) or FILE.partial.")
+        bool,
+        typer.Option(
+            "--resume",
+            "--skip-existing",
+            help="Skip tracks already in FILE (jsonl) or FILE.partial, if they have not changed.",
+        ),
     ] = False,
     plot: Annotated[
         str | None, typer.Option(metavar="DIR", help="Plot every track, and all on one plane, into DIR.")
@@ -58,52 +67,67 @@ def predict(
         int | None,
         typer.Option(min=1, metavar="K", help="Show K moods in the table.", show_default="5; 3 for several tracks"),
     ] = None,
+    verbose: Verbose = False,
 ) -> None:
     """Predict the emotion of music: one record per track.
 
-    A track that fails gets a record with its error, and a message on stderr; the run continues. JSON Lines are written
-    one by one, so --resume can resume an interrupted run from FILE.partial.
+    A track that fails gets a record with its error, and a message on stderr; the run continues. Records are written to
+    FILE.partial one by one, so --resume can resume an interrupted run. A table cannot be resumed.
     """
     output = None if output == "-" else output
     form = form or FORMATS.get(os.path.splitext(output or "")[1].lower(), "table")
-    try:
-        sources = collect(paths)
-        if not sources:
-            raise UsageError("there is nothing to read: stdin is empty.")
-        if key_segments and not harmony:
-            raise UsageError("--key-segments need chords: remove --no-harmony.")
-        if resume and (output is None or form != "jsonl"):
-            raise UsageError("--resume needs a JSON Lines file: add -o FILE --format jsonl.")
-        if output is not None:
-            check_output(output, sources)
-            if form == "jsonl" and not resume:
-                refuse_to_lose(output)
-        earlier = earlier_records(output, sources) if resume and output is not None else {}
-        plots = Plots(plot, plot_format, sources) if plot is not None else None
-    except UsageError as error:
-        fail(str(error))
-    todo = [source for source in sources if identity(source.path) not in earlier]
-    if len(todo) < len(sources):
-        tell(f"{len(sources) - len(todo)} of {len(sources)} files are already in {output}.")
+    settings = {"model": model_identity(model), "window": window, "harmony": harmony, "key_segments": key_segments}
+    skipped: dict[str, str] = {}
+    with ExitStack() as stack:
+        try:
+            sources = collect(paths, skipped)
+            if not sources:
+                raise UsageError("there is nothing to read: stdin is empty.")
+            if key_segments and not harmony:
+                raise UsageError("--key-segments need chords: remove --no-harmony.")
+            if resume and (output is None or form == "table"):
+                raise UsageError("--resume needs a file of records: add -o FILE --format jsonl, json or csv.")
+            if output is None and sys.stdout is None:
+                raise UsageError("stdout is closed: add -o FILE.")
+            earlier: dict[str, str] = {}
+            outdated: dict[str, str] = {}
+            if output is not None:
+                check_output(output, sources)
+                stack.enter_context(locked(output))
+                if form != "table" and resume:
+                    earlier = earlier_records(output, sources, form, settings, outdated)
+                elif form != "table":
+                    refuse_to_lose(output)
+            plots = Plots(plot, plot_format, sources) if plot is not None else None
+        except UsageError as error:
+            fail(str(error))
+        tell_skipped(skipped, verbose)
+        todo = [source for source in sources if identity(source.path) not in earlier]
+        if len(todo) < len(sources):
+            tell(f"{len(sources) - len(todo)} of {len(sources)} files are already in {output}.")
+        for reason, count in Counter(outdated.values()).items():
+            tell(f"{count} of {len(sources)} files in {output} are predicted again: {reason}.")
 
-    from m2e.workers import predictions
+        from m2e.workers import predictions
 
-    load = partial(load_model, model, device, window, batch_size, harmony, key_segments)
-    try:
-        with (
-            predictions(load, todo, workers) as records,
-            open_output(output, earlier.values(), for_people=form == "table") as file,
-        ):
-            failures = write(records, todo, form, file, top_k, plots)
-    except (WorkerError, UsageError) as error:
-        fail(f"{error}{where_results_are(output)}", 1)
-    except M2EError as error:
-        fail(str(error))
-    except BrokenPipeError:
-        end_of_pipe()
-    except KeyboardInterrupt:
-        tell(f"interrupted.{where_results_are(output)}")
-        raise typer.Exit(130) from None
+        load = partial(load_model, model, device, window, batch_size, harmony, key_segments)
+        try:
+            with predictions(load, todo, workers) as records:
+                if output is None or form == "table" or is_special(output):
+                    with open_output(output, for_people=form == "table") as file:
+                        failures = write(records, todo, form, file, top_k, plots)
+                else:
+                    with open_journal(output, form, earlier.values(), settings, todo) as journal:
+                        failures = write(records, todo, "jsonl", journal.file, top_k, plots, journal.note)
+        except (WorkerError, UsageError) as error:
+            fail(f"{error}{where_results_are(output)}", 1)
+        except M2EError as error:
+            fail(str(error))
+        except BrokenPipeError:
+            end_of_pipe()
+        except KeyboardInterrupt:
+            tell(f"interrupted.{where_results_are(output)}")
+            raise typer.Exit(130) from None
     tell_failures(failures, len(sources))
 
 
@@ -114,15 +138,19 @@ def write(
     file: TextIO,
     top_k: int | None,
     plots: Plots | None = None,
+    note: Callable[[Source, str], None] | None = None,
 ) -> list[str]:
-    """Writes and plots the record of every source; returns the sentences of the failed tracks."""
+    """Writes and plots the record of every source; returns the sentences of the failed tracks.
+
+    note: called with the source and the text of its record before this is written.
+    """
     from m2e.views.records import Table, view
 
     terminal = file.isatty()
     plain = not (file.encoding or "").lower().startswith("utf")
     shown = Table(top_k, terminal_width(), terminal, ascii_only=plain) if form == "table" else view(form)
     failures: list[str] = []
-    visible = len(sources) > 1 and sys.stderr.isatty() and not (terminal and form != "table")  # not among records
+    visible = len(sources) > 1 and is_terminal(sys.stderr) and not (terminal and form != "table")  # not among records
     try:
         with progress(len(sources), visible) as begin:
             for index, source in enumerate(sources):
@@ -130,7 +158,10 @@ def write(
                 record = next(records)
                 if record.error is not None:
                     failures.append(record.error)
-                file.write(shown.add(record))
+                text = shown.add(record)
+                if note is not None:
+                    note(source, text)
+                file.write(text)
                 file.flush()  # so that it survives a kill
                 if plots is not None:
                     plots.add(source, record)
@@ -148,6 +179,14 @@ def load_model(
     from m2e.checkpoints.load import load
 
     return load(model, device=device, window=window, batch_size=batch_size, harmony=harmony, key_segments=key_segments)
+
+
+def model_identity(model: str | None) -> str:
+    """The name of a model; a folder also has the time of its weights, the embedded model the version of m2e."""
+    if model is None:
+        return f"m2e-small of m2e {__version__}"
+    weights = os.path.join(model, "model.safetensors")
+    return f"{os.path.realpath(model)} {os.stat(weights).st_mtime_ns}" if os.path.isfile(weights) else model
 
 
 def where_results_are(output: str | None) -> str:
