@@ -25,7 +25,7 @@ def model(monkeypatch):
     """The models that were loaded; every other one of the command line's is replaced by a fake."""
     loaded = []
 
-    def load_model(model, device, window, batch_size, harmony, key_segments):
+    def load_model(model, device, window, batch_size, harmony, key_segments, *limits):
         network = {"model": model, "device": device, "window": window, "batch_size": batch_size}
         loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments))
         return loaded[-1]
@@ -216,9 +216,10 @@ def test_load_model_knows_the_hub_signature(monkeypatch):
     from m2e.checkpoints import load as hub
 
     settings = {"window": 10.0, "batch_size": 3, "harmony": True, "key_segments": True}
+    settings |= {"max_duration": 60.0, "timeout": None}
     call = signature(hub.load).bind("dir", device="cpu", **settings)
     monkeypatch.setattr(hub, "load", lambda *args, **named: (args, named))
-    assert cli.predict.load_model("dir", "cpu", 10.0, 3, True, True) == (
+    assert cli.predict.load_model("dir", "cpu", 10.0, 3, True, True, 60.0, None) == (
         call.args[:1],
         dict(list(call.arguments.items())[1:]),
     )
