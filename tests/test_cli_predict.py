@@ -27,7 +27,7 @@ def model(monkeypatch):
 
     def load_model(model, device, window, batch_size, harmony, key_segments, *limits):
         network = {"model": model, "device": device, "window": window, "batch_size": batch_size}
-        loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments))
+        loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments, limits=limits))
         return loaded[-1]
 
     monkeypatch.setattr(cli.predict, "load_model", load_model)
@@ -223,6 +223,12 @@ def test_load_model_knows_the_hub_signature(monkeypatch):
         call.args[:1],
         dict(list(call.arguments.items())[1:]),
     )
+
+
+def test_the_limits_of_a_track_reach_the_model(model, music):
+    run("a.wav")
+    run("a.wav", "--max-duration", "60", "--timeout", "5")
+    assert [each.settings["limits"] for each in model] == [(6 * 3600.0, None), (60.0, 5.0)]
 
 
 # --- what is written ---
