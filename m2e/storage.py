@@ -47,7 +47,7 @@ def read_json(path: Path, error: type[M2EError] = M2EError) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as cause:
+    except (ValueError, RecursionError) as cause:  # RecursionError: nested too deeply
         raise error(f"{path} is damaged ({reason(cause)}): replace or delete it.") from cause
     if not isinstance(content, dict):
         raise error(f"{path} does not hold a JSON object: replace or delete it.")

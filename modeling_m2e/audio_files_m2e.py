@@ -4,7 +4,6 @@ libsndfile reads WAV, FLAC, Ogg, Opus, MP3, AIFF and the like; the program `ffmp
 refuses (M4A, AAC, WMA, MP4, MKV, ...).
 """
 
-import http.client
 import io
 import os
 import re
@@ -12,22 +11,19 @@ import shutil
 import struct
 import subprocess
 import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 
+from .download_m2e import download
 from .errors_m2e import AudioError
 
 RATE_RANGE = (1_000, 1_000_000)  # Hz; another rate means a damaged header
 MAX_BLOCK_SAMPLES = 1 << 22  # over all channels: 16 MiB of float32
-MAX_DOWNLOAD_BYTES = 1 << 30
-URL_TIMEOUT_SECONDS = 30.0  # of each network operation
 # Of the declared length: less may be encoder padding, more means a truncated file.
 MISSING_SECONDS, MISSING_SHARE = 0.5, 0.01
 
@@ -118,42 +114,18 @@ def _binary_file(source: Any, name: str, stack: ExitStack) -> tuple[BinaryIO, st
         raise AudioError(f"{name}: cannot be opened ({reason}).") from error
 
 
-def _spool(file: Any, stack: ExitStack, limit: int | None = None) -> str:
-    """Path of a temporary copy, removed with `stack`. Raises OverflowError beyond `limit` bytes."""
+def _spool(file: Any, stack: ExitStack) -> str:
+    """Path of a temporary copy, removed with `stack`."""
     path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory(prefix="m2e-")), "audio")
     with open(path, "wb") as copy:
         while chunk := file.read(1 << 20):
             copy.write(chunk)
-            if limit is not None and copy.tell() > limit:
-                raise OverflowError
     return path
 
 
 def _download(url: str, name: str, stack: ExitStack) -> str:
-    opener = urllib.request.OpenerDirector()  # without file: and ftp:, even after a redirect
-    for handler in ("Proxy", "Unknown", "HTTP", "HTTPDefaultError", "HTTPRedirect", "HTTPS"):
-        opener.add_handler(getattr(urllib.request, f"{handler}Handler")())
-    opener.add_handler(urllib.request.HTTPErrorProcessor())
-    url = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")  # names beyond ASCII
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "m2e"})
-        with opener.open(request, timeout=URL_TIMEOUT_SECONDS) as response:
-            declared = int(response.headers.get("Content-Length") or 0)
-            if declared > MAX_DOWNLOAD_BYTES:
-                raise OverflowError
-            path = _spool(response, stack, MAX_DOWNLOAD_BYTES)
-        complete = os.path.getsize(path) >= declared  # some versions of http.client do not report a lost connection
-    except http.client.IncompleteRead:
-        complete = False
-    except OverflowError:
-        raise AudioError(
-            f"{name}: is larger than {MAX_DOWNLOAD_BYTES / 2**20:g} MiB; download it and give its path."
-        ) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = complaint(str(getattr(error, "reason", None) or error) or type(error).__name__)
-        raise AudioError(f"{name}: cannot be downloaded ({reason}).") from error
-    if not complete:
-        raise AudioError(f"{name}: the download broke off before its end; try again.")
+    path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory(prefix="m2e-")), "audio")
+    download(url, Path(path), name)
     return path
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
 
+from .bounds_m2e import MAX_LABELS, Bounds, check_common, check_finite, check_numbers, check_parameters
 from .errors_m2e import ModelError
 
 # Tracks per mood/theme tag in the official MTG-Jamendo split-0 training set (autotagging_moodtheme-train.tsv,
@@ -41,6 +42,45 @@ def weighting_calibration(frequencies: Sequence[float]) -> tuple[list[float], li
 def _check_frequencies(frequencies: Sequence[float]) -> None:
     if not all(0 < p <= 1 for p in frequencies):
         raise ModelError("Mood frequencies must lie in (0, 1]: drop moods that no training track has.")
+
+
+def _numbers(name: str, values: Any) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"M2EConfig: {name} is not a list of numbers: save or download the model again.") from error
+    check_finite("M2EConfig", name, numbers)
+    return numbers
+
+
+# Ranges of the settings that are numbers; see the class.
+WHOLE: Bounds = {
+    "embedding_size": (1, 1 << 16),
+    "num_root_tokens": (1, 1000),
+    "num_quality_tokens": (1, 1000),
+    "chord_size": (2, 4096),
+    "chord_layers": (0, 64),
+    "chord_heads": (1, 256),
+    "chord_ffn_size": (1, 1 << 14),
+    "max_chords": (1, 100_000),
+    "num_harmony_statistics": (0, 4096),
+    "fusion_size": (1, 1 << 14),
+    "branch_size": (1, 1 << 14),
+    "num_members": (1, 100),
+    "num_labels": (0, MAX_LABELS),
+}
+REAL: Bounds = {
+    "chord_dropout": (0, 1),
+    "dropout": (0, 1),
+    "mood_loss_weight": (0, 1e6),
+    "va_loss_weight": (0, 1e6),
+    "quadrant_loss_weight": (0, 1e6),
+    "va_initial": (-1e6, 1e6),
+    "va_min": (-1e6, 1e6),
+    "va_max": (-1e6, 1e6),
+    "neutral_valence": (-1e6, 1e6),
+    "neutral_arousal": (-1e6, 1e6),
+}
 
 
 class M2EConfig(PreTrainedConfig):
@@ -120,6 +160,7 @@ class M2EConfig(PreTrainedConfig):
     neutral_arousal: float = 5.0
 
     def __post_init__(self, **kwargs: Any) -> None:
+        check_common(self, kwargs)
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = dict(enumerate(JAMENDO_MOODS))
         super().__post_init__(**kwargs)
@@ -127,10 +168,11 @@ class M2EConfig(PreTrainedConfig):
         self.label2id = {label: index for index, label in self.id2label.items()}
         for name in ("mood_frequencies", "mood_scale", "mood_offset", "mood_thresholds"):
             if getattr(self, name) is not None:
-                setattr(self, name, [float(value) for value in getattr(self, name)])
+                setattr(self, name, _numbers(name, getattr(self, name)))
         self._check()
 
     def _check(self) -> None:
+        self._check_sizes()
         if not (self.use_encoder or self.use_harmony):
             raise ModelError(
                 "M2EConfig: use_encoder and use_harmony are both off, so the model has no input: turn one on."
@@ -149,8 +191,6 @@ class M2EConfig(PreTrainedConfig):
             raise ModelError("M2EConfig: pad_chords_to_max needs max_chords: set it.")
         if self.num_quadrants not in (0, 4):
             raise ModelError(f"M2EConfig: num_quadrants is {self.num_quadrants}; use 4, or 0 for no quadrant branch.")
-        if self.num_members < 1:
-            raise ModelError(f"M2EConfig: num_members is {self.num_members}; use at least 1.")
         if len(self.label2id) != len(self.id2label):
             raise ModelError("M2EConfig: two moods have the same name: give each its own.")
         for name in ("mood_frequencies", "mood_scale", "mood_offset", "mood_thresholds"):
@@ -158,6 +198,18 @@ class M2EConfig(PreTrainedConfig):
             if values is not None and len(values) != self.num_labels:
                 raise ModelError(f"M2EConfig: {name} has {len(values)} numbers for {self.num_labels} moods.")
         _check_frequencies(self.mood_frequencies or [])
+
+    def _check_sizes(self) -> None:
+        check_numbers(self, WHOLE, REAL, optional=("max_chords", "va_initial"))
+        if self.va_min >= self.va_max:
+            raise ModelError(f"M2EConfig: va_min {self.va_min} is not below va_max {self.va_max}.")
+        if sorted(self.id2label) != list(range(self.num_labels)):
+            raise ModelError("M2EConfig: the keys of id2label are not 0, 1, 2, ...: number the moods so.")
+        inputs = self.embedding_size + self.chord_size + 1 + self.num_harmony_statistics
+        chords = self.chord_layers * self.chord_size * (4 * self.chord_size + 2 * self.chord_ffn_size)
+        chords += (self.num_root_tokens + self.num_quality_tokens) * self.chord_size
+        heads = self.branch_size * (3 * self.fusion_size + self.num_labels)
+        check_parameters("M2EConfig", self.num_members * (inputs * self.fusion_size + chords + heads))
 
     @property
     def moods(self) -> list[str]:

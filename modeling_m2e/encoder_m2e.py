@@ -16,10 +16,11 @@ from transformers import HubertModel, PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils.hub import extract_commit_hash
 
+from .bounds_m2e import RATE, check_number
 from .encoder_mert_m2e import MERT_LAYERS, build, check_layers, find_file, mert_config, read_json, read_weights
 from .errors_m2e import ModelError, reason
 from .modeling_taggers import TaggersModel
-from .weights_m2e import fingerprint, halve_file
+from .weights_m2e import check_weights, fingerprint, halve_file
 
 WINDOW_SECONDS = 30.0  # length of the paper's segments
 MERT_SAMPLING_RATE = 24000  # Hz
@@ -165,7 +166,10 @@ class MertEncoder:
                 f"{name} has neither model.safetensors nor pytorch_model.bin here or in the cache: check the name, or "
                 "connect once to download the weights."
             )
+        rate = preprocessor.get("sampling_rate", published.get("sample_rate", MERT_SAMPLING_RATE))
+        check_number(name, "sampling_rate", rate, *RATE, whole=True)
         model = build(config, read_weights(weights_file, config.num_hidden_layers), dtype, weights_file)
+        check_weights(model, weights_file)
         if not os.path.isdir(name):
             revision = extract_commit_hash(config_file, None) or revision  # a branch is recorded as its commit
         return cls(
@@ -173,7 +177,7 @@ class MertEncoder:
             layers,
             name=name,
             revision=revision,
-            sampling_rate=preprocessor.get("sampling_rate", published.get("sample_rate", MERT_SAMPLING_RATE)),
+            sampling_rate=rate,
             do_normalize=preprocessor.get("do_normalize", True),
         )
 
@@ -270,7 +274,12 @@ class TaggerEncoder:
         subfolder = f"{parent}/{TAGGERS_SUBFOLDER}" if parent else TAGGERS_SUBFOLDER
         try:
             loaded = TaggersModel.from_pretrained(
-                name, subfolder=subfolder, dtype=torch.float32, output_loading_info=True, **hub
+                name,
+                subfolder=subfolder,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
+                **hub,
             )
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ModelError(
@@ -283,6 +292,7 @@ class TaggerEncoder:
             raise ModelError(
                 f"{name} lacks weights of the encoder in its folder {subfolder}, the first is {missing[0]}."
             )
+        check_weights(model, f"{name}, folder {subfolder},")
         return cls(model)
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import HubertConfig, HubertModel
 from transformers.utils import cached_file
 
+from .bounds_m2e import check_number
 from .errors_m2e import UNREADABLE, ModelError, reason
 
 # Indices into Hugging Face hidden_states that the published checkpoints were trained on: the outputs of the 6th and 7th
@@ -19,6 +20,16 @@ MERT_LAYERS = (6, 7)
 # A CPU with AMX (PyTorch 2.13, oneDNN) computes grouped convolutions wrongly in low precision where a group has fewer
 # channels than this. The published MERTs have 48 or 64.
 _LOW_PRECISION_CHANNELS = 16
+# Upper ends of the sizes in a configuration.
+SIZES = {
+    "num_hidden_layers": 200,
+    "hidden_size": 1 << 14,
+    "intermediate_size": 1 << 16,
+    "num_attention_heads": 256,
+    "num_conv_pos_embeddings": 1 << 12,
+    "num_conv_pos_embedding_groups": 1 << 12,
+}
+MAX_CONVOLUTIONS = 20
 _MODEL_TYPES = ("mert_model", "hubert")
 
 
@@ -41,7 +52,16 @@ def mert_config(
     default = HubertConfig()
     described = ("model_type", "architectures", "transformers_version", "dtype", "num_feat_extract_layers")
     known = {key: published[key] for key in default.to_dict() if key in published and key not in described}
-    depth = max(check_layers(layers, known.get("num_hidden_layers", default.num_hidden_layers), name))
+    layer_count = known.get("num_hidden_layers", default.num_hidden_layers)
+    for setting, limit in SIZES.items():
+        check_number(name, setting, known.get(setting, getattr(default, setting)), 1, limit, whole=True)
+    for setting in ("conv_dim", "conv_kernel", "conv_stride"):
+        values = known.get(setting, getattr(default, setting))
+        if not isinstance(values, list | tuple) or len(values) > MAX_CONVOLUTIONS:
+            raise ModelError(f"{name}: {setting} is no list of at most {MAX_CONVOLUTIONS} numbers: download it again.")
+        for value in values:
+            check_number(name, setting, value, 1, 1 << 14, whole=True)
+    depth = max(check_layers(layers, layer_count, name))
     # Masking is for training; without it the network has no mask embedding either.
     return HubertConfig(
         **known
@@ -104,7 +124,7 @@ def read_json(path: str) -> dict[str, Any]:
     """The JSON object in a file. Raises ModelError."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
         raise ModelError(f"{path} is not valid JSON ({reason(error)}): download it again.") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} does not hold a JSON object: download it again.")

@@ -6,7 +6,10 @@ import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
 
 from .audio_m2e import AudioInput, load
-from .windows_m2e import Windows
+from .bounds_m2e import RATE, check_number
+from .windows_m2e import MIN_SECONDS, Windows
+
+MAX_WINDOW_SECONDS = 3600.0  # of a saved model; a window is held in memory
 
 
 class M2EFeatureExtractor(FeatureExtractionMixin):
@@ -26,6 +29,8 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
         padding_side: str = "right",
         **kwargs: Any,
     ):
+        check_number("M2EFeatureExtractor", "sampling_rate", sampling_rate, *RATE, whole=True)
+        check_number("M2EFeatureExtractor", "window_seconds", window_seconds, MIN_SECONDS, MAX_WINDOW_SECONDS)
         super().__init__(**kwargs)
         self.sampling_rate = sampling_rate
         self.window_seconds = window_seconds

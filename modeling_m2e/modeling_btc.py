@@ -15,18 +15,30 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from .bounds_m2e import MAX_LABELS, Bounds, check_common, check_numbers, check_parameters
 from .chord_labels_m2e import VOCABULARY
 from .errors_m2e import ModelError
 
-_SIZES = (
-    "num_bins",
-    "num_frames",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "kernel_size",
-)
+_WHOLE: Bounds = {
+    "num_bins": (1, 1 << 12),
+    "num_frames": (1, 10_000),
+    "hidden_size": (1, 1 << 12),
+    "num_hidden_layers": (1, 64),
+    "num_attention_heads": (1, 256),
+    "intermediate_size": (1, 1 << 14),
+    "kernel_size": (1, 1001),
+    "num_labels": (1, MAX_LABELS),
+}
+_REAL: Bounds = {
+    "max_timescale": (1, 1e9),
+    "layer_norm_eps": (0, 1),
+    "input_dropout": (0, 1),
+    "layer_dropout": (0, 1),
+    "attention_dropout": (0, 1),
+    "relu_dropout": (0, 1),
+    "feature_mean": (-1e6, 1e6),
+    "feature_std": (1e-6, 1e6),
+}
 
 
 class BTCConfig(PreTrainedConfig):
@@ -57,13 +69,15 @@ class BTCConfig(PreTrainedConfig):
     decoding: str = "paper"
 
     def __post_init__(self, **kwargs: Any) -> None:
+        check_common(self, kwargs)
         if self.id2label is None and kwargs.get("num_labels") in (None, len(VOCABULARY)):
             self.id2label = dict(enumerate(VOCABULARY))
             self.label2id = {label: index for index, label in enumerate(VOCABULARY)}
         super().__post_init__(**kwargs)
-        for name in _SIZES:
-            if not isinstance(size := getattr(self, name), int) or size < 1:
-                raise ModelError(f"BTCConfig: {name} is {size!r}; give a whole number above 0.")
+        check_numbers(self, _WHOLE, _REAL)
+        convolutions = 4 * self.kernel_size * self.hidden_size * self.intermediate_size  # two, in both directions
+        layer = convolutions + 10 * self.hidden_size**2
+        check_parameters("BTCConfig", self.num_hidden_layers * layer)
         if self.hidden_size % (2 * self.num_attention_heads):
             raise ModelError(
                 f"BTCConfig: hidden_size {self.hidden_size} must be divisible by twice num_attention_heads "

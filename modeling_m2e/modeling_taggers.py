@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from .bounds_m2e import RATE, check_common, check_number
 from .errors_m2e import ModelError
 
 SAMPLING_RATE = 16000  # Hz, of every net
@@ -39,6 +40,8 @@ class TaggersConfig(PreTrainedConfig):
     hidden_size: int = 0  # derived from nets and features
 
     def __post_init__(self, **kwargs: Any) -> None:
+        check_common(self, kwargs)
+        check_number("TaggersConfig", "sampling_rate", self.sampling_rate, *RATE, whole=True)
         super().__post_init__(**kwargs)
         self.nets = list(self.nets)
         self.features = {key: list(value) for key, value in {**DEFAULT_FEATURES, **(self.features or {})}.items()}

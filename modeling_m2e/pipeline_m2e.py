@@ -14,6 +14,7 @@ from .modeling_m2e import M2EForMusicEmotion
 from .output_m2e import compose
 from .processing_m2e import M2EProcessor, TrackFeatures
 from .record_m2e import MusicEmotion
+from .weights_m2e import check_weights
 
 OUTPUTS = ("mood_logits", "va", "quadrant_logits", "window_va")  # of the network, that a record is composed of
 
@@ -65,11 +66,13 @@ class MusicEmotionPipeline(Pipeline):
         harmony, key_segments: the parameters of calls that give none.
         Raises: ModelError where weights are missing.
         """
+        hub_arguments["trust_remote_code"] = False
         loaded = M2EForMusicEmotion.from_pretrained(name, output_loading_info=True, **hub_arguments)
         model, report = cast(tuple[M2EForMusicEmotion, dict[str, Any]], loaded)  # a pair, with output_loading_info
         if report["missing_keys"]:  # transformers only warns, and leaves such weights random
             missing = min(report["missing_keys"])
             raise ModelError(f"{name} lacks weights of the model, the first is {missing}: save or download it again.")
+        check_weights(model, str(name))
         processor = M2EProcessor.from_pretrained(name, **hub_arguments)
         if window_seconds is not None:
             processor.feature_extractor.window_seconds = float(window_seconds)

@@ -1,7 +1,9 @@
 """The processor: turns audio into the model's inputs, with the frozen encoder and the chord recogniser inside."""
 
 import copy
+import math
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,15 +14,20 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature, ProcessorMixin
 
 from .audio_m2e import AudioInput, describe, stream
+from .bounds_m2e import check_number
 from .chord_labels_m2e import ChordSegment, chord_tokens
 from .chords_m2e import ChordRecognizer
 from .encoder_m2e import HUB_ARGUMENTS, Encoder, load_encoder
-from .errors_m2e import ModelError
+from .encoder_mert_m2e import find_file, read_json
+from .errors_m2e import AudioError, ModelError
 from .feature_extraction_m2e import M2EFeatureExtractor
 from .harmony_m2e import Harmony, analyze_harmony, finish_harmony
 from .harmony_statistics_m2e import STATISTICS
 from .key_m2e import Key, key_profile, mode_index, normalise
 from .windows_m2e import Window
+
+SAVED = ("encoder_reference", "chord_vocabulary", "has_chords", "windows_per_batch")  # in processor_config.json
+MAX_WINDOWS_PER_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class M2EProcessor(ProcessorMixin):
     chord_vocabulary: token ids that the model was trained with, "m2e" or "paper".
     has_chords: whether there is a chord recogniser in the folder "chords".
     windows_per_batch: windows that the encoder embeds at once; more than 1 needs memory and is faster on a GPU only.
+    max_duration, timeout: attributes that are not saved: seconds of audio, and of time for its analysis, beyond which a
+    track is refused (no limits).
     """
 
     def __init__(
@@ -60,11 +69,17 @@ class M2EProcessor(ProcessorMixin):
         windows_per_batch: int = 1,
         **kwargs: Any,
     ):
+        check_number("M2EProcessor", "windows_per_batch", windows_per_batch, 1, MAX_WINDOWS_PER_BATCH, whole=True)
+        if not isinstance(encoder_reference, dict | None):
+            raise ModelError("M2EProcessor: encoder_reference is no object: save or download the model again.")
+        if chord_vocabulary not in ("m2e", "paper"):
+            raise ModelError(f"M2EProcessor: chord_vocabulary is {chord_vocabulary!r}; use 'm2e' or 'paper'.")
         super().__init__(feature_extractor, **kwargs)
         self.encoder_reference = encoder_reference
         self.chord_vocabulary = chord_vocabulary
         self.has_chords = has_chords
         self.windows_per_batch = windows_per_batch
+        self.max_duration = self.timeout = math.inf
         # Networks are no JSON: they are no init parameters, and `save_pretrained` below writes them.
         self._encoder: Encoder | None = None
         self._chord_recognizer: ChordRecognizer | None = None
@@ -120,7 +135,10 @@ class M2EProcessor(ProcessorMixin):
                 embeddings.append(self.encoder(torch.from_numpy(np.stack(batch))))
                 del pending[: self.windows_per_batch]
 
+        samples, start = 0, time.monotonic()
         for block in stream(source, rates):
+            samples += len(block[rate])
+            self._check_limits(describe(source), samples / rate, time.monotonic() - start)
             pending += cutter.push(block[rate])
             embed(self.windows_per_batch)
             if chords is not None:
@@ -133,6 +151,12 @@ class M2EProcessor(ProcessorMixin):
             return track
         found = finish_harmony(chords, track.duration, self.key_profile)
         return replace(track, chords=found.chords, key=found.key, statistics=found.statistics)
+
+    def _check_limits(self, name: str, duration: float, elapsed: float) -> None:
+        if duration > self.max_duration:  # a small file may decode to days
+            raise AudioError(f"{name}: is longer than {_duration(self.max_duration)}; give a part of it.")
+        if elapsed > self.timeout:
+            raise AudioError(f"{name}: takes longer than {_duration(self.timeout)}; give a shorter track.")
 
     def analyze_harmony(self, source: AudioInput) -> Harmony:
         """Chords, key and statistics alone, as `analyze` gives them.
@@ -188,7 +212,7 @@ class M2EProcessor(ProcessorMixin):
     def to_dict(self) -> dict[str, Any]:
         """The content of processor_config.json."""
         bare = copy.copy(self)  # without the networks, which the base class would copy deeply
-        del bare._encoder, bare._chord_recognizer
+        del bare._encoder, bare._chord_recognizer, bare.max_duration, bare.timeout
         return super(M2EProcessor, bare).to_dict()
 
     def save_pretrained(
@@ -212,15 +236,35 @@ class M2EProcessor(ProcessorMixin):
     def from_pretrained(  # type: ignore[override]  # the base class lists the hub's arguments, which pass through
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> "M2EProcessor":
-        """The processor of a hub repo or a folder, with its encoder and, where there is one, its chord recogniser."""
-        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        """The processor of a hub repo or a folder, with its encoder and, where there is one, its chord recogniser.
+
+        Not by the base class, which would load any class and any other repo that the files name: `trust_remote_code`
+        is ignored, because no code of the repo is needed.
+        kwargs: those of the hub, and parameters of the processor that replace saved ones; others are ignored.
+        Raises: ModelError.
+        """
         hub = {name: kwargs[name] for name in HUB_ARGUMENTS if kwargs.get(name) is not None}
+        file = find_file(os.fspath(pretrained_model_name_or_path), "processor_config.json", hub)
+        if file is None:
+            raise ModelError(
+                f"{pretrained_model_name_or_path} has no processor_config.json: save or download the model again."
+            )
+        saved = {**read_json(file), **kwargs}
+        extractor = M2EFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **hub)
+        processor = cls(extractor, **{name: saved[name] for name in SAVED if name in saved})
         if processor.encoder_reference is None:
             raise ModelError(f"{pretrained_model_name_or_path} names no encoder: save or download the model again.")
         processor._encoder = load_encoder(processor.encoder_reference, pretrained_model_name_or_path, **hub)
         if processor.has_chords:
             processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)
         return processor
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} seconds"
 
 
 def _statistics(track: TrackFeatures) -> torch.Tensor:

@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from .errors_m2e import ModelError
+
 
 def fingerprint(network: PreTrainedModel, leave_out: Sequence[str] = ()) -> str:
     """16 hex digits of a network's weights and of the settings of its architecture.
@@ -23,6 +25,15 @@ def fingerprint(network: PreTrainedModel, leave_out: Sequence[str] = ()) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def check_weights(network: torch.nn.Module, source: str) -> None:
+    """Raises ModelError for NaN and infinite weights, and for stored deviations that are not above 0."""
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ModelError(f"{source} has weights that are not finite, the first are {name}: download it again.")
+        if name.endswith("_std") and not (tensor > 0).all():
+            raise ModelError(f"{source} has deviations in {name} that are not above 0: download it again.")
 
 
 def halve_file(file: str | os.PathLike[str], model: torch.nn.Module) -> None:

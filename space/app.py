@@ -13,4 +13,4 @@ MODELS = [name.strip() for name in os.environ.get("M2E_MODELS", "m2e-small").spl
 
 if __name__ == "__main__":
     pipeline(MODELS[0])  # so that the first visitor need not wait
-    launch(build(MODELS, EXAMPLES, any_model=False), max_file_size="200mb", prevent_thread_lock=False)
+    launch(build(MODELS, EXAMPLES, any_model=False), prevent_thread_lock=False)

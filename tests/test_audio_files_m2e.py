@@ -15,7 +15,7 @@ import torch
 from sounds import RATE, assert_one_sentence, encoded, joined, needs_ffmpeg, noise, tone
 
 from m2e.errors import AudioError
-from modeling_m2e import audio_files_m2e
+from modeling_m2e import download_m2e
 from modeling_m2e.audio_m2e import describe, load, stream
 
 # --- errors ---
@@ -271,7 +271,7 @@ def test_url_errors(server, page, kind, words):
 
 @pytest.mark.parametrize("page", ["/ü.flac", "/endless"])
 def test_url_beyond_the_limit(server, page, monkeypatch):
-    monkeypatch.setattr(audio_files_m2e, "MAX_DOWNLOAD_BYTES", 1 << 10)
+    monkeypatch.setattr(download_m2e, "MAX_BYTES", 1 << 10)
     with pytest.raises(AudioError, match="larger than") as error:
         load(server + page)
     assert_one_sentence(error, server + page)

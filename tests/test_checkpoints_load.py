@@ -139,7 +139,11 @@ def test_damage_that_the_header_of_the_weights_reveals(copy):
     ("file", "change", "sentence"),
     [
         ("config.json", {"fusion_size": 7}, "has weights that do not fit its config.json: save or download it again."),
-        ("config.json", {"num_members": 0}, "config.json is wrong (M2EConfig: num_members is 0; use at least 1): "),
+        (
+            "config.json",
+            {"num_members": 0},
+            "config.json is wrong (M2EConfig: num_members is 0; give a whole number from 1 to 100): ",
+        ),
         ("encoder/config.json", {"nets": ["foo"]}, "encoder/config.json is wrong (Unknown tagger 'foo'"),
         ("processor_config.json", {"encoder_reference": None}, "processor_config.json names no encoder: save or "),
     ],

@@ -25,9 +25,9 @@ def model(monkeypatch):
     """The models that were loaded; every other one of the command line's is replaced by a fake."""
     loaded = []
 
-    def load_model(model, device, window, batch_size, harmony, key_segments):
+    def load_model(model, device, window, batch_size, harmony, key_segments, *limits):
         network = {"model": model, "device": device, "window": window, "batch_size": batch_size}
-        loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments))
+        loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments, limits=limits))
         return loaded[-1]
 
     monkeypatch.setattr(cli.predict, "load_model", load_model)
@@ -216,12 +216,19 @@ def test_load_model_knows_the_hub_signature(monkeypatch):
     from m2e.checkpoints import load as hub
 
     settings = {"window": 10.0, "batch_size": 3, "harmony": True, "key_segments": True}
+    settings |= {"max_duration": 60.0, "timeout": None}
     call = signature(hub.load).bind("dir", device="cpu", **settings)
     monkeypatch.setattr(hub, "load", lambda *args, **named: (args, named))
-    assert cli.predict.load_model("dir", "cpu", 10.0, 3, True, True) == (
+    assert cli.predict.load_model("dir", "cpu", 10.0, 3, True, True, 60.0, None) == (
         call.args[:1],
         dict(list(call.arguments.items())[1:]),
     )
+
+
+def test_the_limits_of_a_track_reach_the_model(model, music):
+    run("a.wav")
+    run("a.wav", "--max-duration", "60", "--timeout", "5")
+    assert [each.settings["limits"] for each in model] == [(6 * 3600.0, None), (60.0, 5.0)]
 
 
 # --- what is written ---

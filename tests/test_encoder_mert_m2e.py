@@ -375,3 +375,20 @@ def test_bad_windows_are_refused(encoder, windows, reason):
 def test_shortest_window_and_silence_are_finite(encoder):
     assert encoder(torch.zeros(2, 400)).isfinite().all()
     assert encoder(torch.zeros(1, 24000)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *[{"num_hidden_layers": value} for value in (10**7, 0, "2", float("nan"))],
+        *[{"hidden_size": 10**9}, {"conv_dim": [16] * 10_000}, {"conv_dim": 5}, {"conv_stride": [0] * 7}],
+        *[{"sample_rate": value} for value in (10**9, 0, float("nan"))],
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_absurd_sizes_are_refused_before_the_network_is_made(copy, monkeypatch, settings):
+    monkeypatch.delattr("modeling_m2e.encoder_m2e.build")
+    folder = copy(**settings)
+    (folder / "preprocessor_config.json").unlink(missing_ok=True)  # its rate would count
+    with pytest.raises(ModelError, match="give a|is no list of at most"):
+        MertEncoder.from_pretrained(folder, layers=(1,))

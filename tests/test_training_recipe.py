@@ -114,3 +114,14 @@ def test_unknown_names_are_refused(file, tmp_path):
         read_recipe(path, settings={"name.x": 1})
     with pytest.raises(TrainingError, match="cannot be read"):
         read_recipe(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"[" * 100_000, "is nested too deeply"), (b"\xff\xfe\x00", "is not YAML")]
+)
+def test_files_that_are_no_recipe_are_refused_in_a_sentence(tmp_path, content, words):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match=words) as error:
+        read_recipe(path)
+    assert "\n" not in str(error.value)

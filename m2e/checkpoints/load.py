@@ -4,6 +4,7 @@ Each becomes a local folder first. Only its weights and configuration are read: 
 downloaded nor run.
 """
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ def load(
     batch_size: int | None = None,
     harmony: bool = True,
     key_segments: bool = False,
+    max_duration: float | None = None,
+    timeout: float | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | PathLike | None = None,
@@ -60,6 +63,7 @@ def load(
     window: length of a window in seconds.  batch_size: windows per batch of the encoder.
     harmony: recognise chords and key.
     key_segments: add the keys over time to records, for music that modulates.
+    max_duration, timeout: refuse tracks that are longer, or whose analysis takes longer, than so many seconds.
     revision, token, cache_dir, local_files_only: as in huggingface_hub; the last three also apply to the encoder.
 
     Raises: ModelError.
@@ -86,6 +90,8 @@ def load(
                 **hub,
             )
     pipe.name = name
+    pipe.processor.max_duration = math.inf if max_duration is None else max_duration
+    pipe.processor.timeout = math.inf if timeout is None else timeout
     return pipe
 
 
@@ -192,7 +198,7 @@ def missing_parts(folder: Path, processor: dict[str, Any]) -> list[str]:
     """The files that a model folder lacks; `processor` is the content of its processor_config.json."""
     parts = [
         ("chords", processor.get("has_chords", True)),
-        ("encoder", (processor.get("encoder_reference") or {}).get("type") == "taggers"),
+        ("encoder", _reference(processor).get("type") == "taggers"),
     ]
     needed = [*MODEL_FILES, *(f"{part}/{name}" for part, there in parts if there for name in (WEIGHTS, "config.json"))]
     index = f"{WEIGHTS}.index.json"
@@ -202,12 +208,18 @@ def missing_parts(folder: Path, processor: dict[str, Any]) -> list[str]:
     return [name for name in needed if not (folder / name).is_file()]
 
 
+def _reference(processor: dict[str, Any]) -> dict[str, Any]:
+    """The description of the encoder in the content of a processor_config.json; empty where there is none."""
+    reference = processor.get("encoder_reference")
+    return reference if isinstance(reference, dict) else {}
+
+
 def _complete(folder: Path, model: str) -> Path:
     """`folder`, whose files are all there and readable. Raises ModelError."""
     processor = read_json(folder / "processor_config.json", ModelError)
     if missing := missing_parts(folder, processor):
         raise ModelError(f"{model} is incomplete: it lacks {', '.join(missing)}; save or download it again.")
-    if not isinstance(processor.get("encoder_reference"), dict):
+    if not _reference(processor):
         raise ModelError(f"{folder / 'processor_config.json'} names no encoder: save or download the model again.")
     _check_configurations(folder)
     for pattern in (WEIGHTS, *SHARDS, *PARTS):
@@ -226,7 +238,7 @@ def _check_configurations(folder: Path) -> None:
         if content := read_json(path, ModelError):
             try:
                 config.from_dict(content)
-            except ValueError as error:
+            except (AttributeError, TypeError, ValueError) as error:  # what transformers raises for wrong types
                 raise ModelError(f"{path} is wrong ({reason(error)}): save or download the model again.") from error
 
 
@@ -271,4 +283,4 @@ def _no_model(model: str, model_type: str | None, folder: Path, variant: str, hu
 
 def _encoder_id(folder: Path) -> str | None:
     """Hub id of an encoder whose weights are not in the folder."""
-    return (read_json(folder / "processor_config.json", ModelError).get("encoder_reference") or {}).get("id")
+    return _reference(read_json(folder / "processor_config.json", ModelError)).get("id")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
 Format = Literal["table", "json", "jsonl", "csv"]
+MAX_DURATION = 6 * 3600.0  # seconds
 FORMATS: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of output files; default: table
 
 
@@ -63,6 +64,13 @@ def predict(
     key_segments: Annotated[
         bool, typer.Option("--key-segments", help="Also list the keys over time, for music that modulates.")
     ] = False,
+    max_duration: Annotated[
+        float, typer.Option(min=0.5, metavar="SECONDS", help="Refuse tracks that are longer than SECONDS.")
+    ] = MAX_DURATION,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="Stop a track after SECONDS.", show_default="no limit"),
+    ] = None,
     top_k: Annotated[
         int | None,
         typer.Option(min=1, metavar="K", help="Show K moods in the table.", show_default="5; 3 for several tracks"),
@@ -110,7 +118,7 @@ def predict(
 
         from m2e.workers import predictions
 
-        load = partial(load_model, model, device, window, batch_size, harmony, key_segments)
+        load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
         try:
             with predictions(load, todo, workers) as records:
                 if output is None or form == "table" or is_special(output):
@@ -174,11 +182,27 @@ def write(
 
 
 def load_model(
-    model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool, key_segments: bool
+    model: str | None,
+    device: str,
+    window: float | None,
+    batch_size: int | None,
+    harmony: bool,
+    key_segments: bool,
+    max_duration: float,
+    timeout: float | None,
 ) -> "MusicEmotionPipeline":
     from m2e.checkpoints.load import load
 
-    return load(model, device=device, window=window, batch_size=batch_size, harmony=harmony, key_segments=key_segments)
+    return load(
+        model,
+        device=device,
+        window=window,
+        batch_size=batch_size,
+        harmony=harmony,
+        key_segments=key_segments,
+        max_duration=max_duration,
+        timeout=timeout,
+    )
 
 
 def model_identity(model: str | None) -> str:

@@ -1,24 +1,26 @@
 """The page of the demo and its API, made with Gradio."""
 
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
 from m2e.checkpoints.load import EMBEDDED
 from m2e.errors import AudioError, ModelError, UsageError
 from m2e.space import charts
-from m2e.space.tracks import Track, analyze, download, pipeline, record_of
+from m2e.space.tracks import KEPT_SECONDS, Track, analyze, download, pipeline, record_of, temporary_folder
 from m2e.views.records import view
 from modeling_m2e import MusicEmotion
 from modeling_m2e.plot_m2e import figure, save
 
-KEPT_SECONDS = 6 * 3600  # after which the server deletes uploads and downloads
+MAX_UPLOAD = "200mb"  # of one file
+MAX_WAITING = 40  # analyses in the queue; a further visitor is told to come back later
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@\w+)?", re.ASCII)
 # Keyword arguments of Gradio's event listeners
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
@@ -38,21 +40,22 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
     """The page.
 
     models: the models to choose from; the first is the default.  examples: clips to try.
-    any_model: users may type the name of any other model.
+    any_model: users may type any hub id. A folder of the server is offered only where it is among `models`.
     """
+    check = partial(check_model, tuple(models), any_model)
     html = partial(gr.HTML, apply_default_css=False, js_on_load=None)
     gr.set_static_paths(list(examples))  # so that the player can load them
     title = "m2e: how does this music feel?"
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, KEPT_SECONDS)) as app:
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(60, int(KEPT_SECONDS))) as app:
         tracks, shown = gr.State([]), gr.State(0)
         html(charts.header())
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
                 with gr.Tabs():
                     with gr.Tab("Upload"):
-                        upload = gr.File(label="Music files", file_count="multiple", height=150)
+                        upload = uploads_only(gr.File(label="Music files", file_count="multiple", height=150))
                     with gr.Tab("Record"):
-                        record = gr.Audio(label="Microphone", sources=["microphone"], type="filepath")
+                        record = uploads_only(gr.Audio(label="Microphone", sources=["microphone"], type="filepath"))
                     with gr.Tab("Link"):
                         link = gr.Textbox(label="Link to a music file", placeholder="https://…", submit_btn="Fetch")
                 if examples:
@@ -60,7 +63,7 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
                 with gr.Row(elem_classes="m2e-examples"):
                     clips = [(gr.Button(clip.stem.replace("_", " ").title(), size="sm"), clip) for clip in examples]
                 with gr.Accordion("Settings", open=False):
-                    hint = "A folder or a hub id." if any_model else None
+                    hint = "One of the list, or a hub id." if any_model else None
                     model = gr.Dropdown(list(models), label="Model", info=hint, allow_custom_value=any_model)
                     window = gr.Dropdown(WINDOWS, value=0, label="Window", info="One point of the curve per window.")
                     harmony = gr.Checkbox(True, label="Recognise key and chords")
@@ -75,10 +78,10 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
         page = [tracks, shown, compare, details, downloads]
         settings = [tracks, shown, model, window, harmony]
         whole: dict[str, Any] = {"outputs": [status, *page], **QUIET, **ONE_AT_A_TIME}
-        uploaded = upload.upload(add, [upload, *settings], **whole)
-        recorded = record.stop_recording(add_recording, [record, *settings], **whole)
-        linked = link.submit(partial(add_link, app.GRADIO_CACHE), [link, *settings], **whole)
-        tried = [button.click(partial(add, str(clip)), settings, **whole) for button, clip in clips]
+        uploaded = upload.upload(partial(add, check=check), [upload, *settings], **whole)
+        recorded = record.stop_recording(partial(add_recording, check=check), [record, *settings], **whole)
+        linked = link.submit(partial(add_link, app.GRADIO_CACHE, check=check), [link, *settings], **whole)
+        tried = [button.click(partial(add, str(clip), check=check), settings, **whole) for button, clip in clips]
         chosen = compare.click(choose, [tracks, shown], page, **QUIET)
         for change in (uploaded, recorded, linked, *tried, chosen):
             change.then(partial(offer_files, app.GRADIO_CACHE), tracks, saved, **QUIET)
@@ -86,14 +89,40 @@ def build(models: Sequence[str] = (EMBEDDED,), examples: Sequence[Path] = (), an
             change.then(lambda: None, None, field, **QUIET)  # empty again
 
         gr.Button(visible=False).click(
-            partial(predict, None if any_model else set(models)),
-            [gr.File(label="audio", visible=False), gr.Textbox(models[0], label="model", visible=False)],
+            partial(predict, check),
+            [uploads_only(gr.File(label="audio", visible=False)), gr.Textbox(models[0], label="model", visible=False)],
             gr.Textbox(label="record", visible=False),  # as JSON the client would take it for a file
             api_name="predict",
             api_description="The record of a music file as JSON, as in `m2e predict --format jsonl --key-segments`.",
             **ONE_AT_A_TIME,
         )
+    app.queue(max_size=MAX_WAITING)
     return app
+
+
+def check_model(models: Sequence[str], any_model: bool, model: str) -> None:
+    """Raises ModelError for a model that visitors may not use: a folder of the server, unless it is among `models`."""
+    if model in models:
+        return
+    if not any_model or not HUB_ID.fullmatch(model) or os.path.exists(model.partition("@")[0]):
+        also = ", or give a hub id" if any_model else ""
+        raise ModelError(f"{model} is not offered here: choose {', '.join(models)}{also}.")
+
+
+Component = TypeVar("Component", gr.File, gr.Audio)
+
+
+def uploads_only(component: Component) -> Component:
+    """The component, which refuses a link as its value: Gradio would download it without a limit of size and time."""
+    move = component.async_move_resource_to_block_cache
+
+    async def only_uploads(path: Any) -> str | None:
+        if isinstance(path, str) and path.lower().startswith(("http:", "https:")):
+            raise gr.Error("A link cannot be given as a file: upload the file.")
+        return await move(path)
+
+    setattr(component, "async_move_resource_to_block_cache", only_uploads)  # noqa: B010  # mypy allows no assignment
+    return component
 
 
 def launch(app: gr.Blocks, **options: Any) -> str:
@@ -102,7 +131,13 @@ def launch(app: gr.Blocks, **options: Any) -> str:
     theme = gr.themes.Base(primary_hue="sky", neutral_hue="gray", font=font, font_mono=["ui-monospace", "monospace"])
     # Gradio would rewrite `css`, and drop rules that it does not know.
     style = f"<style>{_asset('style.css')}</style>"
-    settings: dict[str, Any] = {"footer_links": ["api"], "ssr_mode": False, "quiet": True, "prevent_thread_lock": True}
+    settings: dict[str, Any] = {
+        "footer_links": ["api"],
+        "ssr_mode": False,
+        "quiet": True,
+        "prevent_thread_lock": True,
+        "max_file_size": MAX_UPLOAD,
+    }
     return app.launch(theme=theme, head=style, **settings | options)[1]
 
 
@@ -117,16 +152,20 @@ def add(
     window: float,
     harmony: bool,
     names: Sequence[str] = (),
+    check: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
     """Yields the page after every source; at the end its status lists those that failed.
 
     names: what records call the sources; by default their file names.
+    check: raises ModelError for a model that visitors may not use.
     """
     files = [sources] if isinstance(sources, str) else sources or []
     names = names or [os.path.basename(file) for file in files]
     sentences: list[str] = []
     yield report(doing=f"Loading {model} …"), *show(tracks, shown)
     try:
+        if check is not None:
+            check(model)
         pipe = pipeline(model, window, harmony)
     except ModelError as error:
         yield report([str(error)]), *show(tracks, shown)
@@ -142,14 +181,28 @@ def add(
 
 
 def add_recording(
-    source: str | None, tracks: list[Track], shown: int, model: str, window: float, harmony: bool
+    source: str | None,
+    tracks: list[Track],
+    shown: int,
+    model: str,
+    window: float,
+    harmony: bool,
+    check: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
     count = sum((track.record.path or "").startswith("recording") for track in tracks)
-    yield from add(source, tracks, shown, model, window, harmony, names=[f"recording {count + 1}"] if source else ())
+    names = [f"recording {count + 1}"] if source else ()
+    yield from add(source, tracks, shown, model, window, harmony, names, check)
 
 
 def add_link(
-    folder: str, link: str, tracks: list[Track], shown: int, model: str, window: float, harmony: bool
+    folder: str,
+    link: str,
+    tracks: list[Track],
+    shown: int,
+    model: str,
+    window: float,
+    harmony: bool,
+    check: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
     link = link.strip()
     yield report(doing=f"Downloading {link} …"), *show(tracks, shown)
@@ -158,7 +211,7 @@ def add_link(
     except UsageError as error:
         yield report([str(error)]), *show(tracks, shown)
         return
-    yield from add(file, tracks, shown, model, window, harmony, names=[link])
+    yield from add(file, tracks, shown, model, window, harmony, [link], check)
 
 
 def report(sentences: Sequence[str] = (), doing: str = "") -> gr.HTML:
@@ -189,7 +242,7 @@ def offer_files(folder: str, tracks: list[Track]) -> list[gr.DownloadButton]:
     """The download buttons with new files; disabled without tracks."""
     if not tracks:
         return [gr.DownloadButton(value=None, interactive=False) for _ in range(3)]
-    files = write_files([track.record for track in tracks], tempfile.mkdtemp(dir=folder))
+    files = write_files([track.record for track in tracks], temporary_folder(folder))
     return [gr.DownloadButton(value=file, interactive=True) for file in files]
 
 
@@ -202,13 +255,12 @@ def write_files(records: Sequence[MusicEmotion], folder: str) -> list[str]:
     return [as_json, as_csv, drawn]
 
 
-def predict(known: set[str] | None, audio: str | None, model: str) -> str:
-    """The record of a file as JSON; its `error` says why it failed.  known: the models to choose from, None for any."""
+def predict(check: Callable[[str], None], audio: str | None, model: str) -> str:
+    """The record of a file as JSON; its `error` says why it failed.  check: as for `add`."""
     if audio is None:
         raise gr.Error("No audio was sent: give a file.")
-    if known is not None and model not in known:
-        raise gr.Error(f"{model} is not offered here: choose {', '.join(sorted(known))}.")
     try:
+        check(model)
         return record_of(pipeline(model), audio).to_json()
     except ModelError as error:
         raise gr.Error(str(error)) from error

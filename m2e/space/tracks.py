@@ -1,25 +1,33 @@
 """What the demo does with a file: download it, predict its record, outline its waveform."""
 
 import os
+import re
+import shutil
+import tempfile
+import threading
+import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
-from gradio.processing_utils import ssrf_protected_download
 
 from m2e.checkpoints.load import load
-from m2e.errors import AudioError, ModelError, UsageError, reason
+from m2e.errors import AudioError, ModelError, UsageError
 from m2e.inputs import Source
 from m2e.workers import predict_one
 from modeling_m2e import MusicEmotion, MusicEmotionPipeline
 from modeling_m2e.audio_m2e import stream
+from modeling_m2e.download_m2e import download as fetch
 from modeling_m2e.record_m2e import FailedTrack
 
 OUTLINE_RATE, OUTLINE_PEAKS = 8000, 100  # Hz of the decoded audio; peaks per second, before they are joined
 OUTLINE_BINS = 360  # peaks of a whole track
 MODELS_AT_ONCE = 2  # in memory
+KEPT_SECONDS = 1800.0  # after which the server deletes uploads and downloads
+MAX_SECONDS = 900.0  # of a track
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ def pipeline(model: str, window: float | None = None, harmony: bool = True) -> M
 @lru_cache(maxsize=MODELS_AT_ONCE)
 def _loaded(model: str, window: float | None, harmony: bool) -> MusicEmotionPipeline:
     # lru_cache takes f(a) and f(a, None) for two calls, so all arguments are given here
-    return load(model, window=window, harmony=harmony, key_segments=True)
+    return load(model, window=window, harmony=harmony, key_segments=True, max_duration=MAX_SECONDS)
 
 
 Pipe = Callable[[str], MusicEmotion]  # what a MusicEmotionPipeline is for a file
@@ -69,16 +77,30 @@ def analyze(pipe: Pipe, file: str, name: str | None = None) -> Track:
 
 
 def download(link: str, folder: str) -> str:
-    """The downloaded file of an http(s) link, in `folder`. Links into the server's network are refused.
+    """The downloaded file of an http(s) link, in a new folder of `folder`. Links into the server's network are refused.
 
     Raises: UsageError.
     """
     if not link.lower().startswith(("http://", "https://")):
         raise UsageError(f"{link}: is not a link: give one that begins with https:// or http://.")
+    name = os.path.basename(urllib.parse.unquote(urllib.parse.urlsplit(link).path))
+    name = re.sub(r"[^\w.-]", "_", name)[-100:].lstrip(".") or "audio"
+    path = os.path.join(temporary_folder(folder), name)
     try:
-        return ssrf_protected_download(link, folder)
-    except Exception as error:  # Gradio raises a bare Exception for the answer of a server
-        raise UsageError(f"{link}: cannot be downloaded ({reason(error)}).") from error
+        fetch(link, Path(path), public_only=True)
+    except AudioError as error:
+        raise UsageError(str(error)) from error
+    return path
+
+
+def temporary_folder(parent: str, seconds: float = KEPT_SECONDS) -> str:
+    """A new folder in `parent`, which is deleted after `seconds`."""
+    os.makedirs(parent, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="m2e-", dir=parent)
+    timer = threading.Timer(seconds, shutil.rmtree, (folder, True))
+    timer.daemon = True
+    timer.start()
+    return folder
 
 
 def outline(file: str, bins: int = OUTLINE_BINS) -> list[float]:

@@ -24,8 +24,10 @@ def read_settings(
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"{path} cannot be read ({error.strerror}): give a recipe, see configuration/.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise TrainingError(f"{path} is not YAML ({reason(error)}).") from error
+    except RecursionError as error:
+        raise TrainingError(f"{path} is nested too deeply: give a recipe, see configuration/.") from error
     if not isinstance(content, dict):
         raise TrainingError(f"{path} is no recipe: it holds no settings.")
     known = content.pop("ablations", None) or {}

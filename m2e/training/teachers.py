@@ -103,7 +103,7 @@ def model_teacher(reference: str | Path, processor: M2EProcessor, student_config
     """The model in a folder, or of a hub id. Raises TrainingError where it uses other features; ModelError."""
     folder = Path(reference)
     if (folder / "config.json").is_file():
-        model = M2EForMusicEmotion.from_pretrained(folder)  # without its encoder
+        model = M2EForMusicEmotion.from_pretrained(folder, trust_remote_code=False)  # without its encoder
         encoder = read_json(folder / "processor_config.json").get("encoder_reference") or {}
     else:
         pipe = load(str(reference), device="cpu")

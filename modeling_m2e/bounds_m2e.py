@@ -1,0 +1,60 @@
+"""Bounds of the numbers in configuration files, checked before memory or time is spent on them."""
+
+import math
+from collections.abc import Collection, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from .errors_m2e import ModelError
+
+Bounds = Mapping[str, tuple[float, float]]  # names of settings, and the ends of their ranges
+MAX_PARAMETERS = 1 << 30
+MAX_LABELS = 10_000
+RATE = (1_000, 192_000)  # Hz
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+
+
+def check_number(owner: str, name: str, value: Any, low: float, high: float, whole: bool = False) -> None:
+    """Raises ModelError unless the value is a number (`whole`: a whole one) from `low` to `high`; NaN is not."""
+    number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if not number or not low <= float(value) <= high:
+        kind = "a whole number" if whole else "a number"
+        raise ModelError(f"{owner}: {name} is {str(value)[:40]}; give {kind} from {low:g} to {high:g}.")
+
+
+def check_numbers(config: object, whole: Bounds, real: Bounds, optional: Collection[str] = ()) -> None:
+    """Raises ModelError unless the attributes of these names are numbers in their ranges, or `optional` and None."""
+    for bounds in (whole, real):
+        for name, (low, high) in bounds.items():
+            value = getattr(config, name)
+            if value is not None or name not in optional:
+                check_number(type(config).__name__, name, value, low, high, bounds is whole)
+
+
+def check_finite(owner: str, name: str, values: list[float]) -> None:
+    """Raises ModelError for NaN and infinity."""
+    if not all(map(math.isfinite, values)):
+        raise ModelError(f"{owner}: {name} has numbers that are not finite: save or download the model again.")
+
+
+def check_common(config: PreTrainedConfig, settings: Mapping[str, Any]) -> None:
+    """Raises ModelError for settings of every configuration that cost memory or name code.
+
+    Called before the base class reads them.  settings: those that are no fields of the class.
+    """
+    owner = type(config).__name__
+    if settings.get("num_labels") is not None:
+        check_number(owner, "num_labels", settings["num_labels"], 0, MAX_LABELS, whole=True)
+    if isinstance(config.dtype, str) and config.dtype not in DTYPES:
+        raise ModelError(f"{owner}: dtype is {config.dtype[:40]!r}; use {', '.join(DTYPES)}.")
+    for name in ("attn_implementation", "_attn_implementation"):
+        if "/" in str(settings.get(name)):  # a repo with compiled code
+            raise ModelError(f"{owner}: {name} is {str(settings[name])[:40]!r}; use 'eager' or 'sdpa'.")
+
+
+def check_parameters(owner: str, parameters: float) -> None:
+    """Raises ModelError for a network of more than MAX_PARAMETERS weights."""
+    if parameters > MAX_PARAMETERS:
+        raise ModelError(f"{owner}: its sizes make {parameters:.1e} weights; at most {MAX_PARAMETERS:.1e} can be used.")
