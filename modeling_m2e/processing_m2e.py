@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature, ProcessorMixin
 
+from .audio_blocks_m2e import AudioReport
 from .audio_m2e import AudioInput, describe, stream
 from .chord_labels_m2e import ChordSegment, chord_tokens
 from .chords_m2e import ChordRecognizer
@@ -30,6 +31,7 @@ class TrackFeatures:
     embeddings: (windows, width) float32.  windows: their times and weights.  duration: seconds.
     chords, key: None without harmony; the key also where nothing decides it.
     statistics: (STATISTICS,) float32, see `HarmonyStatistics`; None without harmony or with another vocabulary.
+    seconds_used, warnings: of the audio, see `AudioReport`; a feature cache does not keep them.
     """
 
     path: str
@@ -39,6 +41,8 @@ class TrackFeatures:
     chords: list[ChordSegment] | None
     key: Key | None
     statistics: np.ndarray | None = None
+    seconds_used: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class M2EProcessor(ProcessorMixin):
@@ -120,7 +124,8 @@ class M2EProcessor(ProcessorMixin):
                 embeddings.append(self.encoder(torch.from_numpy(np.stack(batch))))
                 del pending[: self.windows_per_batch]
 
-        for block in stream(source, rates):
+        report = AudioReport()
+        for block in stream(source, rates, report=report):
             pending += cutter.push(block[rate])
             embed(self.windows_per_batch)
             if chords is not None:
@@ -128,7 +133,16 @@ class M2EProcessor(ProcessorMixin):
         pending += cutter.finish()
         embed(1)
 
-        track = TrackFeatures(describe(source), windows[-1].end, windows, torch.cat(embeddings), None, None)
+        track = TrackFeatures(
+            describe(source),
+            windows[-1].end,
+            windows,
+            torch.cat(embeddings),
+            chords=None,
+            key=None,
+            seconds_used=report.seconds_used,
+            warnings=tuple(report.warnings),
+        )
         if chords is None:
             return track
         found = finish_harmony(chords, track.duration, self.key_profile)
