@@ -1,5 +1,6 @@
 """Decodes what libsndfile refuses (M4A, AAC, WMA, MP4, MKV, ...) with the program ffmpeg."""
 
+import os
 import re
 import shutil
 import struct
@@ -72,13 +73,15 @@ def _read_log(file: IO[bytes]) -> _Log:
 def open_container(path: str, name: str, head: bytes, seconds: float, stack: ExitStack, report: AudioReport) -> Decoded:
     """The audio by ffmpeg; `head`: the first bytes of the file. Raises: AudioError, also without it."""
     if program := shutil.which("ffmpeg"):
-        return _open_ffmpeg(program, path, name, seconds, stack, report)
+        return _open_ffmpeg(program, path, name, head, seconds, stack, report)
     if _FFMPEG_MAGIC.match(head):
         raise AudioError(f"{name}: needs the program ffmpeg; install it (apt install ffmpeg, brew install ffmpeg).")
     raise AudioError(f"{name}: is not an audio file in a known format.")
 
 
-def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: ExitStack, report: AudioReport) -> Decoded:
+def _open_ffmpeg(
+    program: str, path: str, name: str, head: bytes, seconds: float, stack: ExitStack, report: AudioReport
+) -> Decoded:
     """The first audio stream at its own rate, as Sun AU from a pipe: the short header has the rate and channels."""
     guard = ["-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS]
     # The filter puts silence where frames are lost, so that later times stay right; its log says how much.
@@ -112,7 +115,11 @@ def _open_ffmpeg(program: str, path: str, name: str, seconds: float, stack: Exit
         process.wait()
         log = _read_log(messages)
         used = report.seconds_used = (samples - log.added) / rate
-        whole_file = log.declared is None or report.check_length(name, used, log.declared)
+        declared = log.declared or 0.0
+        if head[:4] == b"RIFF":  # AVI: ffmpeg takes the length from the size of the file
+            size = int.from_bytes(head[4:8], "little") + 8
+            declared = max(declared, used * size / max(1, os.path.getsize(path)))
+        whole_file = report.check_length(name, used, declared)
         if whole_file and (log.error or log.partial or process.returncode):
             reason = log.error or "it ends before the length that its header declares"
             report.warn(f"The file is damaged, {used:.1f} s can be read ({reason}).")

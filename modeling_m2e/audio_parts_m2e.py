@@ -5,7 +5,7 @@ libsndfile stops at the end of the first part. Each part is given to it as a fil
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MIN_MP3_FRAMES = 3  # a shorter run of frame headers is chance
@@ -29,10 +29,11 @@ class Part:
 
 
 class FileSlice:
-    """The bytes from `start` to `end` of a binary file, as a file that can be read."""
+    """The bytes `head` and those from `start` to `end` of a binary file, as a file that can be read."""
 
-    def __init__(self, file: Any, start: int, end: int):
-        self.file, self.start, self.size, self.position = file, start, end - start, 0
+    def __init__(self, file: Any, start: int, end: int, head: bytes = b""):
+        self.file, self.start, self.head, self.position = file, start, head, 0
+        self.size = len(head) + end - start
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]
@@ -44,8 +45,11 @@ class FileSlice:
 
     def read(self, count: int = -1) -> bytes:
         left = max(0, self.size - self.position)
-        self.file.seek(self.start + self.position)
-        data: bytes = self.file.read(left if count < 0 else min(count, left))
+        count = left if count < 0 else min(count, left)
+        data: bytes = self.head[self.position : self.position + count]
+        if len(data) < count:
+            self.file.seek(self.start + self.position + len(data) - len(self.head))
+            data += self.file.read(count - len(data))
         self.position += len(data)
         return data
 
@@ -126,6 +130,60 @@ def flac_parts(file: Any, start: int, size: int) -> list[Part]:
     return [Part(*span) for span in zip(starts, [*starts[1:], size], strict=True)]
 
 
+class FlacFrames:
+    """The frames of a FLAC file: after damage, decoding goes on at the next one. Scans the file when first asked."""
+
+    def __init__(self, file: Any, start: int, end: int):
+        file.seek(start)
+        self.file, self.start, self.end = file, start, end
+        self.head = bytearray(file.read(42))
+        self.block, self.total = (
+            int.from_bytes(self.head[8:10], "big"),
+            int.from_bytes(self.head[21:26], "big") & (1 << 36) - 1,
+        )
+        self.head[4] |= 0x80  # STREAMINFO is the last block of metadata
+        self.head[21] &= 0xF0  # of unknown length
+        self.head[22:42] = bytes(20)
+        self._frames: list[tuple[int, int]] | None = None
+
+    def after(self, sample: int) -> tuple[FileSlice, int] | None:
+        """A FLAC file of all frames that begin after `sample`, and its first sample; None where there are none."""
+        if self._frames is None:
+            self._frames = [
+                (position, first)
+                for mark in (b"\xff\xf8", b"\xff\xf9")
+                for position in _positions(self.file, mark, self.start + 42, self.end)
+                if (first := self._first_sample(position)) is not None
+            ]
+        later = [(first, position) for position, first in self._frames if sample < first < (self.total or 1 << 62)]
+        if not later:
+            return None
+        first, position = min(later)
+        return FileSlice(self.file, position, self.end, bytes(self.head)), first
+
+    def _first_sample(self, position: int) -> int | None:
+        """The number of the first sample of the frame at `position`, None where no frame is."""
+        self.file.seek(position)
+        data: bytes = self.file.read(16)
+        if len(data) < 16 or data[3] & 1 or data[2] >> 4 == 0 or data[2] & 15 == 15:
+            return None
+        length = 8 - (data[4] ^ 0xFF).bit_length() or 1  # bytes of the number, which is written as in UTF-8
+        if length == 1 and data[4] >= 0x80 or length > 7:
+            return None
+        number = data[4] if length == 1 else data[4] & (0xFF >> (length + 1))
+        for byte in data[5 : 4 + length]:
+            number = number << 6 | byte & 63
+        header = 4 + length + {6: 1, 7: 2}.get(data[2] >> 4, 0) + {12: 1, 13: 2, 14: 2}.get(data[2] & 15, 0)
+        checksum = 0  # CRC-8
+        for byte in data[:header]:
+            checksum ^= byte
+            for _ in range(8):
+                checksum = (checksum << 1 ^ (0x107 if checksum & 0x80 else 0)) & 0x1FF
+        if checksum & 0xFF != data[header]:
+            return None
+        return number if data[1] & 1 else number * self.block
+
+
 def _positions(file: Any, mark: bytes, start: int, size: int) -> Iterator[int]:
     """Where `mark` occurs in the bytes from `start` to `size`."""
     while start < size:
@@ -199,21 +257,26 @@ def mp3_parts(file: Any, start: int, size: int) -> list[Part]:
     kind: tuple[int, int, int, bool] | None = None  # of the open part; None while there is none
     declared: int | None = None
     spacing = 0.0  # seconds per byte of the last part
+    owed = 0  # samples that the header of the stream declares and that no part has given yet
     joint = True  # whether the next part begins a file of its own
     hole = 0.0  # before the open part
 
     def close(end: int) -> None:
-        nonlocal kind, lost, spacing
+        nonlocal kind, lost, spacing, owed
         if kind is None:
             return
         samples, rate = kind[1], kind[2]
         if count < MIN_MP3_FRAMES:
             lost += lost_before + end - begin
         else:
-            length = (count if declared is None else declared) * samples
-            parts.append(Part(begin, end, length, declared is None, hole))
+            owed -= count * samples + round(hole * rate)
+            parts.append(Part(begin, end, count * samples, declared is None, hole))
             spacing = count * samples / rate / (end - begin)
         kind = None
+
+    def settle() -> None:  # what a stream still owes is missing at its end
+        if parts and owed > 0:
+            parts[-1] = replace(parts[-1], length=(parts[-1].length or 0) + owed)
 
     while position + 4 <= size:
         index = stream.at(position)
@@ -237,6 +300,9 @@ def mp3_parts(file: Any, start: int, size: int) -> list[Part]:
             if kind is None and (header is not None or _continues(data, index + entry[0], now)):
                 kind, begin, declared = now, position, header or None
                 hole = 0.0 if joint or header is not None else lost * spacing
+                if joint or header is not None:
+                    settle()
+                    owed = entry[1] * (header or 0)
                 lost_before, lost, joint = lost, 0, False
                 count = -1 if header is not None else 0  # a frame with the header has no sound
             if kind == now:
@@ -248,6 +314,7 @@ def mp3_parts(file: Any, start: int, size: int) -> list[Part]:
         skipped = (following if following >= 0 else len(data)) - index
         position, lost = position + skipped, lost + skipped
     close(min(position, size))
+    settle()
     return parts
 
 

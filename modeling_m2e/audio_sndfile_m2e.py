@@ -8,7 +8,7 @@ import soundfile
 import soxr
 
 from .audio_blocks_m2e import MISSING_SECONDS, AudioReport, Blocks, Decoded, block_frames, check_rate
-from .audio_parts_m2e import EndlessFile, FileSlice, Part, flac_parts, mp3_parts, ogg_parts
+from .audio_parts_m2e import EndlessFile, FileSlice, FlacFrames, Part, flac_parts, mp3_parts, ogg_parts
 from .pcm_headers_m2e import joined_file, sample_bytes
 
 _WIDTHS = {
@@ -23,8 +23,7 @@ _WIDTHS = {
     "ALAW": 1,
 }
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile gives more than this where a header has no length
-# Steps in damaged blocks of FLAC; the long ones after a block of which nothing can be decoded.
-_STEP_SECONDS, _LONG_STEP_SECONDS = 0.05, 1.0
+_MAX_FRAMES_TRIED = 1000  # of a damaged FLAC file, before the rest is given up
 _MAX_FAILURES = 8  # calls in a row that give nothing but an error
 
 
@@ -41,10 +40,11 @@ def open_sound(file: Any, start: int, size: int, name: str, seconds: float, repo
     Parts with another sampling rate are resampled to the highest. Raises: soundfile.LibsndfileError where libsndfile
     knows no such format; AudioError.
     """
-    with _SequentialFile(FileSlice(file, start, size)) as sound:
+    containers = _containers(file, start, size)
+    with _open_part(file, containers[0], AudioReport())[0] as sound:
         format = sound.format
         rates = [sound.samplerate]
-    parts = _parts(format, file, start, size, report)
+    parts = _parts(format, file, start, size, report) or containers
     if len(parts) > 1:
         rates = []
         for part in parts:
@@ -58,15 +58,19 @@ def open_sound(file: Any, start: int, size: int, name: str, seconds: float, repo
 
 
 def _parts(format: str, file: Any, start: int, size: int, report: AudioReport) -> list[Part]:
+    """The parts of formats of frames and pages; empty for others."""
     if format == "MP3":
         return mp3_parts(file, start, size) or [Part(start, size, endless=True)]
     if format == "OGG":
         parts, complete = ogg_parts(file, start, size)
         if not complete:
             report.warn("The file ends without the mark of its end: a part may be missing.")
-        return parts or [Part(start, size)]
-    if format == "FLAC":
-        return flac_parts(file, start, size)
+        return parts
+    return flac_parts(file, start, size) if format == "FLAC" else []
+
+
+def _containers(file: Any, start: int, size: int) -> list[Part]:
+    """The files of which a WAV or AIFF file is joined; any other file as a whole."""
     parts = []
     while (samples := sample_bytes(file, start, size)) and (following := joined_file(file, samples, size)):
         parts.append(Part(start, following))
@@ -77,9 +81,17 @@ def _parts(format: str, file: Any, start: int, size: int, report: AudioReport) -
 def _open_part(file: Any, part: Part, report: AudioReport) -> tuple[soundfile.SoundFile, int | None]:
     """The opened part, and its length in samples per channel, None if unknown."""
     view = FileSlice(file, part.start, part.end)
+    samples = sample_bytes(file, part.start, part.end)
+    if samples is not None and (samples.declared or 0) > samples.present and view.read(4) == b"caff":
+        # libsndfile refuses samples that end too early, so the size in the header is replaced.
+        file.seek(part.start)
+        head = file.read(samples.start - part.start)
+        view = FileSlice(
+            file, samples.start, part.end, head[:-12] + (samples.present + 4).to_bytes(8, "big") + head[-4:]
+        )
+    view.seek(0)
     sound = _SequentialFile(EndlessFile(view) if part.endless else view)
     length = part.length if part.length is not None else sound.frames
-    samples = sample_bytes(file, part.start, part.end)
     if samples is None or samples.present <= 0:
         return sound, length if length < _UNKNOWN_FRAMES else None
     frame = _WIDTHS.get(sound.subtype, 0) * sound.channels
@@ -121,9 +133,9 @@ def _read_parts(file: Any, parts: list[Part], rate: int, name: str, seconds: flo
             resampler = None
             if sound.samplerate != rate:
                 resampler = soxr.ResampleStream(sound.samplerate, rate, sound.channels, "float32", "HQ")
-            for block, missing in _decoded(sound, frames):
-                damaged |= missing is not None
-                read, gone = read + len(block), gone + (missing or 0)
+            flac = FlacFrames(file, part.start, part.end) if sound.format == "FLAC" else None
+            for block, silence in _decoded(sound, frames, flac):
+                read, gone, damaged = read + len(block), gone + len(block) * silence, damaged or silence
                 yield block if resampler is None else _resampled(resampler, block)
             if resampler is not None:
                 yield _resampled(resampler, np.zeros((0, sound.channels), np.float32), last=True)
@@ -141,59 +153,49 @@ def _resampled(resampler: soxr.ResampleStream, block: np.ndarray, last: bool = F
     return np.asarray(result).reshape(-1, block.shape[1])
 
 
-def _decoded(sound: soundfile.SoundFile, frames: int) -> Iterator[tuple[np.ndarray, int | None]]:
-    """(block, None) as long as the file is sound; after an error, (what can be read, samples that are silence)."""
-    position = failures = gap = 0
-    step, jump = _STEP_SECONDS, False
-    while failures < _MAX_FAILURES:
-        block = np.full((frames, sound.channels), np.nan, np.float32)
-        missing: int | None = None
-        try:
-            if jump:
-                soundfile.SoundFile.seek(sound, position)
-            block = sound.read(out=block)
-            position += len(block)
-        except soundfile.LibsndfileError:
-            missing = 0
-            if sound.format == "FLAC" and sound.frames < _UNKNOWN_FRAMES:  # its frames carry their position
-                wanted = min(frames, sound.frames - position)
-                if wanted <= 0:
-                    return
-                block, missing = _stepwise(sound, position, wanted, step)
-                position, jump, failures = position + wanted, True, 0
-                step = _STEP_SECONDS if len(block) else _LONG_STEP_SECONDS
-            else:  # what was written before the error
-                unread = np.flatnonzero(np.isnan(block[:, 0]))
-                block = block[: unread[0]] if len(unread) else block
-                position, wanted = position + len(block), len(block)
-                failures = 0 if len(block) else failures + 1
-        if not len(block) and missing is None:
-            return
-        while gap and len(block):  # something follows: it is a hole, and not the end
-            silence = np.zeros((min(gap, frames), sound.channels), np.float32)
-            gap -= len(silence)
-            yield silence, len(silence)
-        yield block, missing
-        if missing is not None:
-            gap += wanted - len(block)
+def _decoded(sound: soundfile.SoundFile, frames: int, flac: FlacFrames | None) -> Iterator[tuple[np.ndarray, bool]]:
+    """(block, whether it is silence, perhaps none, in place of damage).
 
-
-def _stepwise(sound: soundfile.SoundFile, start: int, frames: int, step_seconds: float) -> tuple[np.ndarray, int]:
-    """The samples from `start` on, and the number of those that are silence, as they cannot be decoded.
-
-    It ends with the last sample that can be decoded among the next `frames`.
+    flac: to go on after damage; its frames carry their position, so that silence fills the hole.
     """
-    block = np.zeros((frames, sound.channels), np.float32)
-    step = max(1, round(step_seconds * sound.samplerate))
-    end = count = 0
-    for at in range(0, len(block), step):
-        piece = block[at : at + step]
+    position = failures = 0
+    current: soundfile.SoundFile | None = sound
+    while current is not None and failures < _MAX_FAILURES:
+        block = np.full((frames, sound.channels), np.nan, np.float32)
+        damaged = False
         try:
-            soundfile.SoundFile.seek(sound, start + at)
-            read = len(sound.read(out=piece))
+            block = current.read(out=block)
         except soundfile.LibsndfileError:
-            read = 0
-        piece[read:] = 0.0
-        if read:
-            end, count = at + read, count + read
-    return block[:end], end - count
+            damaged = True
+            unread = np.flatnonzero(np.isnan(block[:, 0]))  # libsndfile wrote up to the error
+            block = block[: unread[0]] if len(unread) else block
+        position += len(block)
+        failures = 0 if len(block) else failures + 1
+        if len(block):
+            yield block, False
+        if not damaged and not len(block):
+            return
+        if damaged and flac is None:
+            yield block[:0], True
+        elif damaged and flac is not None:
+            current, first = _resumed(flac, position)
+            while current is not None and position < first:
+                silence = np.zeros((min(first - position, frames), sound.channels), np.float32)
+                position += len(silence)
+                yield silence, True
+
+
+def _resumed(flac: FlacFrames, sample: int) -> tuple[soundfile.SoundFile | None, int]:
+    """The rest of a FLAC file from the first frame after `sample` that can be decoded, and its first sample."""
+    for _ in range(_MAX_FRAMES_TRIED):
+        if (found := flac.after(sample)) is None:
+            break
+        view, sample = found
+        try:
+            probe = _SequentialFile(view)
+            probe.read(1, dtype="float32")
+            view.seek(0)
+            return _SequentialFile(view), sample
+        except soundfile.LibsndfileError:
+            pass
+    return None, sample

