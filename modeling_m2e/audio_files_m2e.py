@@ -39,7 +39,7 @@ def open_file(source: Any, name: str, seconds: float, stack: ExitStack, report: 
         start = 0  # no tag ends beyond the file
     try:
         return open_sound(file, start, size, name, seconds, report)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: a name in .raw
+    except soundfile.LibsndfileError:
         file.seek(0)
         # What has no path, or begins with a tag, goes to ffmpeg as a copy.
         copied = path if path is not None and not start else _spool(FileSlice(file, start, size), stack)
