@@ -11,11 +11,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import soxr
 
-from .audio_files_m2e import Blocks, block_frames, check_rate, complaint, open_file
+from .audio_blocks_m2e import AudioReport, Blocks, Decoded, block_frames, check_rate
+from .audio_ffmpeg_m2e import complaint
+from .audio_files_m2e import open_file
+from .audio_mono_m2e import MonoMixer
 from .errors_m2e import AudioError
 from .windows_m2e import MIN_SECONDS
-
-SILENCE_PEAK = 1e-4  # -80 dBFS
 
 # A path or URL, the bytes of a file, an open file, a dict of Hugging Face datasets, (array, sampling rate), or an
 # AudioDecoder of torchcodec or datasets.
@@ -39,18 +40,19 @@ def describe(source: AudioInput) -> str:
 
 
 def stream(
-    source: AudioInput, sampling_rates: Sequence[int], block_seconds: float = 30.0
+    source: AudioInput, sampling_rates: Sequence[int], block_seconds: float = 30.0, report: AudioReport | None = None
 ) -> Iterator[dict[int, np.ndarray]]:
     """Yields {sampling rate: mono float32 samples}, one dict per decoded block of at most `block_seconds`.
 
     The blocks of a rate, concatenated, are the whole signal at that rate. Errors about the whole (too short, silent,
     truncated) are raised after the last block: use no result before the iterator ends.
+    `report` then has the warnings.
 
     Raises: AudioError.
     """
     resamplers: dict[int, soxr.ResampleStream] = {}
     nothing = np.zeros(0, np.float32)
-    for rate, mono in _mono_blocks(source, block_seconds):
+    for rate, mono in _mono_blocks(source, block_seconds, report or AudioReport()):
         if not resamplers:
             resamplers = {to: soxr.ResampleStream(rate, to, 1, "float32", "HQ") for to in sampling_rates if to != rate}
         yield {to: resamplers[to].resample_chunk(mono) if to in resamplers else mono for to in sampling_rates}
@@ -68,7 +70,7 @@ def load(
     """
     limit = float("inf") if max_seconds is None else max_seconds
     blocks, seconds = [], 0.0
-    for rate, mono in _mono_blocks(source, min(limit, 30.0)):
+    for rate, mono in _mono_blocks(source, min(limit, 30.0), AudioReport()):
         blocks.append(mono)
         seconds += len(mono) / rate
         if seconds >= limit:
@@ -81,61 +83,59 @@ def load(
     return soxr.resample(waveform, rate, sampling_rate, "HQ"), sampling_rate
 
 
-def _mono_blocks(source: AudioInput, block_seconds: float) -> Iterator[tuple[int, np.ndarray]]:
+def _mono_blocks(source: AudioInput, block_seconds: float, report: AudioReport) -> Iterator[tuple[int, np.ndarray]]:
     """(sampling rate, samples (n,) float32) of each decoded block, checked."""
     name = describe(source)
-    samples, peak = 0, 0.0
+    samples = 0
     with ExitStack() as stack:
-        rate, blocks = _open(source, name, block_seconds, stack)
-        for block in blocks:
-            with np.errstate(all="ignore"):  # infinities raise below
-                mono = block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else np.ascontiguousarray(block[:, 0])
-            loudest = float(np.abs(mono).max(initial=0.0))
-            if not np.isfinite(loudest):
-                raise AudioError(f"{name}: holds NaN or infinite samples; export it again from its original.")
-            samples, peak = samples + len(mono), max(peak, loudest)
-            yield rate, mono
+        audio = _open(source, name, block_seconds, stack, report)
+        mixer = MonoMixer(name, audio.rate, report, audio.vorbis_order)
+        for block in audio.blocks:
+            mono = mixer.mix(block)
+            samples += len(mono)
+            yield audio.rate, mono
     if not samples:
         raise AudioError(f"{name}: holds no audio samples.")
-    if samples < MIN_SECONDS * rate:
-        raise AudioError(f"{name}: lasts {samples / rate:.3f} s; at least {MIN_SECONDS} s are needed.")
-    if peak < SILENCE_PEAK:
-        raise AudioError(f"{name}: is silent from beginning to end (never above -80 dBFS in mono).")
+    if samples < MIN_SECONDS * audio.rate:
+        raise AudioError(f"{name}: lasts {samples / audio.rate:.3f} s; at least {MIN_SECONDS} s are needed.")
+    mixer.check()
+    if report.seconds_used is None:
+        report.seconds_used = samples / audio.rate
 
 
 # --- sources ---
 
 
-def _open(source: Any, name: str, seconds: float, stack: ExitStack) -> tuple[int, Blocks]:
-    """(sampling rate, blocks) of any source; `stack` closes what was opened."""
+def _open(source: Any, name: str, seconds: float, stack: ExitStack, report: AudioReport) -> Decoded:
+    """The audio of any source; `stack` closes what was opened."""
     if isinstance(source, dict):
         array = source.get("array") if source.get("array") is not None else source.get("raw")
         if array is not None:
-            return _open_array(array, source.get("sampling_rate"), name, seconds)
+            return _open_array(array, source.get("sampling_rate"), name, seconds, report)
         source = source["bytes"] if source.get("bytes") is not None else source.get("path")
     if isinstance(source, tuple) and len(source) == 2:
         array, rate = source
-        return _open_array(array, rate, name, seconds)
+        return _open_array(array, rate, name, seconds, report)
     if isinstance(source, np.ndarray) or hasattr(source, "is_floating_point"):
-        return _open_array(source, None, name, seconds)
+        return _open_array(source, None, name, seconds, report)
     if hasattr(source, "get_all_samples"):
         try:
             audio = source.get_all_samples()
         except (RuntimeError, OSError, ValueError, IndexError) as error:  # raised by torchcodec
             raise AudioError(f"{name}: cannot be decoded ({complaint(str(error))}).") from error
-        return _open_array(audio.data, audio.sample_rate, name, seconds)
+        return _open_array(audio.data, audio.sample_rate, name, seconds, report)
     if isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read"):
-        return open_file(source, name, seconds, stack)
+        return open_file(source, name, seconds, stack, report)
     try:
         array, rate = source["array"], source["sampling_rate"]
     except (TypeError, KeyError, IndexError):
         raise AudioError(
             f"{name}: {type(source).__name__} is no audio source; give a path, URL, bytes, file, (array, rate) or dict."
         ) from None
-    return _open_array(array, rate, name, seconds)
+    return _open_array(array, rate, name, seconds, report)
 
 
-def _open_array(array: Any, rate: Any, name: str, seconds: float) -> tuple[int, Blocks]:
+def _open_array(array: Any, rate: Any, name: str, seconds: float, report: AudioReport) -> Decoded:
     if rate is None:
         raise AudioError(f"{name}: an array needs its sampling rate; give (array, sampling_rate).")
     if hasattr(array, "is_floating_point"):  # a torch tensor, perhaps in half precision, perhaps on a device
@@ -154,6 +154,10 @@ def _open_array(array: Any, rate: Any, name: str, seconds: float) -> tuple[int, 
     array = array.reshape(len(array), -1)
     scale = 1.0 if array.dtype.kind == "f" else 2.0 ** (8 * array.itemsize - 1)
     offset = scale if array.dtype.kind == "u" else 0.0
+    if array.dtype == np.int32 and 0 < (peak := float(np.abs(array.astype(np.float64)).max())) <= 2.0**23:
+        bits = 16 if peak <= 2.0**15 else 24
+        report.warn(f"The 32-bit integers hold {bits}-bit samples; they were divided by 2^{bits - 1}.")
+        scale = 2.0 ** (bits - 1)
     rate = check_rate(rate, name)
     frames = block_frames(rate, array.shape[1], seconds)
 
@@ -163,4 +167,4 @@ def _open_array(array: Any, rate: Any, name: str, seconds: float) -> tuple[int, 
             with np.errstate(over="ignore"):
                 yield (block if scale == 1.0 else (block - offset) / scale).astype(np.float32)
 
-    return rate, blocks()
+    return Decoded(rate, blocks())

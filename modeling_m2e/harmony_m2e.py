@@ -1,9 +1,10 @@
 """The harmony of one track: its chords, its key, and statistics of both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .audio_blocks_m2e import AudioReport
 from .audio_m2e import AudioInput, stream
 from .chord_labels_m2e import ChordSegment
 from .chords_m2e import ChordRecognizer, ChordStream
@@ -15,12 +16,15 @@ class Harmony:
     """Chords without gaps; the key, None where nothing decides it; `duration` of the track in seconds.
 
     statistics: (STATISTICS,) float32, see `HarmonyStatistics`; None for a recogniser of other classes than the 170.
+    seconds_used, warnings: of the audio, see `AudioReport`.
     """
 
     chords: list[ChordSegment]
     key: Key | None
     statistics: np.ndarray | None
     duration: float
+    seconds_used: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def analyze_harmony(
@@ -31,9 +35,11 @@ def analyze_harmony(
     Raises: AudioError.
     """
     chords = recognizer.stream()
-    for block in stream(source, [recognizer.sampling_rate]):
+    report = AudioReport()
+    for block in stream(source, [recognizer.sampling_rate], report=report):
         chords.push(block[recognizer.sampling_rate])
-    return finish_harmony(chords, chords.duration, key_profile, whole_frames)
+    harmony = finish_harmony(chords, chords.duration, key_profile, whole_frames)
+    return replace(harmony, seconds_used=report.seconds_used, warnings=tuple(report.warnings))
 
 
 def finish_harmony(chords: ChordStream, duration: float, key_profile: str, whole_frames: bool = False) -> Harmony:

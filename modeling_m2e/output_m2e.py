@@ -85,6 +85,8 @@ def compose(
     key: Key | None = None,
     chords: Sequence[ChordSegment] | None = None,
     model: str | None = None,
+    seconds_used: float | None = None,
+    warnings: Sequence[str] = (),
 ) -> MusicEmotion:
     """The record of one track, from the network's outputs for it.
 
@@ -128,6 +130,8 @@ def compose(
         chords=None if chords is None else list(chords),
         curve=curve,
         model=model,
+        seconds_used=seconds_used,
+        warnings=list(warnings),
     )
 
 

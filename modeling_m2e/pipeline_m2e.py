@@ -132,6 +132,8 @@ class MusicEmotionPipeline(Pipeline):
             key=track.key,
             chords=track.chords,
             model=self.name,
+            seconds_used=track.seconds_used,
+            warnings=track.warnings,
         )
         record.moods = record.moods[:top_k]
         if key_segments and track.chords is not None:

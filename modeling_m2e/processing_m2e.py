@@ -13,6 +13,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature, ProcessorMixin
 
+from .audio_blocks_m2e import AudioReport
 from .audio_m2e import AudioInput, describe, stream
 from .bounds_m2e import check_number
 from .chord_labels_m2e import ChordSegment, chord_tokens
@@ -37,6 +38,7 @@ class TrackFeatures:
     embeddings: (windows, width) float32.  windows: their times and weights.  duration: seconds.
     chords, key: None without harmony; the key also where nothing decides it.
     statistics: (STATISTICS,) float32, see `HarmonyStatistics`; None without harmony or with another vocabulary.
+    seconds_used, warnings: of the audio, see `AudioReport`; a feature cache does not keep them.
     """
 
     path: str
@@ -46,6 +48,8 @@ class TrackFeatures:
     chords: list[ChordSegment] | None
     key: Key | None
     statistics: np.ndarray | None = None
+    seconds_used: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class M2EProcessor(ProcessorMixin):
@@ -135,8 +139,8 @@ class M2EProcessor(ProcessorMixin):
                 embeddings.append(self.encoder(torch.from_numpy(np.stack(batch))))
                 del pending[: self.windows_per_batch]
 
-        samples, start = 0, time.monotonic()
-        for block in stream(source, rates):
+        report, samples, start = AudioReport(), 0, time.monotonic()
+        for block in stream(source, rates, report=report):
             samples += len(block[rate])
             self._check_limits(describe(source), samples / rate, time.monotonic() - start)
             pending += cutter.push(block[rate])
@@ -146,7 +150,16 @@ class M2EProcessor(ProcessorMixin):
         pending += cutter.finish()
         embed(1)
 
-        track = TrackFeatures(describe(source), windows[-1].end, windows, torch.cat(embeddings), None, None)
+        track = TrackFeatures(
+            describe(source),
+            windows[-1].end,
+            windows,
+            torch.cat(embeddings),
+            chords=None,
+            key=None,
+            seconds_used=report.seconds_used,
+            warnings=tuple(report.warnings),
+        )
         if chords is None:
             return track
         found = finish_harmony(chords, track.duration, self.key_profile)

@@ -7,7 +7,7 @@ rounded values that JSON, tables and data sets take.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from .chord_labels_m2e import ChordSegment
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     except ImportError:
         pass
 
-_TIMES = ("start", "end", "duration")
-_ON_REQUEST = ("key_segments",)  # fields that a mapping has only where they are known
+_TIMES = ("start", "end", "duration", "seconds_used")
+# Fields that a mapping has only where they are known; the last two only where there are warnings.
+_ON_REQUEST = ("key_segments", "seconds_used", "warnings")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ class Record(Mapping[str, Any]):
 
 
 def _known(record: Any) -> list[str]:
-    return [f.name for f in fields(record) if f.name not in _ON_REQUEST or getattr(record, f.name) is not None]
+    hidden = {name for name in _ON_REQUEST if getattr(record, name) is None}
+    if not record.warnings:
+        hidden |= {"seconds_used", "warnings"}
+    return [each.name for each in fields(record) if each.name not in hidden]
 
 
 @dataclass
@@ -81,6 +85,8 @@ class MusicEmotion(Record):
     key, chords: None where no key could be decided, or harmony was not asked for.
     key_segments: the keys over time, only where they were asked for; empty where nothing decides them.
     curve: valence and arousal over time.  model: name of the model.  error: always None; see `FailedTrack`.
+    warnings: one sentence each about what is wrong with the audio; empty normally.
+    seconds_used: of audio that could be decoded. A mapping has these two only where there are warnings.
     """
 
     path: str | None
@@ -96,6 +102,8 @@ class MusicEmotion(Record):
     curve: list[CurvePoint] | None = None
     model: str | None = None
     error: None = None
+    seconds_used: float | None = None
+    warnings: list[str] = field(default_factory=list)
 
     _names = _known
 
@@ -124,6 +132,8 @@ class TrackHarmony(Record):
     key_segments: list[KeySegment] | None = None
     model: str | None = None
     error: None = None
+    seconds_used: float | None = None
+    warnings: list[str] = field(default_factory=list)
 
     _names = _known
 
@@ -147,14 +157,14 @@ class FailedTrack(Record):
         return [name for name in _EMOTION_FIELDS if name not in _ON_REQUEST]
 
 
-_EMOTION_FIELDS = tuple(field.name for field in fields(MusicEmotion))
+_EMOTION_FIELDS = tuple(each.name for each in fields(MusicEmotion))
 
 
 def _plain(name: str, value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value
     if is_dataclass(value):
-        return {field.name: _plain(field.name, getattr(value, field.name)) for field in fields(value)}
+        return {each.name: _plain(each.name, getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Sequence):
         return [_plain(name, item) for item in value]
     return round(float(value), 3 if name in _TIMES else 4)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from modeling_m2e.audio_m2e import stream
+from modeling_m2e.audio_blocks_m2e import AudioReport
+from modeling_m2e.audio_m2e import load, stream
 
 RATE = 8_000
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the program ffmpeg is absent")
@@ -28,6 +29,15 @@ def encoded(samples: np.ndarray, rate: int = RATE, format: str = "WAV", subtype:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=format, subtype=subtype, **options)
     return buffer.getvalue()
+
+
+def read(source, seconds: float = 30.0) -> tuple[np.ndarray, int, AudioReport]:
+    """The waveform, its sampling rate and the report about it."""
+    report = AudioReport()
+    waveform, rate = load(source)
+    blocks = list(stream(source, [rate], seconds, report))
+    np.testing.assert_allclose(np.concatenate([block[rate] for block in blocks]), waveform, atol=1e-6)
+    return waveform, rate, report
 
 
 def joined(source, rates, seconds=30.0) -> dict[int, np.ndarray]:

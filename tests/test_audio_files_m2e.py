@@ -4,6 +4,7 @@ import http.server
 import io
 import math
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from sounds import RATE, assert_one_sentence, encoded, joined, needs_ffmpeg, noise, tone
+from sounds import RATE, assert_one_sentence, encoded, joined, needs_ffmpeg, noise, read, tone
 
 from m2e.errors import AudioError
 from modeling_m2e import download_m2e
@@ -124,26 +125,22 @@ def test_silence_is_known_at_the_end():
     assert_one_sentence(error, "<array>")
     quiet[-1] = 1.1e-4
     assert len(load((quiet, RATE))[0]) == len(quiet)
-    with pytest.raises(AudioError):  # nothing is left in mono
-        load((np.stack([tone(2.0), -tone(2.0)]), RATE))
 
 
-@pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "MP3", "AIFF", "W64", "RF64"])
-def test_truncated(tmp_path, format, share, no_ffmpeg):
+def test_truncated(tmp_path, format, no_ffmpeg):
     data = encoded(noise(20.0, 16_000), 16_000, format)
     path = tmp_path / f"cut.{format.lower()}"
-    path.write_bytes(data[: int(len(data) * share)])
+    path.write_bytes(data[: int(len(data) * 0.3)])
     with pytest.raises(AudioError, match=r"of 20\.\d s") as error:
         load(path)
     assert_one_sentence(error, str(path))
+    path.write_bytes(data[: int(len(data) * 0.9)])
+    waveform, rate, report = read(path)
+    assert len(waveform) == pytest.approx(18 * rate, abs=rate)
+    assert len(report.warnings) == 1 and re.search(r"of 20\.\d s can be read", report.warnings[0])
     path.write_bytes(data[: int(len(data) * 0.999)] if format != "FLAC" else data)
     assert len(load(path)[0]) > 19.9 * 16_000  # no fuss over a few samples
-
-
-def test_truncated_ogg_declares_no_length(no_ffmpeg):
-    data = encoded(noise(20.0, 16_000), 16_000, "OGG")
-    assert 10 < len(load(data[: len(data) * 6 // 10])[0]) / 16_000 < 14
 
 
 # --- ffmpeg ---
@@ -168,7 +165,7 @@ def test_m4a_through_ffmpeg(fixtures, tmp_path, monkeypatch):
 def test_truncated_m4a(fixtures):
     data = (fixtures / "tone.m4a").read_bytes()
     with pytest.raises(AudioError) as error:
-        load(data[: len(data) * 6 // 10])
+        load(data[: len(data) * 4 // 10])
     assert_one_sentence(error, "<bytes>")
 
 

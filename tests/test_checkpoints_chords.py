@@ -46,9 +46,9 @@ def test_a_track_is_read_once_and_in_blocks(folder, monkeypatch):
     pipe, asked = m2e.load_chords(folder), []
     real = audio_m2e.stream
 
-    def stream(source, rates):
+    def stream(source, rates, report=None):
         asked.append(rates)
-        for block in real(source, rates, block_seconds=7.0):
+        for block in real(source, rates, block_seconds=7.0, report=report):
             assert len(block[22050]) <= 8 * 22050
             yield block
 

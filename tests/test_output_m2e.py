@@ -177,3 +177,15 @@ def test_more_windows_than_values_are_refused():
             windows=[Span(0, 1), Span(1, 2)],
             config=M2EConfig.default(["calm"]),
         )
+
+
+def test_warnings_are_fields_only_where_there_are_any(record):
+    record.seconds_used = 18.12345
+    assert record.warnings == [] and list(record) == FIELDS
+    record.warnings = ["The file is truncated."]
+    assert list(record) == [*FIELDS, "seconds_used", "warnings"]
+    assert json.loads(record.to_json())["warnings"] == ["The file is truncated."] and record["seconds_used"] == 18.123
+    assert FailedTrack("a.mp3", "a.mp3: is empty.").warnings is None
+    config = M2EConfig.default(["calm"])
+    answer = compose([0.0], [5.0, 5.0], config=config, seconds_used=3.0, warnings=("One.",))
+    assert (answer.seconds_used, answer.warnings) == (3.0, ["One."])

@@ -224,3 +224,13 @@ def test_chords_are_written_as_on_a_lead_sheet():
 
 def test_printable_keeps_what_people_write():
     assert printable("Ænima – 東京 (été).mp3") == "Ænima – 東京 (été).mp3" and printable(None) == ""
+
+
+def test_warnings_are_shown_under_the_card_and_the_row_and_in_csv():
+    warned = record(warnings=["The file is truncated or damaged: 18.0 of 20.0 s can be read."], seconds_used=18.0)
+    lines = table(warned, width=70)
+    assert lines[-2].split()[:4] == ["warning", "The", "file", "is"] and all(cell_len(line) <= 70 for line in lines)
+    assert any("truncated or damaged" in line for line in table(warned, record("b.mp3"), width=100))
+    rows = list(csv.DictReader(io.StringIO(text("csv", warned, record(), FAILED))))
+    assert [row["warnings"] for row in rows] == [warned.warnings[0], "", ""]
+    assert "warnings" not in text("csv", record(), FAILED)

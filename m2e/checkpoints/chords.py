@@ -37,6 +37,8 @@ class ChordPipeline:
             chords=harmony.chords,
             key_segments=key_segments(harmony.chords, harmony.key),
             model=self.name,
+            seconds_used=harmony.seconds_used,
+            warnings=list(harmony.warnings),
         )
 
 

@@ -56,6 +56,7 @@ class JsonList:
 class Csv:
     """Flat columns, with one `mood_<label>` per mood, in alphabetical order. A failed track has a path and an error.
     `key_segments`, if requested, are "start end key" separated by semicolons.
+    `warnings` is the last column, if the first track has any.
 
     The first track that did not fail decides the mood columns: failures before it are written after the header.
     """
@@ -78,7 +79,8 @@ class Csv:
 
     def _start(self, mood_columns: list[str]) -> str:
         keys = ["key_segments"] if any("key_segments" in record for record in self._waiting) else []
-        self._columns = self._BEFORE + mood_columns + keys + self._AFTER
+        warned = ["warnings"] if any("warnings" in record for record in self._waiting) else []
+        self._columns = self._BEFORE + mood_columns + keys + self._AFTER + warned
         return self._line(self._columns) + "".join(map(self._row, self._waiting))
 
     def _row(self, record: MusicEmotion | FailedTrack) -> str:
@@ -89,6 +91,7 @@ class Csv:
         cells["chords"] = " ".join(chord["label"] for chord in cells["chords"] or [])
         keys = cells.get("key_segments") or []
         cells["key_segments"] = ";".join(f"{part['start']} {part['end']} {part['key']}" for part in keys)
+        cells["warnings"] = " ".join(cells.get("warnings") or [])
         return self._line([cells.get(column) for column in self._columns])
 
     @staticmethod
@@ -178,6 +181,9 @@ def _card(record: MusicEmotion, top_k: int, width: int) -> Iterator[_Line]:
             line = sparkline(values, width - _LABEL_WIDTH - 24)
             spread = f"  {min(values):.1f} – {max(values):.1f}"
             yield [*_label("curve" if name == "valence" else ""), (f"{name}  ", ""), (line, "cyan"), (spread, "dim")]
+    for sentence in record.warnings:
+        for index, line in enumerate(textwrap.wrap(printable(sentence), width - _LABEL_WIDTH - 2)):
+            yield [*_label("" if index else "warning"), (line, "yellow")]
 
 
 def _rows(records: Sequence[MusicEmotion | FailedTrack], top_k: int, width: int) -> Iterator[_Line]:
@@ -202,6 +208,9 @@ def _rows(records: Sequence[MusicEmotion | FailedTrack], top_k: int, width: int)
         shown = _fit(printable(name), name_width)
         if record.error is None:
             yield [(shown, "bold"), (aligned(_middle(record)), ""), (_fit(words, moods_width).rstrip(), "green")]
+            for sentence in record.warnings:
+                for line in textwrap.wrap(printable(sentence), width - name_width - 2):
+                    yield [(" " * name_width, ""), ("  " + line, "yellow")]
             continue
         sentence = "failed: " + printable(record.error.removeprefix(f"{record.path}: "))
         for index, line in enumerate(textwrap.wrap(sentence, width - name_width - 2)):
