@@ -40,7 +40,7 @@ SIGNALS = {
 }
 
 
-NO_TRACKS = ("silence", "one sample", "denormal", "no sample")  # that reading audio refuses
+NO_TRACKS = ("silence", "one sample", "constant", "denormal", "no sample")  # that reading audio refuses
 
 
 @pytest.fixture(scope="module")

@@ -133,7 +133,7 @@ def test_the_suffixes_are_those_that_the_readers_read(fixtures):
     formats = {f".{name.lower()}" for name in soundfile.available_formats()}
     assert formats - inputs.AUDIO_SUFFIXES - NO_MUSIC <= {".mpeg"}
     if program := shutil.which("ffmpeg"):
-        from modeling_m2e.audio_files_m2e import _DEMUXERS
+        from modeling_m2e.audio_ffmpeg_m2e import _DEMUXERS
 
         for demuxer in _DEMUXERS.split(","):
             text = subprocess.run([program, "-hide_banner", "-h", f"demuxer={demuxer}"], capture_output=True, text=True)
