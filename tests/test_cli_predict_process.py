@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_what_is_done(script, workers):
     command = [*script, "a.wav", "b.wav", "slow.wav", "-o", "out.jsonl", "--workers", workers]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     partial, late, second = Path("out.jsonl.partial"), Path("second is late").exists(), Path("second")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # of a loaded machine
     while not (partial.exists() and partial.read_text().count("\n") == 2 and (not late or second.is_symlink())):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
@@ -204,7 +204,7 @@ def test_workers_leave_with_a_killed_parent(script):
     command = [*script, "a.wav", "slow.wav", "--workers", "2", "-o", "out.jsonl"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     partial = Path("out.jsonl.partial")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # of a loaded machine
     while not (partial.exists() and partial.stat().st_size):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
@@ -222,7 +222,7 @@ def test_a_killed_run_is_resumed_and_a_running_one_is_left_alone(script, form):
     command = [*script, "a.wav", "b.wav", "slow.wav", "-o", f"out.{form}"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     partial = Path(f"out.{form}.partial")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # of a loaded machine
     while not (partial.exists() and partial.read_text().count("\n") == 2):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
