@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from m2e.checkpoints.load import load, read_json
-from m2e.errors import TrainingError
+from m2e.checkpoints.load import load
+from m2e.errors import ModelError, TrainingError
+from m2e.storage import read_json
 from m2e.training.recipe import TASKS
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.encoder_m2e import load_encoder
@@ -104,7 +105,7 @@ def model_teacher(reference: str | Path, processor: M2EProcessor, student_config
     folder = Path(reference)
     if (folder / "config.json").is_file():
         model = M2EForMusicEmotion.from_pretrained(folder, trust_remote_code=False)  # without its encoder
-        encoder = read_json(folder / "processor_config.json").get("encoder_reference") or {}
+        encoder = read_json(folder / "processor_config.json", ModelError).get("encoder_reference") or {}
     else:
         pipe = load(str(reference), device="cpu")
         model = pipe.model
