@@ -202,7 +202,7 @@ class M2EEncoderModel(PreTrainedModel):
         return self.encode_maps(self.maps(power))
 
     def maps(self, power: torch.Tensor) -> torch.Tensor:
-        """(batch, width, bands / 4, spectra / 3): the dense stages' output for `mel_power`'s (batch, bands, spectra)."""
+        """(batch, width, bands / 4, spectra / 3), the dense stages of `mel_power`'s (batch, bands, spectra)."""
         x = self.input_norm((power + self.config.power_floor).log())
         return self.dense_stages(x[:, None].to(memory_format=torch.channels_last))
 
