@@ -9,6 +9,7 @@ from .audio_m2e import AudioInput, stream
 from .chord_labels_m2e import ChordSegment
 from .chords_m2e import ChordRecognizer, ChordStream
 from .key_m2e import FITTED, Key, estimate_key
+from .limits_m2e import Limits
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,19 @@ class Harmony:
 
 
 def analyze_harmony(
-    source: AudioInput, recognizer: ChordRecognizer, key_profile: str = FITTED, whole_frames: bool = False
+    source: AudioInput,
+    recognizer: ChordRecognizer,
+    key_profile: str = FITTED,
+    whole_frames: bool = False,
+    limits: Limits | None = None,
 ) -> Harmony:
-    """The harmony of a track, decoded in blocks and never held whole. Parameters as in `finish_harmony`.
+    """The harmony of a track, decoded in blocks and never held whole. Parameters as in `finish_harmony` and `stream`.
 
     Raises: AudioError.
     """
     chords = recognizer.stream()
     report = AudioReport()
-    for block in stream(source, [recognizer.sampling_rate], report=report):
+    for block in stream(source, [recognizer.sampling_rate], report=report, limits=limits):
         chords.push(block[recognizer.sampling_rate])
     harmony = finish_harmony(chords, chords.duration, key_profile, whole_frames)
     return replace(harmony, seconds_used=report.seconds_used, warnings=tuple(report.warnings))
