@@ -14,6 +14,8 @@ from m2e.terminal import tell
 if TYPE_CHECKING:
     from datasets import Dataset
 
+MAX_DURATION = 6 * 3600.0  # seconds; a small file may decode to days
+
 Paths = Annotated[
     list[str],
     typer.Argument(
@@ -34,6 +36,13 @@ BatchSize = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Encode N windows at once.", show_default="the model's")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Name all files that a search of folders skips.")]
+MaxDuration = Annotated[
+    float, typer.Option(min=0.5, metavar="SECONDS", help="Refuse tracks that are longer than SECONDS.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0.1, metavar="SECONDS", help="Stop a track after SECONDS.", show_default="no limit"),
+]
 DataName = Annotated[
     str, typer.Option(metavar="NAME", help="Name the data set: mtg-jamendo, deam, 4q, folder, hub, ...")
 ]

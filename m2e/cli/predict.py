@@ -12,7 +12,20 @@ import typer
 
 from m2e import __version__
 from m2e.cli.journal import earlier_records, open_journal, refuse_to_lose
-from m2e.cli.options import BatchSize, Device, Model, Paths, Verbose, Window, end_of_pipe, tell_failures, tell_skipped
+from m2e.cli.options import (
+    MAX_DURATION,
+    BatchSize,
+    Device,
+    MaxDuration,
+    Model,
+    Paths,
+    Timeout,
+    Verbose,
+    Window,
+    end_of_pipe,
+    tell_failures,
+    tell_skipped,
+)
 from m2e.cli.output_file import check_output, is_special, locked, open_output, partial_name
 from m2e.cli.plots import Plots
 from m2e.errors import M2EError, UsageError, WorkerError
@@ -24,7 +37,6 @@ if TYPE_CHECKING:
     from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
 Format = Literal["table", "json", "jsonl", "csv"]
-MAX_DURATION = 6 * 3600.0  # seconds
 FORMATS: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of output files; default: table
 
 
@@ -64,13 +76,8 @@ def predict(
     key_segments: Annotated[
         bool, typer.Option("--key-segments", help="Also list the keys over time, for music that modulates.")
     ] = False,
-    max_duration: Annotated[
-        float, typer.Option(min=0.5, metavar="SECONDS", help="Refuse tracks that are longer than SECONDS.")
-    ] = MAX_DURATION,
-    timeout: Annotated[
-        float | None,
-        typer.Option(min=0.1, metavar="SECONDS", help="Stop a track after SECONDS.", show_default="no limit"),
-    ] = None,
+    max_duration: MaxDuration = MAX_DURATION,
+    timeout: Timeout = None,
     top_k: Annotated[
         int | None,
         typer.Option(min=1, metavar="K", help="Show K moods in the table.", show_default="5; 3 for several tracks"),
