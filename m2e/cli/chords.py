@@ -17,13 +17,14 @@ from m2e.cli.options import (
     Timeout,
     Verbose,
     end_of_pipe,
+    interrupted,
     tell_failures,
     tell_skipped,
 )
 from m2e.cli.output_file import beside, is_special, open_output, writing
 from m2e.errors import M2EError, UsageError
 from m2e.inputs import Source, collect
-from m2e.terminal import fail, is_terminal, progress, tell, terminal_width
+from m2e.terminal import fail, is_terminal, progress, terminal_width
 
 if TYPE_CHECKING:
     from m2e.checkpoints.chords import ChordPipeline
@@ -101,6 +102,8 @@ def chords(
             raise UsageError(f"{output} cannot hold both text and MIDI: choose another --midi FILE.")
     except UsageError as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        interrupted()
     tell_skipped(skipped, verbose)
 
     from m2e.views.chords import midi_library
@@ -121,8 +124,7 @@ def chords(
     except BrokenPipeError:
         end_of_pipe()
     except KeyboardInterrupt:
-        tell("interrupted.")
-        raise typer.Exit(130) from None
+        interrupted()
     tell_failures(failures, len(sources))
 
 

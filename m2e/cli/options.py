@@ -100,6 +100,12 @@ def tell_failures(failures: Sequence[str], tracks: int) -> None:
         raise typer.Exit(1)
 
 
+def interrupted(where: str = "") -> NoReturn:
+    """Ends the command after Ctrl-C, SIGTERM or SIGHUP; `where`: a sentence on what is left of its work."""
+    tell(f"interrupted.{where and ' '}{where}")
+    raise typer.Exit(130) from None
+
+
 def end_of_pipe() -> NoReturn:
     """Ends the command without an error: the reader of stdout, `head` for example, has closed it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from m2e import __version__
-from m2e.cli.journal import earlier_records, open_journal, refuse_to_lose
+from m2e.cli.journal import earlier_records, open_journal, refuse_to_lose, starts_again
 from m2e.cli.options import (
     MAX_DURATION,
     BatchSize,
@@ -23,6 +23,7 @@ from m2e.cli.options import (
     Verbose,
     Window,
     end_of_pipe,
+    interrupted,
     tell_failures,
     tell_skipped,
 )
@@ -110,12 +111,16 @@ def predict(
                 check_output(output, sources)
                 stack.enter_context(locked(output))
                 if form != "table" and resume:
+                    if starts_again(output, form):
+                        tell(f"{output} is complete and no JSON Lines file: all files are predicted again.")
                     earlier = earlier_records(output, sources, form, settings, outdated)
                 elif form != "table":
                     refuse_to_lose(output)
             plots = Plots(plot, plot_format, sources) if plot is not None else None
         except UsageError as error:
             fail(str(error))
+        except KeyboardInterrupt:
+            interrupted()
         tell_skipped(skipped, verbose)
         todo = [source for source in sources if identity(source.path) not in earlier]
         if len(todo) < len(sources):
@@ -135,14 +140,13 @@ def predict(
                     with open_journal(output, form, earlier.values(), settings, todo) as journal:
                         failures = write(records, todo, "jsonl", journal.file, top_k, plots, journal.note)
         except (WorkerError, UsageError) as error:
-            fail(f"{error}{where_results_are(output)}", 1)
+            fail(f"{error} {where_results_are(output)}".rstrip(), 1)
         except M2EError as error:
             fail(str(error))
         except BrokenPipeError:
             end_of_pipe()
         except KeyboardInterrupt:
-            tell(f"interrupted.{where_results_are(output)}")
-            raise typer.Exit(130) from None
+            interrupted(where_results_are(output))
     tell_failures(failures, len(sources))
 
 
@@ -223,4 +227,4 @@ def model_identity(model: str | None) -> str:
 def where_results_are(output: str | None) -> str:
     """After an interrupt: a sentence with the partial file, if there is one."""
     partial = partial_name(output) if output else ""
-    return f" The results so far are in {partial}." if os.path.exists(partial) else ""
+    return f"The results so far are in {partial}." if os.path.exists(partial) else ""
