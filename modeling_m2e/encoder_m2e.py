@@ -292,7 +292,6 @@ class TaggerEncoder:
             raise ModelError(
                 f"{name} lacks weights of the encoder in its folder {subfolder}, the first is {missing[0]}."
             )
-        check_weights(model, f"{name}, folder {subfolder},")
         return cls(model)
 
     @property
