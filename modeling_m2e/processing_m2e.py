@@ -88,10 +88,17 @@ class M2EProcessor(ProcessorMixin):
 
     @classmethod
     def build(
-        cls, encoder: Encoder, chord_recognizer: ChordRecognizer | None = None, chord_vocabulary: str = "m2e"
+        cls,
+        encoder: Encoder,
+        chord_recognizer: ChordRecognizer | None = None,
+        chord_vocabulary: str = "m2e",
+        skip_silence: bool = False,
     ) -> "M2EProcessor":
-        """A processor made of loaded parts; without a chord recogniser it gives no harmony."""
-        extractor = M2EFeatureExtractor(encoder.sampling_rate, encoder.window_seconds)
+        """A processor made of loaded parts; without a chord recogniser it gives no harmony.
+
+        skip_silence: see `M2EFeatureExtractor`.
+        """
+        extractor = M2EFeatureExtractor(encoder.sampling_rate, encoder.window_seconds, skip_silence=skip_silence)
         processor = cls(extractor, encoder.reference(), chord_vocabulary, has_chords=chord_recognizer is not None)
         processor._encoder, processor._chord_recognizer = encoder, chord_recognizer
         return processor
@@ -148,7 +155,7 @@ class M2EProcessor(ProcessorMixin):
 
         track = TrackFeatures(
             describe(source),
-            windows[-1].end,
+            cutter.duration,
             windows,
             torch.cat(embeddings),
             chords=None,
