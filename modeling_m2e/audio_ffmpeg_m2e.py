@@ -84,7 +84,8 @@ def _open_ffmpeg(
     program: str, path: str, name: str, head: bytes, seconds: float, stack: ExitStack, report: AudioReport
 ) -> Decoded:
     """The first audio stream at its own rate, as Sun AU from a pipe: the short header has the rate and channels."""
-    guard = ["-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS]
+    # Where a format has checksums (WavPack, TTA), frames that do not match them are reported as damage.
+    guard = ["-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS, "-err_detect", "crccheck"]
     # The filter puts silence where frames are lost, so that later times stay right; its log says how much.
     # fmt: off
     command = [program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose", *guard,
