@@ -7,7 +7,8 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from io import BufferedIOBase
+from typing import NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 from m2e.errors import UsageError
@@ -224,7 +225,7 @@ def _stdin(skipped: dict[str, str]) -> Iterator[Source]:
     try:
         head = sys.stdin.buffer.read(1 << 16)
         if _names(head) is None:  # no list, so audio; the reader says if it is none
-            yield _spooled(STDIN, sys.stdin.buffer, head)
+            yield _spooled(STDIN, cast(BufferedIOBase, sys.stdin.buffer), head)
             return
         lines = _names(head + sys.stdin.buffer.read())
     except OSError as error:
@@ -275,19 +276,20 @@ def _copy_of_pipe(path: str) -> Source:
         return Source(path, f"{path}: cannot be read ({error.strerror or error}).")
 
 
-def _spooled(path: str, pipe: BinaryIO, head: bytes = b"") -> Source:
+def _spooled(path: str, pipe: BufferedIOBase, head: bytes = b"") -> Source:
     """The source of what a pipe holds, in a temporary file."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="m2e-")
         _copies.append(folder)
         name = os.path.join(folder.name, "audio")
         with open(name, "wb") as copy:
-            chunk = head or pipe.read(1 << 20)
+            # read1: a signal between the reads of a longer one would wait for the pipe
+            chunk = head or pipe.read1(1 << 20)
             while chunk:
                 copy.write(chunk)
                 if copy.tell() > MAX_PIPE_BYTES:
                     return Source(path, f"{path}: is longer than {MAX_PIPE_BYTES >> 20} MiB: save it to a file first.")
-                chunk = pipe.read(1 << 20)
+                chunk = pipe.read1(1 << 20)
     except OSError as error:
         why = (error.strerror or str(error)).rstrip(".")
         return Source(path, f"{path}: cannot be copied to a temporary file ({why}): set TMPDIR to a folder with space.")

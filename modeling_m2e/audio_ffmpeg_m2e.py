@@ -4,15 +4,16 @@ import os
 import re
 import shutil
 import struct
-import subprocess
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
+from subprocess import Popen
 from typing import IO
 
 import numpy as np
 
 from .audio_blocks_m2e import AudioReport, Blocks, Decoded, block_frames, check_rate
+from .child_process_m2e import KILLED, running
 from .errors_m2e import AudioError
 
 # ffmpeg's demuxers of single files; no playlists (hls, concat, dash, ...), which open other files, even local ones.
@@ -83,7 +84,8 @@ def _open_ffmpeg(
     program: str, path: str, name: str, head: bytes, seconds: float, stack: ExitStack, report: AudioReport
 ) -> Decoded:
     """The first audio stream at its own rate, as Sun AU from a pipe: the short header has the rate and channels."""
-    guard = ["-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS]
+    # Where a format has checksums (WavPack, TTA), frames that do not match them are reported as damage.
+    guard = ["-protocol_whitelist", "file", "-format_whitelist", _DEMUXERS, "-err_detect", "crccheck"]
     # The filter puts silence where frames are lost, so that later times stay right; its log says how much.
     # fmt: off
     command = [program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+verbose", *guard,
@@ -91,15 +93,13 @@ def _open_ffmpeg(
                "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     # fmt: on
     messages = stack.enter_context(tempfile.TemporaryFile())  # a pipe could fill up and block
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages)
-    stack.enter_context(process)
-    stack.callback(process.kill)  # runs before the process is waited for, in case reading stops early
+    process = stack.enter_context(running(command, messages))
     output = process.stdout
     assert output is not None  # a pipe
 
     header = output.read(24)
     if len(header) < 24:
-        process.wait()
+        _wait(process, name)
         reason = _read_log(messages).error or "no reason given"
         raise AudioError(f"{name}: holds no audio that ffmpeg can decode ({reason}).")
     offset, _, _, rate, channels = struct.unpack(">4x5I", header)
@@ -112,7 +112,7 @@ def _open_ffmpeg(
             whole = len(data) // (4 * channels) * channels
             samples += whole // channels
             yield np.frombuffer(data, ">f4", whole).astype(np.float32).reshape(-1, channels)
-        process.wait()
+        _wait(process, name)
         log = _read_log(messages)
         used = report.seconds_used = (samples - log.added) / rate
         declared = log.declared or 0.0
@@ -125,3 +125,9 @@ def _open_ffmpeg(
             report.warn(f"The file is damaged, {used:.1f} s can be read ({reason}).")
 
     return Decoded(check_rate(rate, name), blocks())
+
+
+def _wait(process: Popen[bytes], name: str) -> None:
+    """Raises AudioError for a process that was killed: what came of it is no whole track."""
+    if process.wait() in KILLED:
+        raise AudioError(f"{name}: ffmpeg was killed, perhaps because memory ran out; try it again.")

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO
 
@@ -16,6 +16,7 @@ from .audio_ffmpeg_m2e import complaint
 from .audio_files_m2e import open_file
 from .audio_mono_m2e import MonoMixer
 from .errors_m2e import AudioError
+from .limits_m2e import Limits
 from .windows_m2e import MIN_SECONDS
 
 # A path or URL, the bytes of a file, an open file, a dict of Hugging Face datasets, (array, sampling rate), or an
@@ -40,7 +41,11 @@ def describe(source: AudioInput) -> str:
 
 
 def stream(
-    source: AudioInput, sampling_rates: Sequence[int], block_seconds: float = 30.0, report: AudioReport | None = None
+    source: AudioInput,
+    sampling_rates: Sequence[int],
+    block_seconds: float = 30.0,
+    report: AudioReport | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[dict[int, np.ndarray]]:
     """Yields {sampling rate: mono float32 samples}, one dict per decoded block of at most `block_seconds`.
 
@@ -48,11 +53,12 @@ def stream(
     truncated) are raised after the last block: use no result before the iterator ends.
     `report` then has the warnings.
 
-    Raises: AudioError.
+    Raises: AudioError, also for a track beyond `limits`.
     """
     resamplers: dict[int, soxr.ResampleStream] = {}
     nothing = np.zeros(0, np.float32)
-    for rate, mono in _mono_blocks(source, block_seconds, report or AudioReport()):
+    blocks = _mono_blocks(source, block_seconds, report or AudioReport())
+    for rate, mono in (limits or Limits()).checked(describe(source), blocks):
         if not resamplers:
             resamplers = {to: soxr.ResampleStream(rate, to, 1, "float32", "HQ") for to in sampling_rates if to != rate}
         yield {to: resamplers[to].resample_chunk(mono) if to in resamplers else mono for to in sampling_rates}
@@ -83,7 +89,7 @@ def load(
     return soxr.resample(waveform, rate, sampling_rate, "HQ"), sampling_rate
 
 
-def _mono_blocks(source: AudioInput, block_seconds: float, report: AudioReport) -> Iterator[tuple[int, np.ndarray]]:
+def _mono_blocks(source: AudioInput, block_seconds: float, report: AudioReport) -> Generator[tuple[int, np.ndarray]]:
     """(sampling rate, samples (n,) float32) of each decoded block, checked."""
     name = describe(source)
     samples = 0

@@ -1,4 +1,4 @@
-"""Finds the parts of a file that are files of their own: joined Ogg, FLAC and MP3 files, tags, damaged stretches.
+"""Finds the parts of a file that are files of their own: joined FLAC and MP3 files, tags, damaged stretches.
 
 libsndfile stops at the end of the first part. Each part is given to it as a file (`FileSlice`).
 """
@@ -19,6 +19,7 @@ class Part:
 
     length: declared or counted samples per channel, None if unknown.  endless: an MP3 whose header has no length.
     hole: seconds that are lost between the part before and this one.
+    head: bytes to put before it.  granules: of Ogg, from the end of the part before to its own; None without a hole.
     """
 
     start: int
@@ -26,6 +27,8 @@ class Part:
     length: int | None = None
     endless: bool = False
     hole: float = 0.0
+    head: bytes = b""
+    granules: int | None = None
 
 
 class FileSlice:
@@ -98,35 +101,12 @@ def audio_start(file: Any) -> int:
         start += length
 
 
-# --- Ogg and FLAC ---
-
-
-def ogg_parts(file: Any, start: int, size: int) -> tuple[list[Part], bool]:
-    """The links of a chained Ogg file, and whether the file ends with the page that ends its stream."""
-    starts: list[int] = []
-    first_page = last_page = False
-    position = start
-    while position < size:
-        file.seek(position)
-        head = file.read(27 + 255)
-        if head[:4] != b"OggS" or len(head) < 27:  # damage: search for the next page
-            following = next(_positions(file, b"OggS", position + 1, size), None)
-            if following is None:
-                last_page = False
-                break
-            position = following
-            continue
-        if head[5] & 2 and not first_page:  # a stream begins
-            starts.append(position)
-        first_page, last_page = bool(head[5] & 2), bool(head[5] & 4)
-        position += 27 + head[26] + sum(head[27 : 27 + head[26]])
-    ends = [*starts[1:], size]
-    return [Part(*span) for span in zip(starts, ends, strict=True)], last_page and position <= size
+# --- FLAC ---
 
 
 def flac_parts(file: Any, start: int, size: int) -> list[Part]:
     """The files of which a FLAC file is joined."""
-    starts = [start, *_positions(file, _FLAC, start + len(_FLAC), size)]
+    starts = [start, *positions(file, _FLAC, start + len(_FLAC), size)]
     return [Part(*span) for span in zip(starts, [*starts[1:], size], strict=True)]
 
 
@@ -152,7 +132,7 @@ class FlacFrames:
             self._frames = [
                 (position, first)
                 for mark in (b"\xff\xf8", b"\xff\xf9")
-                for position in _positions(self.file, mark, self.start + 42, self.end)
+                for position in positions(self.file, mark, self.start + 42, self.end)
                 if (first := self._first_sample(position)) is not None
             ]
         later = [(first, position) for position, first in self._frames if sample < first < (self.total or 1 << 62)]
@@ -184,7 +164,7 @@ class FlacFrames:
         return number if data[1] & 1 else number * self.block
 
 
-def _positions(file: Any, mark: bytes, start: int, size: int) -> Iterator[int]:
+def positions(file: Any, mark: bytes, start: int, size: int) -> Iterator[int]:
     """Where `mark` occurs in the bytes from `start` to `size`."""
     while start < size:
         file.seek(start)

@@ -8,7 +8,8 @@ import soundfile
 import soxr
 
 from .audio_blocks_m2e import MISSING_SECONDS, AudioReport, Blocks, Decoded, block_frames, check_rate
-from .audio_parts_m2e import EndlessFile, FileSlice, FlacFrames, Part, flac_parts, mp3_parts, ogg_parts
+from .audio_parts_m2e import EndlessFile, FileSlice, FlacFrames, Part, flac_parts, mp3_parts
+from .ogg_pages_m2e import ogg_parts
 from .pcm_headers_m2e import joined_file, sample_bytes
 
 _WIDTHS = {
@@ -23,6 +24,7 @@ _WIDTHS = {
     "ALAW": 1,
 }
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile gives more than this where a header has no length
+MAX_HOLE_SECONDS = 600.0  # a longer one is rather a damaged number
 _MAX_FRAMES_TRIED = 1000  # of a damaged FLAC file, before the rest is given up
 _MAX_FAILURES = 8  # calls in a row that give nothing but an error
 
@@ -80,7 +82,7 @@ def _containers(file: Any, start: int, size: int) -> list[Part]:
 
 def _open_part(file: Any, part: Part, report: AudioReport) -> tuple[soundfile.SoundFile, int | None]:
     """The opened part, and its length in samples per channel, None if unknown."""
-    view = FileSlice(file, part.start, part.end)
+    view = FileSlice(file, part.start, part.end, part.head)
     samples = sample_bytes(file, part.start, part.end)
     if samples is not None and (samples.declared or 0) > samples.present and view.read(4) == b"caff":
         # libsndfile refuses samples that end too early, so the size in the header is replaced.
@@ -126,9 +128,10 @@ def _read_parts(file: Any, parts: list[Part], rate: int, name: str, seconds: flo
             continue
         with sound:
             frames = block_frames(sound.samplerate, sound.channels, seconds)
-            for start in range(0, round(part.hole * rate), frames):
-                yield np.zeros((min(frames, round(part.hole * rate) - start), sound.channels), np.float32)
-            lost += part.hole
+            hole = _hole(part, sound)
+            for start in range(0, round(hole * rate), frames):
+                yield np.zeros((min(frames, round(hole * rate) - start), sound.channels), np.float32)
+            lost += hole
             read = gone = 0
             resampler = None
             if sound.samplerate != rate:
@@ -141,10 +144,19 @@ def _read_parts(file: Any, parts: list[Part], rate: int, name: str, seconds: flo
                 yield _resampled(resampler, np.zeros((0, sound.channels), np.float32), last=True)
             used += (read - gone) / sound.samplerate
             lost += gone / sound.samplerate
-            declared += part.hole + (read if length is None else max(length, read)) / sound.samplerate
+            declared += hole + (read if length is None else max(length, read)) / sound.samplerate
     report.seconds_used = used
     if report.check_length(name, used, declared) and (damaged or lost >= 0.01):
         report.warn(f"The file is damaged: {lost:.2f} s of it were replaced by silence.")
+
+
+def _hole(part: Part, sound: soundfile.SoundFile) -> float:
+    """Seconds that are lost before a part."""
+    if part.granules is None:
+        return part.hole
+    granules_per_second = 48_000 if sound.subtype == "OPUS" else sound.samplerate
+    hole = part.granules / granules_per_second - sound.frames / sound.samplerate
+    return min(max(0.0, hole), MAX_HOLE_SECONDS)
 
 
 def _resampled(resampler: soxr.ResampleStream, block: np.ndarray, last: bool = False) -> np.ndarray:

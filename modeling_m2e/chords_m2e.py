@@ -31,7 +31,6 @@ from .chord_labels_m2e import VOCABULARY, ChordSegment, parse_chord
 from .errors_m2e import AudioError, ModelError, reason
 from .harmony_statistics_m2e import HarmonyStatistics
 from .modeling_btc import BTCConfig, BTCModel
-from .weights_m2e import check_weights
 
 # The input of the published network (Park et al., ISMIR 2019, section 4.1).
 SAMPLING_RATE = 22050  # Hz
@@ -360,7 +359,6 @@ class ChordRecognizer:
             raise ModelError(
                 f"{repo_or_dir} lacks {len(missing)} weights of the chord recogniser: save or download it again."
             )
-        check_weights(model, str(repo_or_dir))
         return cls(model, decoding)
 
 

@@ -1,18 +1,17 @@
 """Frozen encoders whose weights travel with the model repo, in its folder "encoder"."""
 
 import os
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from .errors_m2e import ModelError, reason
 from .modeling_encoder import M2EEncoderModel
 from .modeling_taggers import TaggersModel
-from .weights_m2e import check_weights, halve_file, network_settings
+from .weights_m2e import CheckedModel, halve_file, network_settings
 from .windows_m2e import WINDOW_SECONDS, check_windows
 
 ENCODER_FOLDER = "encoder"
@@ -22,10 +21,10 @@ class CarriedEncoder:
     """A network as a frozen encoder. A subclass names the class of the network and its embeddings."""
 
     kind: ClassVar[str]  # in `reference`
-    network: ClassVar[type[PreTrainedModel]]
+    network: ClassVar[type[CheckedModel]]
     window_seconds = WINDOW_SECONDS
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: CheckedModel):
         self.model = model.eval().requires_grad_(False)
         self.sampling_rate: int = model.config.sampling_rate
         self.hidden_size: int = model.config.hidden_size
@@ -52,7 +51,7 @@ class CarriedEncoder:
         name = os.fspath(name)
         place = f"folder {subfolder}" if subfolder else "top folder"
         try:
-            loaded = cls.network.from_pretrained(
+            model, report = cls.network.from_pretrained(
                 name,
                 subfolder=subfolder,
                 dtype=torch.float32,
@@ -64,11 +63,9 @@ class CarriedEncoder:
             raise ModelError(
                 f"{name} has no readable encoder in its {place} ({reason(error)}): save or download it again."
             ) from error
-        model, report = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)  # a pair, with output_loading_info
         missing = sorted(report["missing_keys"])
         if missing:  # transformers only warns, and leaves such weights random
             raise ModelError(f"{name} lacks weights of the encoder in its {place}, the first is {missing[0]}.")
-        check_weights(model, f"{name}, {place},")
         return cls(model)
 
     @property

@@ -7,6 +7,7 @@ from transformers import BatchFeature, FeatureExtractionMixin
 
 from .audio_m2e import AudioInput, load
 from .bounds_m2e import RATE, check_number
+from .errors_m2e import ModelError
 from .windows_m2e import MIN_SECONDS, Windows
 
 MAX_WINDOW_SECONDS = 3600.0  # of a saved model; a window is held in memory
@@ -16,6 +17,7 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
     """Audio of any form and rate to the equal windows of an encoder.
 
     sampling_rate: of the encoder, in Hz.  window_seconds: length of a window (arXiv 2502.03979: 30 s).
+    skip_silence: leave silence out of windows, see `SilenceCutter`; for models that were trained so.
     padding_value, padding_side: fill the features of shorter tracks in a batch; weights and masks are 0 there.
     """
 
@@ -27,19 +29,23 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
         window_seconds: float = 30.0,
         padding_value: float = 0.0,
         padding_side: str = "right",
+        skip_silence: bool = False,
         **kwargs: Any,
     ):
         check_number("M2EFeatureExtractor", "sampling_rate", sampling_rate, *RATE, whole=True)
         check_number("M2EFeatureExtractor", "window_seconds", window_seconds, MIN_SECONDS, MAX_WINDOW_SECONDS)
+        if not isinstance(skip_silence, bool):
+            raise ModelError(f"M2EFeatureExtractor: skip_silence is {str(skip_silence)[:40]}; give true or false.")
         super().__init__(**kwargs)
         self.sampling_rate = sampling_rate
         self.window_seconds = window_seconds
         self.padding_value = padding_value
         self.padding_side = padding_side
+        self.skip_silence = skip_silence
 
     def windows(self) -> Windows:
         """A cutter for one track that arrives in blocks at `sampling_rate`. Raises: ModelError for short windows."""
-        return Windows(round(self.window_seconds * self.sampling_rate), self.sampling_rate)
+        return Windows(round(self.window_seconds * self.sampling_rate), self.sampling_rate, self.skip_silence)
 
     def __call__(
         self, audio: AudioInput, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs: Any

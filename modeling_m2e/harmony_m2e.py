@@ -9,6 +9,7 @@ from .audio_m2e import AudioInput, stream
 from .chord_labels_m2e import ChordSegment
 from .chords_m2e import ChordRecognizer, ChordStream
 from .key_m2e import FITTED, Key, estimate_key
+from .limits_m2e import Limits
 
 
 @dataclass(frozen=True)
@@ -28,25 +29,27 @@ class Harmony:
 
 
 def analyze_harmony(
-    source: AudioInput, recognizer: ChordRecognizer, key_profile: str = FITTED, whole_frames: bool = False
+    source: AudioInput,
+    recognizer: ChordRecognizer,
+    key_profile: str = FITTED,
+    limits: Limits | None = None,
 ) -> Harmony:
-    """The harmony of a track, decoded in blocks and never held whole. Parameters as in `finish_harmony`.
+    """The harmony of a track, decoded in blocks and never held whole. Parameters as in `finish_harmony` and `stream`.
 
     Raises: AudioError.
     """
     chords = recognizer.stream()
     report = AudioReport()
-    for block in stream(source, [recognizer.sampling_rate], report=report):
+    for block in stream(source, [recognizer.sampling_rate], report=report, limits=limits):
         chords.push(block[recognizer.sampling_rate])
-    harmony = finish_harmony(chords, chords.duration, key_profile, whole_frames)
+    harmony = finish_harmony(chords, chords.duration, key_profile)
     return replace(harmony, seconds_used=report.seconds_used, warnings=tuple(report.warnings))
 
 
-def finish_harmony(chords: ChordStream, duration: float, key_profile: str, whole_frames: bool = False) -> Harmony:
+def finish_harmony(chords: ChordStream, duration: float, key_profile: str) -> Harmony:
     """The harmony of a track of `duration` seconds that was pushed into `chords`.
 
-    key_profile: as in `estimate_key`.  whole_frames: do not clip the chords to the duration: with decoding "paper", the
-    last frame then reaches beyond it, as published.
+    key_profile: as in `estimate_key`.
     """
-    segments = chords.finish(None if whole_frames else duration)
+    segments = chords.finish(duration)
     return Harmony(segments, estimate_key(segments, profile=key_profile), chords.statistics(), duration)

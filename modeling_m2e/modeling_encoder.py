@@ -12,9 +12,11 @@ import librosa
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers import initialization as init
 from transformers.utils import ModelOutput
+
+from .weights_m2e import CheckedModel
 
 TIME_STRIDES = (3, 3)  # of the stem and of the last stage
 MEL_STRIDE = 8  # mel bands in one band of the last stage: each of three steps halves them
@@ -129,7 +131,7 @@ def _reduce(
     return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU())
 
 
-class M2EEncoderModel(PreTrainedModel):
+class M2EEncoderModel(CheckedModel):
     """Waveforms at 22,050 Hz to embeddings. The loudness is normalised first, so the level does not matter."""
 
     config: M2EEncoderConfig

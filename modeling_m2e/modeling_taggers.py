@@ -11,12 +11,13 @@ import librosa
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .bounds_m2e import RATE, check_common, check_number
 from .errors_m2e import ModelError
+from .weights_m2e import CheckedModel
 
 SAMPLING_RATE = 16000  # Hz, of every net
 N_FFT = 512
@@ -274,7 +275,7 @@ class CRNN(_MelConvNet):
 ARCHITECTURES = {"musicnn": MusiCNN, "fcn": FCN, "crnn": CRNN}
 
 
-class TaggersModel(PreTrainedModel):
+class TaggersModel(CheckedModel):
     """Waveforms to embeddings through frozen taggers; nets with the same front end share one spectrogram."""
 
     config: TaggersConfig

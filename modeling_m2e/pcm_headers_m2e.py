@@ -10,7 +10,7 @@ from typing import Any
 
 _ID = re.compile(rb"[A-Za-z0-9_. ]{4}\Z")
 _UNKNOWN = (1 << 63) - 1
-_NEW_FILE = (b"RIFF", b"RIFX", b"RF64", b"FORM")
+_NEW_FILE = (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"dns.", b"caff", b"riff")
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ def _follows(file: Any, end: int, size: int) -> bool:
 
 
 def joined_file(file: Any, samples: SampleBytes, size: int) -> int | None:
-    """Where the next file begins, for WAV or AIFF files that were joined; None for a single file."""
+    """Where the next file begins, for files of these formats that were joined; None for a single file."""
     position = samples.start + (samples.declared or 0)
-    for at in (position, position + 1):
+    for at in range(position, position + 8):  # W64 pads to 8 bytes
         file.seek(at, os.SEEK_SET)
         if samples.declared and at + 12 <= size and file.read(4) in _NEW_FILE:
             return at

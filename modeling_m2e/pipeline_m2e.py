@@ -1,20 +1,22 @@
-"""`pipeline("music-emotion")`: audio of any form in, one `MusicEmotion` record per track out."""
+"""`pipeline("music-emotion")`: audio of any form in, one record per track out."""
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import Pipeline
 
-from .audio_m2e import AudioInput
-from .errors_m2e import ModelError
+from .audio_m2e import AudioInput, describe
+from .bounds_m2e import MAX_LABELS, check_number
+from .errors_m2e import M2EError, ModelError
 from .key_m2e import key_segments as keys_over_time
 from .modeling_m2e import M2EForMusicEmotion
 from .output_m2e import compose
 from .processing_m2e import M2EProcessor, TrackFeatures
-from .record_m2e import MusicEmotion
-from .weights_m2e import check_weights
+from .record_m2e import FailedTrack, MusicEmotion
+from .weights_m2e import load_complete
+from .windows_m2e import Window
 
 OUTPUTS = ("mood_logits", "va", "quadrant_logits", "window_va")  # of the network, that a record is composed of
 
@@ -25,6 +27,7 @@ class MusicEmotionPipeline(Pipeline):
 
     top_k: how many moods a record keeps; None = all.  harmony: whether chords and key are recognised (yes).
     key_segments: whether a record also has the keys over time (no).
+    errors: "raise", or "record" to get a `FailedTrack` for a source that cannot be analysed, and go on with the others.
     batch_size: tracks that go through the network at once.  name: the name of the model in records.
     """
 
@@ -67,12 +70,7 @@ class MusicEmotionPipeline(Pipeline):
         Raises: ModelError where weights are missing.
         """
         hub_arguments["trust_remote_code"] = False
-        loaded = M2EForMusicEmotion.from_pretrained(name, output_loading_info=True, **hub_arguments)
-        model, report = cast(tuple[M2EForMusicEmotion, dict[str, Any]], loaded)  # a pair, with output_loading_info
-        if report["missing_keys"]:  # transformers only warns, and leaves such weights random
-            missing = min(report["missing_keys"])
-            raise ModelError(f"{name} lacks weights of the model, the first is {missing}: save or download it again.")
-        check_weights(model, str(name))
+        model = load_complete(M2EForMusicEmotion, name, **hub_arguments)
         processor = M2EProcessor.from_pretrained(name, **hub_arguments)
         if window_seconds is not None:
             processor.feature_extractor.window_seconds = float(window_seconds)
@@ -93,25 +91,44 @@ class MusicEmotionPipeline(Pipeline):
 
     def predict_features(self, track: TrackFeatures) -> MusicEmotion:
         """The record of a track that `M2EProcessor.analyze` or a feature cache gave, without its audio."""
-        return self.postprocess(self.forward(self._inputs(track)), **self._postprocess_params)
+        settings = self._postprocess_params
+        outputs = self.forward(self._inputs(track))
+        return self._record(track, outputs, settings.get("top_k"), settings.get("key_segments", False))
 
     def _inputs(self, track: TrackFeatures) -> dict[str, Any]:
         """The network's inputs for a track. The track goes with them, as `postprocess` sees nothing else."""
         return {**self.processor.collate([track]), "track": track}
 
+    def _inputs_of_failed(self, track: FailedTrack) -> dict[str, Any]:
+        """Inputs of the usual kind, as all tracks of a batch need; their outputs are not used."""
+        empty = torch.zeros(1, self.processor.encoder.hidden_size)
+        return self._inputs(TrackFeatures("", 0.0, [Window(0.0, 0.0, 1.0)], empty, None, None)) | {"track": track}
+
     def _sanitize_parameters(
-        self, harmony: bool | None = None, **kwargs: Any
+        self, harmony: bool | None = None, errors: str | None = None, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if unknown := kwargs.keys() - {"top_k", "key_segments"}:
-            known = "top_k, harmony and key_segments"
+            known = "top_k, harmony, key_segments and errors"
             raise TypeError(f"music-emotion has no parameter {', '.join(sorted(unknown))}; it takes {known}.")
+        if errors not in (None, "raise", "record"):
+            raise M2EError(f"music-emotion: errors is {errors!r}; use 'raise' or 'record'.")
         shown = {name: value for name, value in kwargs.items() if value is not None}
-        return {} if harmony is None else {"harmony": harmony}, {}, shown
+        if "top_k" in shown:
+            check_number("music-emotion", "top_k", shown["top_k"], 1, MAX_LABELS, whole=True)
+        handling = {} if errors is None else {"errors": errors}
+        return handling if harmony is None else handling | {"harmony": harmony}, {}, shown | handling
 
     # The three steps of transformers, which types all parameters as dicts and all outputs as tensors.
 
-    def preprocess(self, input_: AudioInput, harmony: bool = True) -> dict[str, Any]:  # type: ignore[override]
-        return self._inputs(self.processor.analyze(input_, harmony))
+    def preprocess(  # type: ignore[override]
+        self, input_: AudioInput, harmony: bool = True, errors: str = "raise"
+    ) -> dict[str, Any]:
+        try:
+            return self._inputs(self.processor.analyze(input_, harmony))
+        except M2EError as error:
+            if errors == "raise":
+                raise
+            return self._inputs_of_failed(FailedTrack(describe(input_), str(error), self.name))
 
     def _forward(self, input_tensors: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
         track = input_tensors.pop("track")
@@ -119,9 +136,25 @@ class MusicEmotionPipeline(Pipeline):
         return {name: output[name] for name in OUTPUTS if output.get(name) is not None} | {"track": track}
 
     def postprocess(  # type: ignore[override]
-        self, model_outputs: dict[str, Any], top_k: int | None = None, key_segments: bool = False
+        self,
+        model_outputs: dict[str, Any],
+        top_k: int | None = None,
+        key_segments: bool = False,
+        errors: str = "raise",
+    ) -> MusicEmotion | FailedTrack:
+        track: TrackFeatures | FailedTrack = model_outputs["track"]
+        if isinstance(track, FailedTrack):
+            return track
+        try:
+            return self._record(track, model_outputs, top_k, key_segments)
+        except M2EError as error:  # outputs that are not finite
+            if errors == "raise":
+                raise
+            return FailedTrack(track.path, str(error), self.name)
+
+    def _record(
+        self, track: TrackFeatures, model_outputs: dict[str, Any], top_k: int | None, key_segments: bool
     ) -> MusicEmotion:
-        track: TrackFeatures = model_outputs["track"]
         outputs = {name: value[0] for name, value in model_outputs.items() if name != "track"}
         record = compose(
             **outputs,

@@ -1,9 +1,7 @@
 """The processor: turns audio into the model's inputs, with the frozen encoder and the chord recogniser inside."""
 
 import copy
-import math
 import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,11 +18,12 @@ from .chord_labels_m2e import ChordSegment, chord_tokens
 from .chords_m2e import ChordRecognizer
 from .encoder_m2e import HUB_ARGUMENTS, Encoder, load_encoder
 from .encoder_mert_m2e import find_file, read_json
-from .errors_m2e import AudioError, ModelError
+from .errors_m2e import ModelError
 from .feature_extraction_m2e import M2EFeatureExtractor
 from .harmony_m2e import Harmony, analyze_harmony, finish_harmony
 from .harmony_statistics_m2e import STATISTICS
 from .key_m2e import Key, key_profile, mode_index, normalise
+from .limits_m2e import Limits
 from .windows_m2e import Window
 
 SAVED = ("encoder_reference", "chord_vocabulary", "has_chords", "windows_per_batch")  # in processor_config.json
@@ -60,8 +59,7 @@ class M2EProcessor(ProcessorMixin):
     chord_vocabulary: token ids that the model was trained with, "m2e" or "paper".
     has_chords: whether there is a chord recogniser in the folder "chords".
     windows_per_batch: windows that the encoder embeds at once; more than 1 needs memory and is faster on a GPU only.
-    max_duration, timeout: attributes that are not saved: seconds of audio, and of time for its analysis, beyond which a
-    track is refused (no limits).
+    limits: beyond which a track is refused (none); an attribute that is not saved.
     """
 
     def __init__(
@@ -83,17 +81,24 @@ class M2EProcessor(ProcessorMixin):
         self.chord_vocabulary = chord_vocabulary
         self.has_chords = has_chords
         self.windows_per_batch = windows_per_batch
-        self.max_duration = self.timeout = math.inf
+        self.limits = Limits()
         # Networks are no JSON: they are no init parameters, and `save_pretrained` below writes them.
         self._encoder: Encoder | None = None
         self._chord_recognizer: ChordRecognizer | None = None
 
     @classmethod
     def build(
-        cls, encoder: Encoder, chord_recognizer: ChordRecognizer | None = None, chord_vocabulary: str = "m2e"
+        cls,
+        encoder: Encoder,
+        chord_recognizer: ChordRecognizer | None = None,
+        chord_vocabulary: str = "m2e",
+        skip_silence: bool = False,
     ) -> "M2EProcessor":
-        """A processor made of loaded parts; without a chord recogniser it gives no harmony."""
-        extractor = M2EFeatureExtractor(encoder.sampling_rate, encoder.window_seconds)
+        """A processor made of loaded parts; without a chord recogniser it gives no harmony.
+
+        skip_silence: see `M2EFeatureExtractor`.
+        """
+        extractor = M2EFeatureExtractor(encoder.sampling_rate, encoder.window_seconds, skip_silence=skip_silence)
         processor = cls(extractor, encoder.reference(), chord_vocabulary, has_chords=chord_recognizer is not None)
         processor._encoder, processor._chord_recognizer = encoder, chord_recognizer
         return processor
@@ -139,10 +144,8 @@ class M2EProcessor(ProcessorMixin):
                 embeddings.append(self.encoder(torch.from_numpy(np.stack(batch))))
                 del pending[: self.windows_per_batch]
 
-        report, samples, start = AudioReport(), 0, time.monotonic()
-        for block in stream(source, rates, report=report):
-            samples += len(block[rate])
-            self._check_limits(describe(source), samples / rate, time.monotonic() - start)
+        report = AudioReport()
+        for block in stream(source, rates, report=report, limits=self.limits):
             pending += cutter.push(block[rate])
             embed(self.windows_per_batch)
             if chords is not None:
@@ -152,7 +155,7 @@ class M2EProcessor(ProcessorMixin):
 
         track = TrackFeatures(
             describe(source),
-            windows[-1].end,
+            cutter.duration,
             windows,
             torch.cat(embeddings),
             chords=None,
@@ -165,12 +168,6 @@ class M2EProcessor(ProcessorMixin):
         found = finish_harmony(chords, track.duration, self.key_profile)
         return replace(track, chords=found.chords, key=found.key, statistics=found.statistics)
 
-    def _check_limits(self, name: str, duration: float, elapsed: float) -> None:
-        if duration > self.max_duration:  # a small file may decode to days
-            raise AudioError(f"{name}: is longer than {_duration(self.max_duration)}; give a part of it.")
-        if elapsed > self.timeout:
-            raise AudioError(f"{name}: takes longer than {_duration(self.timeout)}; give a shorter track.")
-
     def analyze_harmony(self, source: AudioInput) -> Harmony:
         """Chords, key and statistics alone, as `analyze` gives them.
 
@@ -178,7 +175,7 @@ class M2EProcessor(ProcessorMixin):
         """
         if self._chord_recognizer is None:
             raise ModelError("This processor has no chord recogniser: take a model that has one.")
-        return analyze_harmony(source, self._chord_recognizer, self.key_profile)
+        return analyze_harmony(source, self._chord_recognizer, self.key_profile, limits=self.limits)
 
     def collate(self, tracks: Sequence[TrackFeatures]) -> BatchFeature:
         """The model's inputs for several tracks, shorter ones padded and masked.
@@ -225,7 +222,7 @@ class M2EProcessor(ProcessorMixin):
     def to_dict(self) -> dict[str, Any]:
         """The content of processor_config.json."""
         bare = copy.copy(self)  # without the networks, which the base class would copy deeply
-        del bare._encoder, bare._chord_recognizer, bare.max_duration, bare.timeout
+        del bare._encoder, bare._chord_recognizer, bare.limits
         return super(M2EProcessor, bare).to_dict()
 
     def save_pretrained(
@@ -271,13 +268,6 @@ class M2EProcessor(ProcessorMixin):
         if processor.has_chords:
             processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)
         return processor
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:g} {unit}"
-    return f"{seconds:g} seconds"
 
 
 def _statistics(track: TrackFeatures) -> torch.Tensor:

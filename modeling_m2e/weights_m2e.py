@@ -1,10 +1,10 @@
-"""Weights of frozen networks: a fingerprint of them, and their storage in half precision."""
+"""Weights of networks: checks where they are loaded, a fingerprint, and storage in half precision."""
 
 import hashlib
 import json
 import os
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,6 +13,30 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from .errors_m2e import ModelError
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+M = TypeVar("M", bound=PreTrainedModel)
+
+
+class CheckedModel(PreTrainedModel):
+    """The base of all networks here: weights that are not finite are refused by every way to load them."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers. Raises ModelError, see `check_weights`."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        folder = kwargs.get("subfolder")
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # a pair, with output_loading_info
+        check_weights(model, f"{pretrained_model_name_or_path}{f', folder {folder},' if folder else ''}")
+        return loaded
+
+
+def load_complete(network: type[M], name: str | os.PathLike[str], **arguments: Any) -> M:
+    """The network of a folder or hub id, with all its weights.  arguments: of from_pretrained. Raises: ModelError."""
+    loaded = network.from_pretrained(name, output_loading_info=True, **arguments)
+    model, report = cast(tuple[M, dict[str, Any]], loaded)
+    if report["missing_keys"]:  # transformers only warns, and leaves such weights random
+        missing = min(report["missing_keys"])
+        raise ModelError(f"{name} lacks weights of the model, the first is {missing}: save or download it again.")
+    return model
 
 
 def fingerprint(network: PreTrainedModel, leave_out: Sequence[str] = ()) -> str:
@@ -39,6 +63,8 @@ def network_settings(network: PreTrainedModel, normalized: bool) -> dict[str, An
 def check_weights(network: torch.nn.Module, source: str) -> None:
     """Raises ModelError for NaN and infinite weights, and for stored deviations that are not above 0."""
     for name, tensor in network.state_dict().items():
+        if tensor.is_meta:  # its weights are loaded later
+            continue
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ModelError(f"{source} has weights that are not finite, the first are {name}: download it again.")
         if name.endswith("_std") and not (tensor > 0).all():

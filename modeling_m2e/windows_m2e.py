@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .errors_m2e import ModelError
+from .silence_m2e import SilenceCutter
 
 WINDOW_SECONDS = 30.0  # length of the paper's segments
 MIN_SECONDS = 0.5  # shorter audio has too few frames for the encoders and for any emotion
@@ -15,7 +16,10 @@ MIN_TAIL_SHARE = 0.05  # of a window; a shorter rest belongs to the window befor
 
 @dataclass(frozen=True)
 class Window:
-    """The part of a track, in seconds, whose emotion a window gives, and its weight (below 1.0 only for a tail)."""
+    """The part of a track, in seconds, whose emotion a window gives, and its weight (below 1.0 only for a tail).
+
+    It lasts longer than the window where silence inside it was left out.
+    """
 
     start: float
     end: float
@@ -51,34 +55,69 @@ def window_plan(samples: int, window_samples: int, sampling_rate: int) -> list[W
 
 
 class Windows:
-    """Cuts a stream of one sampling rate into the windows of `window_plan`; holds about one window and one block."""
+    """Cuts a stream of one sampling rate into the windows of `window_plan`; holds about one window and one block.
 
-    def __init__(self, window_samples: int, sampling_rate: int):
+    skip_silence: silence is no part of a window, see `SilenceCutter`; the times remain those of the track. A track that
+    is silent as a whole has one window, its beginning.
+    """
+
+    def __init__(self, window_samples: int, sampling_rate: int, skip_silence: bool = False):
         if window_samples < MIN_SECONDS * sampling_rate:
             seconds = window_samples / sampling_rate
             raise ModelError(f"A window of {seconds:g} s cannot be used: give at least {MIN_SECONDS} s.")
         self.window_samples, self.sampling_rate = window_samples, sampling_rate
-        self._held = np.zeros(0, np.float32)  # the end of the track so far
-        self._total = self._done = 0  # samples received, and covered by finished windows
+        self._silence = SilenceCutter(sampling_rate) if skip_silence else None
+        self._beginning = np.zeros(0, np.float32)  # of a track in which nothing has sounded
+        self._held = np.zeros(0, np.float32)  # the end of what is cut, so far
+        self._received = 0  # samples of the track
+        self._total = self._done = 0  # samples to cut, and covered by finished windows
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the track so far, with its silence."""
+        return self._received / self.sampling_rate
 
     def push(self, samples: np.ndarray) -> list[tuple[np.ndarray, Window]]:
         """The (samples (window_samples,), Window) that these samples complete: none, one or several."""
-        size, rate = self.window_samples, self.sampling_rate
+        self._received += len(samples)
+        if self._silence is None:
+            return self._cut(samples)
+        if not self._total:
+            self._beginning = np.concatenate([self._beginning, samples])[: self.window_samples]
+        return self._cut(self._silence.push(samples))
+
+    def finish(self) -> list[tuple[np.ndarray, Window]]:
+        """The last windows: a full one, the tail, or a whole short track; none where nothing was pushed."""
+        windows = []
+        if self._silence is not None:
+            windows = self._cut(self._silence.finish())
+            if not self._total:
+                whole = Window(0.0, self.duration, 1.0)
+                return [(self._beginning, whole)] if len(self._beginning) else []
+            missing = round(MIN_SECONDS * self.sampling_rate) - self._total
+            windows += self._cut(np.zeros(max(0, missing), np.float32))
+        plan = window_plan(self._total, self.window_samples, self.sampling_rate)
+        new = self._total - self._done
+        last = self._held[-max(new, self.window_samples) :][: self.window_samples]
+        return [*windows, *((last.copy(), self._window(self._total, window.weight)) for window in plan[-1:])]
+
+    def _cut(self, samples: np.ndarray) -> list[tuple[np.ndarray, Window]]:
+        size = self.window_samples
         self._held = np.concatenate([self._held, samples])
         self._total += len(samples)
         windows = []
         # A window waits until its successor is certain: a short rest would belong to it.
         while self._total - self._done - size >= MIN_TAIL_SHARE * size:
             start = len(self._held) - (self._total - self._done)
-            window = Window(self._done / rate, (self._done + size) / rate, 1.0)
+            window = self._window(self._done + size, 1.0)
             windows.append((self._held[start : start + size].copy(), window))
             self._done += size
         self._held = self._held[-max(size, self._total - self._done) :]
         return windows
 
-    def finish(self) -> list[tuple[np.ndarray, Window]]:
-        """The last window: a full one, the tail, or a whole short track; none where nothing was pushed."""
-        plan = window_plan(self._total, self.window_samples, self.sampling_rate)
-        new = self._total - self._done
-        last = self._held[-max(new, self.window_samples) :][: self.window_samples]
-        return [(last.copy(), window) for window in plan[-1:]]
+    def _window(self, end: int, weight: float) -> Window:
+        """The window of the samples from the last finished one to `end`."""
+        if self._silence is None:
+            return Window(self._done / self.sampling_rate, end / self.sampling_rate, weight)
+        start, end = self._silence.place(self._done), self._silence.place(end - 1) + 1
+        return Window(start / self.sampling_rate, min(end / self.sampling_rate, self.duration), weight)

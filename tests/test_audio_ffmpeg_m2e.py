@@ -62,6 +62,13 @@ def test_a_hole_is_silence_and_the_rest_stays_in_place(make, ending, tmp_path):
     assert report.warnings and report.seconds_used < 19
 
 
+@pytest.mark.parametrize("ending", ["wv", "tta"])
+def test_a_wrong_checksum_is_damage(make, ending, tmp_path):
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(damaged(make(ending), "zeros"))
+    assert "damaged" in read(path)[2].warnings[0]
+
+
 @pytest.mark.parametrize("ending", ["asf", "avi", "m4a", "tta", "wv"])
 def test_truncated_files_give_a_warning_or_an_error(make, ending, tmp_path):
     path, data = tmp_path / f"a.{ending}", make(ending)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sounds import encoded, noise, read, tone
 
-from modeling_m2e.audio_parts_m2e import FileSlice, audio_start, flac_parts, id3_length, mp3_parts, ogg_parts
+from modeling_m2e.audio_parts_m2e import FileSlice, audio_start, flac_parts, id3_length, mp3_parts
+from modeling_m2e.ogg_pages_m2e import ogg_parts
 
 
 def pitch(wave: np.ndarray, rate: int) -> float:
@@ -36,6 +37,9 @@ def without_xing(data: bytes) -> bytes:
         ("FLAC", None, 44_100),
         ("WAV", None, 44_100),
         ("AIFF", None, 44_100),
+        ("AU", None, 44_100),
+        ("CAF", None, 44_100),
+        ("W64", None, 44_100),
     ],
 )
 def test_joined_files_are_read_to_their_end(format, subtype, rate, no_ffmpeg):

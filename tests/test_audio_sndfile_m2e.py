@@ -52,11 +52,14 @@ def test_a_hole_is_silence_and_the_rest_stays_in_place(format, kind, no_ffmpeg):
 
 @pytest.mark.parametrize("kind", ["zeros", "random"])
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-def test_a_hole_in_ogg_is_named(subtype, kind, no_ffmpeg):
+def test_a_hole_in_ogg_is_silence_and_the_rest_stays_in_place(subtype, kind, no_ffmpeg):
     data = damaged(encoded(steps(20), RATE, "OGG", subtype), kind)
     waveform, rate, report = read(data)
-    assert len(waveform) > 16 * rate and report.warnings
-    assert report.seconds_used == pytest.approx(17.0, abs=1.5)  # whole pages are lost
+    assert rate == RATE and len(waveform) == pytest.approx(20 * rate, abs=rate / 3)
+    right = right_seconds(waveform, 20)
+    assert len(right) >= 15 and {0, 5, 12, 18, 19} <= set(right)  # whole pages are lost
+    assert report.seconds_used == pytest.approx(17.0, abs=1.5)
+    assert report.warnings and " of 20." in report.warnings[0]
 
 
 def test_a_file_that_is_mostly_damaged_is_refused(no_ffmpeg):

@@ -46,9 +46,9 @@ def test_a_track_is_read_once_and_in_blocks(folder, monkeypatch):
     pipe, asked = m2e.load_chords(folder), []
     real = audio_m2e.stream
 
-    def stream(source, rates, report=None):
+    def stream(source, rates, **options):
         asked.append(rates)
-        for block in real(source, rates, block_seconds=7.0, report=report):
+        for block in real(source, rates, block_seconds=7.0, **options):
             assert len(block[22050]) <= 8 * 22050
             yield block
 
@@ -74,6 +74,18 @@ def test_bad_audio_is_an_audio_error(folder, source):
         m2e.load_chords(folder)(source)
 
 
+def test_limits(folder):
+    for options, sentence in ({"max_duration": 5.0}, "longer than 5 seconds"), ({"timeout": 1e-9}, "takes longer than"):
+        with pytest.raises(AudioError, match=sentence):
+            m2e.load_chords(folder, **options)((tiny.waveform(6.0), tiny.SAMPLING_RATE))
+
+
+@pytest.mark.parametrize("decoding", ["paper", "smooth"])
+def test_no_chord_lasts_longer_than_the_track(folder, decoding):
+    record = m2e.load_chords(folder, decoding)((tiny.waveform(4.2), tiny.SAMPLING_RATE))
+    assert record.chords[-1].end == record.duration == pytest.approx(4.2, abs=1e-4)
+
+
 # --- models ---
 
 
@@ -87,13 +99,15 @@ def test_the_embedded_recogniser_is_the_default():
 
 
 def test_a_published_checkpoint_runs_as_it_is(fixtures):
-    """Its decoding is the published one, to the last character."""
+    """Its decoding is the published one, to the last character but one: the last chord ends with the track."""
     song = fixtures / "btc/song_e.flac"
     pipe = m2e.load_chords(fixtures / CHECKPOINT)
     from m2e.views.chords import to_lab
 
     assert pipe.name == "tiny_checkpoint.pt" and pipe.recognizer.decoding == "paper"
-    assert to_lab(pipe(str(song)), "paper") == (fixtures / "btc/song_e.tiny.lab").read_text()
+    published = (fixtures / "btc/song_e.tiny.lab").read_text()
+    assert published.endswith(" 4.259 A:aug\n")  # a whole frame
+    assert to_lab(pipe(str(song)), "paper") == published.replace(" 4.259 ", " 4.200 ")
     assert pipe(str(song)).chords != m2e.load_chords(fixtures / CHECKPOINT, "smooth")(str(song)).chords
 
 

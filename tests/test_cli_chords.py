@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from m2e import cli
 from m2e.cli import chords as cli_chords
+from m2e.cli.options import MAX_DURATION
 from modeling_m2e import audio_m2e
 from modeling_m2e.chord_labels_m2e import ChordSegment, read_lab
 from modeling_m2e.key_m2e import Key
@@ -28,8 +29,8 @@ class FakePipeline:
 
     name = "fake"
 
-    def __init__(self, model, decoding):
-        self.settings, self.seen = (model, decoding), []
+    def __init__(self, *settings):
+        self.settings, self.seen = settings, []
 
     def __call__(self, source: str) -> TrackHarmony:
         self.seen.append(source)
@@ -44,8 +45,8 @@ def loaded(monkeypatch):
     """The pipelines that were loaded; every one is a fake."""
     pipes = []
 
-    def load(model, decoding):
-        pipes.append(FakePipeline(model, decoding))
+    def load(*settings):
+        pipes.append(FakePipeline(*settings))
         return pipes[-1]
 
     monkeypatch.setattr(cli_chords, "load", load)
@@ -125,9 +126,9 @@ def test_names_are_no_control_sequences(loaded, music):
 
 
 def test_settings_reach_the_model(loaded, music):
-    run("a.wav", "--model", "dir", "--decoding", "paper")
+    run("a.wav", "--model", "dir", "--decoding", "paper", "--max-duration", "60", "--timeout", "9")
     run("a.wav")
-    assert [pipe.settings for pipe in loaded] == [("dir", "paper"), (None, None)]
+    assert [pipe.settings for pipe in loaded] == [("dir", "paper", 60.0, 9.0), (None, None, MAX_DURATION, None)]
 
 
 # --- files ---
@@ -265,6 +266,13 @@ def test_an_output_that_cannot_be_written_is_the_fault_of_one_file(loaded, music
     result = run(long, "y" * 246 + ".wav", "a.wav", "-o", "out", "--format", "json", status=1)
     assert files("out") == ["a.json", "y" * 246 + ".json"]
     assert result.stderr.startswith("m2e: 1 of 3 files failed:\n") and "File name too long" in result.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_the_fault_of_one_file(loaded, music):
+    Path("out").mkdir()
+    Path("out/sub").touch()  # a file; "no permission" comes the same way, but not to root
+    result = run(".", "-o", "out", "--format", "lab", status=1)
+    assert files("out") == ["a.lab", "b.lab", "sub"] and result.stderr.count("out/sub") == 1
 
 
 def test_an_old_file_stays_until_the_new_one_is_whole(loaded, music, monkeypatch):

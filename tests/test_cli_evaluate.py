@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from m2e import cli
 from m2e.checkpoints import load as hub
 from m2e.cli import features as cli_features
+from m2e.cli.output_file import locked
 from m2e.features import cache as features
 
 NAMES = ["a", "b", "c", "d", "e"]
@@ -120,6 +121,14 @@ def test_results_of_other_data_stay_in_the_file(music):
         assert run("--split", split, "-o", "evaluation.json").exit_code == 0
     results = json.loads((music / "evaluation.json").read_text())["results"]
     assert [result["split"] for result in results] == ["train", "test"]
+
+
+def test_a_second_command_on_the_file_is_refused_before_anything_is_computed(music, monkeypatch):
+    monkeypatch.setattr(hub, "load", None)
+    with locked("out.json"):
+        done = run("-o", "out.json")
+    assert done.exit_code == 2 and "Another command is writing to out.json" in done.stderr
+    assert not (music / "runs").exists() and not list(music.glob("*out.json*"))
 
 
 def test_a_card_can_be_made_of_the_file(music):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,14 @@ def test_json_and_csv_are_resumed_after_an_interruption(model, music, monkeypatc
     assert model[-1].seen == SONGS[1:] and "1 of 3 files are already in" in result.stderr
     assert Path(output).read_text() == expected
     assert not list(music.glob("*.partial")) and not list(music.glob(".out*"))
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_complete_file_that_cannot_be_extended_is_made_anew_and_said(model, music, form):  # noqa: F811
+    run("a.wav", "-o", f"out.{form}")
+    result = run(*SONGS, "-o", f"out.{form}", "--resume")
+    assert result.stderr == f"m2e: out.{form} is complete and no JSON Lines file: all files are predicted again.\n"
+    assert model[-1].seen == SONGS and all(name in Path(f"out.{form}").read_text() for name in SONGS)
 
 
 def test_another_setting_or_file_is_predicted_again_and_said(model, music):  # noqa: F811
@@ -75,6 +85,31 @@ def test_audio_on_stdin_is_predicted_and_never_skipped(model, music):  # noqa: F
     assert [(one["path"], one["duration"]) for one in lines("out.jsonl")] == [("-", 1.0)]
     failed = run("-", "--format", "jsonl", stdin=b"\x01\x02\0\0" * 99, status=1)
     assert json.loads(failed.stdout)["error"].startswith("-: ")
+
+
+@pytest.mark.parametrize("command", ["predict", "chords"])
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_copy_of_stdin_does_not_outlive_the_command(tmp_path, command, how):
+    if not hasattr(signal, how):
+        pytest.skip(f"there is no {how}")
+    # A run in the background ignores SIGINT, one under nohup SIGHUP.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += f"signal.signal(signal.{how}, signal.SIG_DFL) if {how!r} == 'SIGHUP' else None; "
+    code += f"import sys; sys.path.insert(0, {str(ROOT)!r}); from m2e.cli import main; main()"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, command, "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    process.stdin.write(b"RIFF\0\0" * (1 << 16))
+    process.stdin.flush()
+    deadline = time.monotonic() + 300  # of a loaded machine
+    while not list(tmp_path.glob("m2e-*/audio")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.2)  # it waits for the pipe
+    process.send_signal(getattr(signal, how))
+    assert process.wait(300) == 130 and process.stderr.read() == b"m2e: interrupted.\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["predict", "chords"])

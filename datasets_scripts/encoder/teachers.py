@@ -18,6 +18,7 @@ from m2e.checkpoints.convert_taggers import convert_taggers
 from m2e.datasets.encoder.pool import CLIP_SECONDS
 from m2e.errors import DataError
 from modeling_m2e.modeling_taggers import repeat_to_length
+from modeling_m2e.weights_m2e import check_weights
 
 Labels = tuple[np.ndarray, np.ndarray]  # embeddings (n, width) and tag probabilities (n, tags), float32
 
@@ -89,6 +90,7 @@ def mood_cnn(weights: Path) -> Teacher:
     net = MoodCNN().eval()
     with np.load(_file(weights, "teachers/jamendo_moodtheme_cnn.npz")) as arrays:
         net.load_state_dict({name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files})
+    check_weights(net, "The mood CNN")
     return Teacher(net.sampling_rate, CLIP_SECONDS, partial(_label, net))
 
 
@@ -205,6 +207,7 @@ def mn04(weights: Path) -> Teacher:
     net = MN04().eval()
     state = torch.load(_file(weights, "teachers2/mn04_as.pt"), map_location="cpu", weights_only=True)
     net.load_state_dict(state)
+    check_weights(net, "mn04")
     return Teacher(net.sampling_rate, 10.0, partial(_label, net))
 
 

@@ -4,7 +4,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from m2e.checkpoints.convert_btc import convert_btc_checkpoint
-from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, no_bars
+from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, limits, no_bars
 from m2e.checkpoints.music2emo import CHORDS
 from m2e.errors import ModelError
 from m2e.storage import read_json
@@ -13,23 +13,25 @@ from modeling_m2e.audio_m2e import AudioInput, describe
 from modeling_m2e.chords_m2e import ChordRecognizer
 from modeling_m2e.harmony_m2e import analyze_harmony
 from modeling_m2e.key_m2e import FITTED, PAPER, key_profile, key_segments
+from modeling_m2e.limits_m2e import Limits
 
 
 class ChordPipeline:
     """Turns audio into a record of its chords and key.
 
     recognizer: predicts the chords.  name: of the model in records.  key_profile: as in `estimate_key`.
+    limits: beyond which a track is refused.
     """
 
-    def __init__(self, recognizer: ChordRecognizer, name: str, key_profile: str = FITTED):
-        self.recognizer, self.name, self.key_profile = recognizer, name, key_profile
+    def __init__(self, recognizer: ChordRecognizer, name: str, key_profile: str = FITTED, limits: Limits | None = None):
+        self.recognizer, self.name, self.key_profile, self.limits = recognizer, name, key_profile, limits
 
     def __call__(self, source: AudioInput) -> TrackHarmony:
         """`path`, `duration`, `chords`, `key`, `key_segments` and `model` of one track, decoded once, never held whole.
 
         The key is None where nothing decides it. Raises: AudioError.
         """
-        harmony = analyze_harmony(source, self.recognizer, self.key_profile, whole_frames=True)
+        harmony = analyze_harmony(source, self.recognizer, self.key_profile, limits=self.limits)
         return TrackHarmony(
             path=describe(source),
             duration=harmony.duration,
@@ -42,13 +44,19 @@ class ChordPipeline:
         )
 
 
-def load_chords(model: str | PathLike | None = None, decoding: str | None = None) -> ChordPipeline:
+def load_chords(
+    model: str | PathLike | None = None,
+    decoding: str | None = None,
+    max_duration: float | None = None,
+    timeout: float | None = None,
+) -> ChordPipeline:
     """A pipeline that turns audio into records with chords and key; it runs no code of the repo.
 
     model: None for the recogniser inside "m2e-small"; a folder or hub id of a model with chords, of a chord
     recogniser alone, or in the layout of "amaai-lab/music2emo"; or a file, a published BTC checkpoint (.pt).
-    decoding: "smooth", chords of plausible duration; or "paper", each frame on its own, as published, where the last
-    chord may reach beyond the end of the track by a tenth of a second. None takes the decoding saved with the model.
+    decoding: "smooth", chords of plausible duration; or "paper", each frame on its own, as published, but for the last
+    one, which ends with the track. None takes the decoding saved with the model.
+    max_duration, timeout: refuse tracks that are longer, or whose analysis takes longer, than so many seconds.
     The key is estimated as the whole model estimates it: see `key_profile`.
 
     Raises: ModelError.
@@ -56,7 +64,8 @@ def load_chords(model: str | PathLike | None = None, decoding: str | None = None
     model = EMBEDDED if model is None else fspath(model)
     with no_bars():
         path, name = _local(model)
-        return ChordPipeline(_recognizer(path, model, decoding), name, _key_profile(path))
+        recognizer = _recognizer(path, model, decoding)
+        return ChordPipeline(recognizer, name, _key_profile(path), limits(max_duration, timeout))
 
 
 def _local(model: str) -> tuple[Path, str]:

@@ -13,6 +13,7 @@ from m2e.checkpoints.weight_files import Allowed, load_safely
 from m2e.errors import ModelError
 from modeling_m2e.chord_labels_m2e import ROOTS, VOCABULARY
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
+from modeling_m2e.weights_m2e import check_weights
 
 MAJMIN_VOCABULARY = (*(root + quality for root in ROOTS for quality in ("", ":min")), "N")  # the small published net
 _VOCABULARIES = {len(labels): labels for labels in (VOCABULARY, MAJMIN_VOCABULARY)}
@@ -58,9 +59,11 @@ def convert_btc_checkpoint(
             f"{source} has no 'mean' and 'std' of the features: name the file that holds them as normalization."
         ) from error
     try:
-        return convert_btc_state_dict(checkpoint["model"], mean, std, num_attention_heads)
+        model = convert_btc_state_dict(checkpoint["model"], mean, std, num_attention_heads)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+    check_weights(model, str(path))
+    return model
 
 
 def convert_btc_state_dict(

@@ -15,6 +15,7 @@ from m2e.checkpoints.weight_files import UNREADABLE, Allowed, check_weights, loa
 from m2e.errors import ModelError, reason
 from modeling_m2e.configuration_m2e import JAMENDO_MOOD_FREQUENCIES, JAMENDO_MOODS, M2EConfig
 from modeling_m2e.modeling_m2e import M2EForMusicEmotion
+from modeling_m2e.weights_m2e import check_weights as check_finite
 
 # Published module -> module here. A dropout between the two layers shifts the index of the second.
 _MODULES = {
@@ -46,6 +47,7 @@ def convert_music2emo_checkpoint(path: str | os.PathLike[str]) -> M2EForMusicEmo
     config = _config(path, state, buffers.get(_TRAINED_POSITIVE_WEIGHT))
     model = M2EForMusicEmotion(config)
     model.load_state_dict(_renamed(path, state, model))
+    check_finite(model, str(path))
     return model.eval()
 
 
@@ -106,7 +108,9 @@ def _config(path: Path, state: dict[str, torch.Tensor], positive_weight: torch.T
     layers = {name.split(".")[2] for name in state if name.startswith("chord_transformer.layers.")}
     frequencies: Sequence[float] = JAMENDO_MOOD_FREQUENCIES
     if positive_weight is not None and positive_weight.shape == (moods,):
-        if bool((positive_weight.isfinite() & (positive_weight >= 1)).all()):
+        if not bool(positive_weight.isfinite().all()):
+            raise ModelError(f"{path} has class weights of the loss that are not finite: download it again.")
+        if bool((positive_weight >= 1).all()):
             frequencies = (1 / positive_weight.double()).tolist()
     try:
         return M2EConfig.paper(

@@ -11,6 +11,7 @@ from torch import nn
 
 from m2e.errors import ModelError, reason
 from modeling_m2e.modeling_taggers import MusiCNN, TaggersConfig, TaggersModel
+from modeling_m2e.weights_m2e import check_weights
 
 Arrays = Mapping[str, np.ndarray]  # the content of an .npz file
 
@@ -107,6 +108,7 @@ def _fill(net: nn.Module, state: dict[str, np.ndarray], path: Path) -> None:
     if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
         raise ModelError(f"{path} does not hold a {type(net).__name__}: use the published .npz file.")
     net.load_state_dict(tensors)
+    check_weights(net, str(path))
 
 
 def _take_mel_matrix(model: TaggersModel, window: np.ndarray, matrix: np.ndarray, path: Path) -> None:

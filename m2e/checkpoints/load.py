@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from modeling_m2e import MusicEmotionPipeline
+    from modeling_m2e.limits_m2e import Limits
 
 EMBEDDED = "m2e-small"
 GPU_BATCH = 8  # windows per batch on a GPU; a CPU gains nothing from more than one
@@ -90,9 +91,15 @@ def load(
                 **hub,
             )
     pipe.name = name
-    pipe.processor.max_duration = math.inf if max_duration is None else max_duration
-    pipe.processor.timeout = math.inf if timeout is None else timeout
+    pipe.processor.limits = limits(max_duration, timeout)
     return pipe
+
+
+def limits(max_duration: float | None, timeout: float | None) -> "Limits":
+    """The limits of tracks; None = no limit."""
+    from modeling_m2e.limits_m2e import Limits
+
+    return Limits(math.inf if max_duration is None else max_duration, math.inf if timeout is None else timeout)
 
 
 def _device(name: str) -> "torch.device":

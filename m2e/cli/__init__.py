@@ -5,6 +5,7 @@ not an M2EError is a bug: it shows its traceback and exits with 1. Light to impo
 with the model, after the arguments have been checked.
 """
 
+import signal
 from typing import Annotated
 
 import typer
@@ -23,6 +24,10 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
+    for name in ("SIGTERM", "SIGHUP"):  # end as with Ctrl-C, which removes temporary files and keeps the results
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, signal.default_int_handler)
     app()
 
 

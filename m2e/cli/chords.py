@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from m2e.cli.options import Paths, Verbose, end_of_pipe, tell_failures, tell_skipped
+from m2e.cli.options import (
+    MAX_DURATION,
+    MaxDuration,
+    Paths,
+    Timeout,
+    Verbose,
+    end_of_pipe,
+    interrupted,
+    tell_failures,
+    tell_skipped,
+)
 from m2e.cli.output_file import beside, is_special, open_output, writing
 from m2e.errors import M2EError, UsageError
 from m2e.inputs import Source, collect
-from m2e.terminal import fail, is_terminal, progress, tell, terminal_width
+from m2e.terminal import fail, is_terminal, progress, terminal_width
 
 if TYPE_CHECKING:
     from m2e.checkpoints.chords import ChordPipeline
@@ -68,6 +78,8 @@ def chords(
     style: Annotated[
         Style, typer.Option(help="Write major triads in .lab as C:maj (harte) or as C (paper).")
     ] = "harte",
+    max_duration: MaxDuration = MAX_DURATION,
+    timeout: Timeout = None,
     verbose: Verbose = False,
 ) -> None:
     """Recognise the chords and the key of music.
@@ -90,6 +102,8 @@ def chords(
             raise UsageError(f"{output} cannot hold both text and MIDI: choose another --midi FILE.")
     except UsageError as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        interrupted()
     tell_skipped(skipped, verbose)
 
     from m2e.views.chords import midi_library
@@ -101,7 +115,7 @@ def chords(
     except ImportError as error:
         fail(str(error))
     try:
-        with predictions(partial(load, model, decoding), sources) as records:
+        with predictions(partial(load, model, decoding, max_duration, timeout), sources) as records:
             failures = write(records, sources, texts, midis, form, style)
     except UsageError as error:
         fail(str(error), 1)
@@ -110,15 +124,14 @@ def chords(
     except BrokenPipeError:
         end_of_pipe()
     except KeyboardInterrupt:
-        tell("interrupted.")
-        raise typer.Exit(130) from None
+        interrupted()
     tell_failures(failures, len(sources))
 
 
-def load(model: str | None, decoding: str | None) -> "ChordPipeline":
+def load(model: str | None, decoding: str | None, max_duration: float, timeout: float | None) -> "ChordPipeline":
     from m2e.checkpoints.chords import load_chords
 
-    return load_chords(model, decoding)
+    return load_chords(model, decoding, max_duration, timeout)
 
 
 def write(
@@ -189,14 +202,16 @@ def text(record: "TrackHarmony", form: Format, style: Style, color: bool = False
 def places(place: str, sources: Sequence[Source], suffix: str) -> dict[str, str]:
     """{path of a track: its output file}, without unreadable tracks. A FOLDER gets the layout of the tracks.
 
-    Raises UsageError if a file cannot be written, or would overwrite a track or another output.
+    Raises UsageError if FILE or FOLDER cannot be written, or if a file would overwrite a track or another output.
     """
     paths = [source.path for source in sources if source.error is None]
     if not os.path.isdir(place) and (os.path.exists(place) or os.path.splitext(place)[1]):
         if len(sources) > 1:
             raise UsageError(f"{place} is one file for {len(sources)} tracks: give a folder.")
         files = dict.fromkeys(paths, place)
+        _check_writable(place)
     else:
+        _check_writable(os.path.join(place, "name"))
         files = {path: os.path.join(place, name + suffix) for path, name in below_their_folder(paths).items()}
         if len(set(files.values())) < len(files):
             raise UsageError("two tracks would get the same file in FOLDER: run the command once for each of them.")
@@ -204,13 +219,17 @@ def places(place: str, sources: Sequence[Source], suffix: str) -> dict[str, str]
     for file in files.values():
         if os.path.realpath(file) in inputs:
             raise UsageError(f"{file} is one of the files to read: choose another output.")
-        if not os.path.exists(file):
-            folder = os.path.dirname(os.path.abspath(file))
-            while not os.path.exists(folder):
-                folder = os.path.dirname(folder)
-            if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-                raise UsageError(f"{file} cannot be written: {folder} is not a folder that you may write to.")
     return files
+
+
+def _check_writable(file: str) -> None:
+    if os.path.exists(file):
+        return
+    folder = os.path.dirname(os.path.abspath(file))
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise UsageError(f"{file} cannot be written: {folder} is not a folder that you may write to.")
 
 
 def below_their_folder(paths: Sequence[str]) -> dict[str, str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from m2e.cli.options import DataFolder, DataName, DataOptions, Device, Model, data_options, read_data
-from m2e.cli.output_file import check_output, open_output, writing
+from m2e.cli.options import DataFolder, DataName, DataOptions, Device, Model, data_options, interrupted, read_data
+from m2e.cli.output_file import check_output, locked, open_output, writing
 from m2e.errors import DataError, M2EError, UsageError
 from m2e.terminal import fail, tell
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     data: DataName,
     folder: DataFolder,
     model: Model = None,
@@ -65,6 +66,7 @@ def evaluate(
         options = data_options(option)
         if output is not None:
             check_output(output, ())
+            context.with_resource(locked(output))  # until the end: other results in it must not be lost
         earlier = earlier_results(output)
         if predictions is not None and model is not None:
             raise UsageError("--model and --predictions exclude each other: give one of them.")
@@ -100,8 +102,7 @@ def evaluate(
     except M2EError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        tell(f"interrupted: the features so far are cached in {features}.")
-        raise typer.Exit(130) from None
+        interrupted(f"The features so far are cached in {features}.")
 
     entry = evaluation_report.result(name, data, folder, split, protocol, options, evaluation) | {
         "tracks_without_record": [dataset["id"][row] for row in rows if row not in scored],

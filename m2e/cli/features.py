@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from m2e.cli.options import BatchSize, DataFolder, DataName, DataOptions, Device, Window, data_options, read_data
+from m2e.cli.options import (
+    BatchSize,
+    DataFolder,
+    DataName,
+    DataOptions,
+    Device,
+    Window,
+    data_options,
+    interrupted,
+    read_data,
+)
 from m2e.cli.output_file import writing
 from m2e.errors import M2EError, UsageError, WorkerError
 from m2e.terminal import fail, pace, span, tell
@@ -100,8 +110,7 @@ def features(
     except M2EError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        tell(f"interrupted. {RESUME}")
-        raise typer.Exit(130) from None
+        interrupted(RESUME)
     if failures:
         tell(f"{len(failures)} of {len(cache.share)} tracks failed:")
     for sentence in failures:

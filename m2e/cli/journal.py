@@ -40,6 +40,11 @@ def refuse_to_lose(output: str) -> None:
         raise UsageError(f"{partial} holds records of an interrupted run: add --resume, or delete the file.")
 
 
+def starts_again(output: str, form: Format) -> bool:
+    """Whether there is a complete file that a resumed run cannot extend, and no partial one."""
+    return form != "jsonl" and os.path.isfile(output) and not os.path.isfile(partial_name(output))
+
+
 def earlier_records(
     output: str,
     sources: Iterable[Source],

@@ -14,6 +14,8 @@ from m2e.terminal import tell
 if TYPE_CHECKING:
     from datasets import Dataset
 
+MAX_DURATION = 6 * 3600.0  # seconds; a small file may decode to days
+
 Paths = Annotated[
     list[str],
     typer.Argument(
@@ -34,6 +36,13 @@ BatchSize = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Encode N windows at once.", show_default="the model's")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Name all files that a search of folders skips.")]
+MaxDuration = Annotated[
+    float, typer.Option(min=0.5, metavar="SECONDS", help="Refuse tracks that are longer than SECONDS.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0.1, metavar="SECONDS", help="Stop a track after SECONDS.", show_default="no limit"),
+]
 DataName = Annotated[
     str, typer.Option(metavar="NAME", help="Name the data set: mtg-jamendo, deam, 4q, folder, hub, ...")
 ]
@@ -89,6 +98,12 @@ def tell_failures(failures: Sequence[str], tracks: int) -> None:
         tell(sentence)
     if failures:
         raise typer.Exit(1)
+
+
+def interrupted(where: str = "") -> NoReturn:
+    """Ends the command after Ctrl-C, SIGTERM or SIGHUP; `where`: a sentence on what is left of its work."""
+    tell(f"interrupted.{where and ' '}{where}")
+    raise typer.Exit(130) from None
 
 
 def end_of_pipe() -> NoReturn:

@@ -11,8 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from m2e import __version__
-from m2e.cli.journal import earlier_records, open_journal, refuse_to_lose
-from m2e.cli.options import BatchSize, Device, Model, Paths, Verbose, Window, end_of_pipe, tell_failures, tell_skipped
+from m2e.cli.journal import earlier_records, open_journal, refuse_to_lose, starts_again
+from m2e.cli.options import (
+    MAX_DURATION,
+    BatchSize,
+    Device,
+    MaxDuration,
+    Model,
+    Paths,
+    Timeout,
+    Verbose,
+    Window,
+    end_of_pipe,
+    interrupted,
+    tell_failures,
+    tell_skipped,
+)
 from m2e.cli.output_file import check_output, is_special, locked, open_output, partial_name
 from m2e.cli.plots import Plots
 from m2e.errors import M2EError, UsageError, WorkerError
@@ -24,7 +38,6 @@ if TYPE_CHECKING:
     from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
 Format = Literal["table", "json", "jsonl", "csv"]
-MAX_DURATION = 6 * 3600.0  # seconds
 FORMATS: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of output files; default: table
 
 
@@ -64,13 +77,8 @@ def predict(
     key_segments: Annotated[
         bool, typer.Option("--key-segments", help="Also list the keys over time, for music that modulates.")
     ] = False,
-    max_duration: Annotated[
-        float, typer.Option(min=0.5, metavar="SECONDS", help="Refuse tracks that are longer than SECONDS.")
-    ] = MAX_DURATION,
-    timeout: Annotated[
-        float | None,
-        typer.Option(min=0.1, metavar="SECONDS", help="Stop a track after SECONDS.", show_default="no limit"),
-    ] = None,
+    max_duration: MaxDuration = MAX_DURATION,
+    timeout: Timeout = None,
     top_k: Annotated[
         int | None,
         typer.Option(min=1, metavar="K", help="Show K moods in the table.", show_default="5; 3 for several tracks"),
@@ -103,12 +111,16 @@ def predict(
                 check_output(output, sources)
                 stack.enter_context(locked(output))
                 if form != "table" and resume:
+                    if starts_again(output, form):
+                        tell(f"{output} is complete and no JSON Lines file: all files are predicted again.")
                     earlier = earlier_records(output, sources, form, settings, outdated)
                 elif form != "table":
                     refuse_to_lose(output)
             plots = Plots(plot, plot_format, sources) if plot is not None else None
         except UsageError as error:
             fail(str(error))
+        except KeyboardInterrupt:
+            interrupted()
         tell_skipped(skipped, verbose)
         todo = [source for source in sources if identity(source.path) not in earlier]
         if len(todo) < len(sources):
@@ -128,14 +140,13 @@ def predict(
                     with open_journal(output, form, earlier.values(), settings, todo) as journal:
                         failures = write(records, todo, "jsonl", journal.file, top_k, plots, journal.note)
         except (WorkerError, UsageError) as error:
-            fail(f"{error}{where_results_are(output)}", 1)
+            fail(f"{error} {where_results_are(output)}".rstrip(), 1)
         except M2EError as error:
             fail(str(error))
         except BrokenPipeError:
             end_of_pipe()
         except KeyboardInterrupt:
-            tell(f"interrupted.{where_results_are(output)}")
-            raise typer.Exit(130) from None
+            interrupted(where_results_are(output))
     tell_failures(failures, len(sources))
 
 
@@ -216,4 +227,4 @@ def model_identity(model: str | None) -> str:
 def where_results_are(output: str | None) -> str:
     """After an interrupt: a sentence with the partial file, if there is one."""
     partial = partial_name(output) if output else ""
-    return f" The results so far are in {partial}." if os.path.exists(partial) else ""
+    return f"The results so far are in {partial}." if os.path.exists(partial) else ""

@@ -61,6 +61,7 @@ def encoder_settings(processor: M2EProcessor) -> dict[str, Any]:
         **encoder.settings(),
         "sampling_rate": processor.feature_extractor.sampling_rate,
         "window_seconds": processor.feature_extractor.window_seconds,
+        **({"skip_silence": True} if processor.feature_extractor.skip_silence else {}),  # else caches keep their names
     }
 
 

@@ -85,11 +85,12 @@ def load_parts(
     recognizer = ChordRecognizer.from_pretrained(chords or embedded_model(), decoding=recipe.chord_decoding)
     config = preset(recipe.model.get("preset", "default"))()
     vocabulary = recipe.model.get("chord_vocabulary", config.chord_vocabulary)
-    return M2EProcessor.build(_encoder(recipe, encoder), recognizer, vocabulary), None
+    skip_silence = (recipe.encoder or {}).get("skip_silence", False)
+    return M2EProcessor.build(_encoder(recipe, encoder), recognizer, vocabulary, skip_silence), None
 
 
 def _encoder(recipe: Recipe, folder: Path | None) -> CarriedEncoder | MertEncoder:
-    settings = dict(recipe.encoder or {})
+    settings = {name: value for name, value in (recipe.encoder or {}).items() if name != "skip_silence"}
     if nets := settings.pop("nets", None):
         if folder is None:
             raise TrainingError(f"The encoder of {recipe.name} is made of published taggers: give their --encoder.")

@@ -49,6 +49,8 @@ def read_soft_labels(
         raise TrainingError(f"{path} has no soft labels of these tracks: no row, or no mood, valence or arousal.")
     if (soft.moods < 0).any() or (soft.moods > 1).any():
         raise TrainingError(f"{path} holds moods that are no probabilities: give numbers from 0 to 1.")
+    if np.isinf(soft.va).any():
+        raise TrainingError(f"{path} holds infinite valence or arousal: give numbers from 1 to 9.")
     return soft
 
 

@@ -18,6 +18,7 @@ from m2e.storage import read_json
 from m2e.training.recipe import TASKS
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.encoder_m2e import load_encoder
+from modeling_m2e.weights_m2e import load_complete
 
 LEAST_PROBABILITY = 1e-4  # of a table with four decimals
 
@@ -104,7 +105,7 @@ def model_teacher(reference: str | Path, processor: M2EProcessor, student_config
     """The model in a folder, or of a hub id. Raises TrainingError where it uses other features; ModelError."""
     folder = Path(reference)
     if (folder / "config.json").is_file():
-        model = M2EForMusicEmotion.from_pretrained(folder, trust_remote_code=False)  # without its encoder
+        model = load_complete(M2EForMusicEmotion, folder, trust_remote_code=False)  # without its encoder
         encoder = read_json(folder / "processor_config.json", ModelError).get("encoder_reference") or {}
     else:
         pipe = load(str(reference), device="cpu")
