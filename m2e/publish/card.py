@@ -15,7 +15,7 @@ from m2e.publish.scores import EVALUATION, model_index, scores_section
 from m2e.storage import read_json
 
 CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser
-PACKAGES = "torch transformers soundfile soxr librosa"  # imported by the code that a model repository carries
+PACKAGES = "torch transformers soundfile soxr"  # imported by the code that a model repository carries
 
 Json = dict[str, Any]
 
