@@ -2,7 +2,7 @@
 
     python train.py configuration/fine-tune.yaml --data FOLDER --out runs/mine
     python train.py configuration/mert-95m.yaml --data mtg-jamendo=J deam=D emomusic=E pmemo=P --out runs/mert-95m
-    python train.py configuration/m2e-small.yaml --data 4q=4Q emopia=EMOPIA --taggers WEIGHTS --chords runs/chords \
+    python train.py configuration/m2e-small.yaml --data 4q=4Q emopia=EMOPIA --encoder WEIGHTS --chords runs/chords \
         --out runs/m2e-small
     python train.py configuration/chords.yaml --features RENDERED LABELLED --out runs/chords
 
@@ -46,7 +46,7 @@ def train_emotion(args: argparse.Namespace, content: Mapping[str, Any]) -> None:
         raise TrainingError("--features names several folders: give the one where features are cached.")
     cache = args.features[0] if args.features else ROOT
     accelerator = make_accelerator(recipe.training.mixed_precision)
-    processor, start = load_parts(recipe, args.taggers, args.chords)
+    processor, start = load_parts(recipe, args.encoder, args.chords)
     source = args.chords or (embedded_model() if start is None else Path(str(start.name_or_path)))
     run = Run(accelerator, processor, start, source, folders, args.recipe, args.ablation)
     with accelerator.main_process_first():  # it may have to render or to download
@@ -95,7 +95,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help=f"feature cache (default: {ROOT}); for chords, the folders of CQT chunks, the first scales the input",
     )
-    options.add_argument("--taggers", type=Path, metavar="WEIGHTS", help="folder with the published tagger weights")
+    options.add_argument(
+        "--encoder",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of an m2e-encoder (default: that of m2e-small), or of published tagger weights",
+    )
     options.add_argument("--chords", type=Path, help="folder with a chord recogniser (default: that of m2e-small)")
     options.add_argument("--ablation", nargs="+", default=[], metavar="NAME", help="apply ablations of the recipe")
     options.add_argument(

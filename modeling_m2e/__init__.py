@@ -8,7 +8,8 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .chord_labels_m2e import ChordSegment
 from .configuration_m2e import M2EConfig
-from .encoder_m2e import MertEncoder, TaggerEncoder
+from .encoder_carried_m2e import DistilledEncoder, TaggerEncoder
+from .encoder_m2e import MertEncoder
 from .errors_m2e import AudioError
 from .feature_extraction_m2e import M2EFeatureExtractor
 from .key_m2e import Key
@@ -24,6 +25,7 @@ __all__ = [
     "BTCConfig",
     "BTCModel",
     "ChordSegment",
+    "DistilledEncoder",
     "FailedTrack",
     "Key",
     "M2EConfig",

@@ -1,30 +1,27 @@
 """Frozen audio encoders: equal windows of a waveform in, one embedding per window out.
 
-The rest of the project uses nothing but the members of the protocol `Encoder`. Two classes have them: `MertEncoder`
-(MERT, a HuBERT network whose published weights stay on the hub) and `TaggerEncoder` (small taggers whose weights travel
-with the model repo).
+The rest of the project uses nothing but the members of the protocol `Encoder`. `MertEncoder` has them (MERT, a HuBERT
+network whose published weights stay on the hub), and so have the encoders whose weights travel with the model repo, see
+`encoder_carried_m2e`.
 """
 
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import HubertModel, PreTrainedModel
-from transformers.utils import SAFE_WEIGHTS_NAME
+from transformers import HubertModel
 from transformers.utils.hub import extract_commit_hash
 
 from .bounds_m2e import RATE, check_number
+from .encoder_carried_m2e import CARRIED
 from .encoder_mert_m2e import MERT_LAYERS, build, check_layers, find_file, mert_config, read_json, read_weights
-from .errors_m2e import ModelError, reason
-from .modeling_taggers import TaggersModel
-from .weights_m2e import check_weights, fingerprint, halve_file
+from .errors_m2e import ModelError
+from .weights_m2e import check_weights, network_settings
+from .windows_m2e import WINDOW_SECONDS, check_windows
 
-WINDOW_SECONDS = 30.0  # length of the paper's segments
 MERT_SAMPLING_RATE = 24000  # Hz
-TAGGERS_SUBFOLDER = "encoder"
 
 # Commits that fix what "the published weights" means, so that a later push cannot change an embedding.
 PINNED_REVISIONS = {
@@ -201,7 +198,7 @@ class MertEncoder:
         Raises:
             ModelError: windows not (n, samples), shorter than one frame of the network, or not finite.
         """
-        windows = _check_windows(windows)
+        windows = check_windows(windows)
         if windows.shape[1] < self._min_samples:
             raise ModelError(
                 f"A window of {windows.shape[1]} samples is too short for MERT, which needs {self._min_samples}."
@@ -220,7 +217,7 @@ class MertEncoder:
         Raises:
             ModelError: see `hidden_states`.
         """
-        windows = _check_windows(windows)
+        windows = check_windows(windows)
         if len(windows) == 0:
             return torch.zeros(0, self.hidden_size)
         return torch.cat([state.float().mean(dim=1) for state in self.hidden_states(windows)], dim=-1).cpu()
@@ -237,101 +234,10 @@ class MertEncoder:
 
     def settings(self) -> dict[str, Any]:
         """See `Encoder.settings`."""
-        return _settings(self.model, self.do_normalize)
+        return network_settings(self.model, self.do_normalize)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write nothing: `reference` says where the weights are."""
-
-
-class TaggerEncoder:
-    """Small music taggers as a frozen encoder; their weights travel with the model repo, in the folder "encoder".
-
-    Windows shorter than a network needs are repeated by the network itself.
-    """
-
-    window_seconds = WINDOW_SECONDS
-
-    def __init__(self, model: TaggersModel):
-        self.model = model.eval().requires_grad_(False)
-        self.sampling_rate: int = model.config.sampling_rate
-        self.hidden_size: int = model.config.hidden_size
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, **hub_arguments: Any) -> "TaggerEncoder":
-        """Encoder of a model repo (hub id or folder), read from its folder "encoder".
-
-        Args:
-            name: the repo that carries the encoder.
-            hub_arguments: cache_dir, force_download, token, revision, local_files_only, subfolder (where the model
-                repo itself lies; the encoder is looked for below).
-
-        Raises:
-            ModelError: there is no readable encoder.
-        """
-        name = os.fspath(name)
-        hub = {key: value for key, value in hub_arguments.items() if value is not None}
-        parent = hub.pop("subfolder", "")
-        subfolder = f"{parent}/{TAGGERS_SUBFOLDER}" if parent else TAGGERS_SUBFOLDER
-        try:
-            loaded = TaggersModel.from_pretrained(
-                name,
-                subfolder=subfolder,
-                dtype=torch.float32,
-                output_loading_info=True,
-                trust_remote_code=False,
-                **hub,
-            )
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise ModelError(
-                f"{name} has no readable encoder in its folder {subfolder} ({reason(error)}): save or download it "
-                "again."
-            ) from error
-        model, report = cast(tuple[TaggersModel, dict[str, Any]], loaded)  # a pair, with output_loading_info
-        missing = sorted(report["missing_keys"])
-        if missing:  # transformers only warns, and leaves such weights random
-            raise ModelError(
-                f"{name} lacks weights of the encoder in its folder {subfolder}, the first is {missing[0]}."
-            )
-        check_weights(model, f"{name}, folder {subfolder},")
-        return cls(model)
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.device
-
-    def to(self, device: str | torch.device) -> "TaggerEncoder":
-        """This encoder, moved."""
-        self.model.to(device)
-        return self
-
-    @torch.no_grad()
-    def __call__(self, windows: Tensor) -> Tensor:
-        """Embeddings (n, hidden_size), float32 on the CPU, of windows (n, samples) at `sampling_rate`.
-
-        Raises:
-            ModelError: windows not (n, samples), empty or not finite.
-        """
-        windows = _check_windows(windows)
-        if len(windows) == 0:
-            return torch.zeros(0, self.hidden_size)
-        return self.model(input_values=windows.to(self.device)).embeddings.float().cpu()
-
-    def reference(self) -> dict[str, Any]:
-        """The type only: the weights lie in the model repo, see `save_pretrained`."""
-        return {"type": "taggers"}
-
-    def settings(self) -> dict[str, Any]:
-        """See `Encoder.settings`."""
-        return _settings(self.model, normalized=False)
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write configuration and weights to the folder "encoder" below `save_directory`.
-
-        Weights that float16 holds exactly are stored in it.
-        """
-        folder = os.path.join(save_directory, TAGGERS_SUBFOLDER)
-        self.model.save_pretrained(folder)
-        halve_file(os.path.join(folder, SAFE_WEIGHTS_NAME), self.model)
 
 
 def load_encoder(
@@ -343,7 +249,7 @@ def load_encoder(
     """The encoder that `Encoder.reference` described.
 
     Args:
-        reference: {"type": "mert", "id": ..., "revision": ..., "layers": [...]} or {"type": "taggers"}.
+        reference: {"type": "mert", "id": ..., "revision": ..., "layers": [...]}, or {"type": NAME} of `CARRIED`.
         repo: hub id or folder of the model repo; needed where the weights travel with it.
         dtype: of MERT's weights; the taggers are small and always run in float32.
         hub_arguments: those in HUB_ARGUMENTS are passed on, others (of Auto classes) ignored. `revision` and
@@ -354,22 +260,17 @@ def load_encoder(
     """
     hub = {key: hub_arguments[key] for key in HUB_ARGUMENTS if hub_arguments.get(key) is not None}
     kind = reference.get("type")
-    if kind == "taggers":
+    if kind in CARRIED:
         if repo is None:
-            raise ModelError("The weights of a tagger encoder travel with the model: name the model repo or folder.")
-        return TaggerEncoder.from_pretrained(repo, **hub)
+            raise ModelError("The weights of this encoder travel with the model: name the model repo or folder.")
+        return CARRIED[kind].from_pretrained(repo, **hub)
     if kind == "mert":
         if not reference.get("id"):
             raise ModelError("A reference to a MERT encoder needs an id: a hub id or a folder.")
         hub = {key: value for key, value in hub.items() if key not in ("revision", "subfolder")}
         layers = reference.get("layers", MERT_LAYERS)
         return MertEncoder.from_pretrained(reference["id"], reference.get("revision"), layers, dtype, **hub)
-    raise ModelError(f"There is no encoder of type {kind!r}: known types are mert and taggers.")
-
-
-def _settings(model: PreTrainedModel, normalized: bool) -> dict[str, Any]:
-    dtype = str(model.dtype).removeprefix("torch.")
-    return {"network": fingerprint(model), "dtype": dtype, "normalized": normalized}
+    raise ModelError(f"There is no encoder of type {kind!r}: known types are {', '.join(['mert', *CARRIED])}.")
 
 
 def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:
@@ -377,16 +278,6 @@ def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:
     if resolved is None or resolved not in _DTYPES.values():
         raise ModelError(f"An encoder cannot run in {dtype}: choose {', '.join(_DTYPES)}.")
     return resolved
-
-
-def _check_windows(windows: Tensor) -> Tensor:
-    windows = torch.as_tensor(windows)
-    if windows.ndim != 2 or windows.shape[1] == 0 or not windows.is_floating_point():
-        kind = f"{tuple(windows.shape)} {windows.dtype}".replace("torch.", "")
-        raise ModelError(f"An encoder takes floating-point windows of shape (n, samples), not {kind}.")
-    if not torch.isfinite(windows).all():
-        raise ModelError("The windows hold NaN or infinite samples: check the audio they were cut from.")
-    return windows.float()
 
 
 def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:

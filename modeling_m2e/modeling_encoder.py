@@ -28,7 +28,9 @@ class M2EEncoderConfig(PreTrainedConfig):
     num_mel_bins: a multiple of 8, from min_frequency to max_frequency, in Hz.
     power_floor: added to the power of a mel band, where the loudness is 1; 1e-7 = -70 dB.
     widths, depths: channels and blocks of the three stages over time and frequency; stage 1 has a third of the spectra
-    and half of the bands, stage 2 a quarter of the bands, stage 3 a ninth and an eighth.
+    and half of the bands, stage 2 a quarter of the bands, stage 3 a ninth and an eighth. Blocks of the first two are
+    dense convolutions, those of the third and of the trunk depthwise: where few channels meet many positions a dense
+    convolution takes less time than a depthwise one.
     squeezed_width: channels per band when the bands are joined.  trunk_depth: blocks over time alone.
     hidden_size: of the embeddings.  expansion: inner width of a block / its width.
     """
@@ -42,8 +44,8 @@ class M2EEncoderConfig(PreTrainedConfig):
     min_frequency: float = 30.0
     max_frequency: float = 11000.0
     power_floor: float = 1e-7
-    widths: tuple[int, ...] | list[int] = (32, 64, 128)
-    depths: tuple[int, ...] | list[int] = (2, 1, 2)
+    widths: tuple[int, ...] | list[int] = (16, 40, 128)
+    depths: tuple[int, ...] | list[int] = (1, 1, 2)
     expansion: int = 2
     squeezed_width: int = 32
     trunk_depth: int = 2
@@ -84,6 +86,21 @@ def loudness(input_values: torch.Tensor) -> torch.Tensor:
     power = input_values[:, : count * block].reshape(-1, count, block).square().mean(-1)
     loud = power >= 0.1 * power.mean(-1, keepdim=True)
     return (power * loud).sum(-1) / loud.sum(-1)
+
+
+class DenseBlock(nn.Module):
+    """Two 3 x 3 convolutions around a skip; (batch, width, bands, time)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(width)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner = F.relu(self.first_norm(self.first(x)))
+        return F.relu(x + self.second_norm(self.second(inner)))
 
 
 class Block(nn.Module):
@@ -133,9 +150,11 @@ class M2EEncoderModel(PreTrainedModel):
             _reduce(second, third, (2, TIME_STRIDES[1]), (2, TIME_STRIDES[1])),
         )
         layers: list[nn.Module] = []
-        for reduction, width, depth in zip(reductions, config.widths, config.depths, strict=True):
-            layers += [reduction, *(Block(width, config.expansion, (5, 5)) for _ in range(depth))]
-        self.stages = nn.Sequential(*layers)
+        for reduction, width, depth in zip(reductions[:2], config.widths, config.depths, strict=False):
+            layers += [reduction, *(DenseBlock(width) for _ in range(depth))]
+        self.dense_stages = nn.Sequential(*layers)
+        blocks = [Block(third, config.expansion, (5, 5)) for _ in range(config.depths[2])]
+        self.depthwise_stage = nn.Sequential(reductions[2], *blocks)
         self.squeeze = _reduce(third, config.squeezed_width, (1, 1), (1, 1))
         joined = config.squeezed_width * config.num_mel_bins // MEL_STRIDE
         trunk = [Block(config.hidden_size, config.expansion, (1, 7)) for _ in range(config.trunk_depth)]
@@ -156,6 +175,8 @@ class M2EEncoderModel(PreTrainedModel):
             super()._init_weights(module)
         if isinstance(module, Block):
             init.zeros_(module.narrow_norm.weight)  # a block begins as its skip
+        if isinstance(module, DenseBlock):
+            init.zeros_(module.second_norm.weight)
         if module is self:
             window = torch.hann_window(self.config.n_fft)
             init.copy_(self.window, window / (window.square().sum() * self.config.n_fft / 2).sqrt())
@@ -181,9 +202,16 @@ class M2EEncoderModel(PreTrainedModel):
 
     def encode(self, power: torch.Tensor) -> torch.Tensor:
         """(batch, seconds, hidden_size) of `mel_power`'s (batch, bands, spectra)."""
+        return self.encode_maps(self.maps(power))
+
+    def maps(self, power: torch.Tensor) -> torch.Tensor:
+        """(batch, width, bands / 4, spectra / 3): the dense stages' output for `mel_power`'s (batch, bands, spectra)."""
         x = self.input_norm((power + self.config.power_floor).log())
-        x = x[:, None].to(memory_format=torch.channels_last)
-        x = self.squeeze(self.stages(x))
+        return self.dense_stages(x[:, None].to(memory_format=torch.channels_last))
+
+    def encode_maps(self, maps: torch.Tensor) -> torch.Tensor:
+        """(batch, seconds, hidden_size) of `maps`."""
+        x = self.squeeze(self.depthwise_stage(maps))
         x = self.trunk(x.flatten(1, 2)[:, :, None])
         x = self.output(x)[:, :, 0]
         per_second = self.config.spectra_per_second // math.prod(TIME_STRIDES)

@@ -4,12 +4,15 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from .errors_m2e import ModelError
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def fingerprint(network: PreTrainedModel, leave_out: Sequence[str] = ()) -> str:
@@ -27,6 +30,12 @@ def fingerprint(network: PreTrainedModel, leave_out: Sequence[str] = ()) -> str:
     return digest.hexdigest()[:16]
 
 
+def network_settings(network: PreTrainedModel, normalized: bool) -> dict[str, Any]:
+    """What embeddings of a frozen network depend on. normalized: whether its windows are, before it."""
+    dtype = str(network.dtype).removeprefix("torch.")
+    return {"network": fingerprint(network), "dtype": dtype, "normalized": normalized}
+
+
 def check_weights(network: torch.nn.Module, source: str) -> None:
     """Raises ModelError for NaN and infinite weights, and for stored deviations that are not above 0."""
     for name, tensor in network.state_dict().items():
@@ -34,6 +43,13 @@ def check_weights(network: torch.nn.Module, source: str) -> None:
             raise ModelError(f"{source} has weights that are not finite, the first are {name}: download it again.")
         if name.endswith("_std") and not (tensor > 0).all():
             raise ModelError(f"{source} has deviations in {name} that are not above 0: download it again.")
+
+
+def halve_weights(model: Network) -> Network:
+    """The same model with its parameters in float16 for storage; its buffers stay float32."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.half()
+    return model
 
 
 def halve_file(file: str | os.PathLike[str], model: torch.nn.Module) -> None:

@@ -1,12 +1,14 @@
-"""Cuts a track of any length into windows of equal length for the encoder."""
+"""Cuts a track of any length into windows of equal length for the encoder, and checks windows."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import torch
 
 from .errors_m2e import ModelError
 
+WINDOW_SECONDS = 30.0  # length of the paper's segments
 MIN_SECONDS = 0.5  # shorter audio has too few frames for the encoders and for any emotion
 MIN_TAIL_SHARE = 0.05  # of a window; a shorter rest belongs to the window before it
 
@@ -18,6 +20,17 @@ class Window:
     start: float
     end: float
     weight: float
+
+
+def check_windows(windows: torch.Tensor) -> torch.Tensor:
+    """Windows (n, samples) as float32. Raises ModelError where they have another shape or are not finite."""
+    windows = torch.as_tensor(windows)
+    if windows.ndim != 2 or windows.shape[1] == 0 or not windows.is_floating_point():
+        kind = f"{tuple(windows.shape)} {windows.dtype}".replace("torch.", "")
+        raise ModelError(f"An encoder takes floating-point windows of shape (n, samples), not {kind}.")
+    if not torch.isfinite(windows).all():
+        raise ModelError("The windows hold NaN or infinite samples: check the audio they were cut from.")
+    return windows.float()
 
 
 def window_plan(samples: int, window_samples: int, sampling_rate: int) -> list[Window]:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from contextlib import nullcontext
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,7 @@ import pytest
 import soundfile as sf
 import tiny
 import torch
-from safetensors.torch import load_file, save_file
 
-from m2e.checkpoints.convert_taggers import halve_weights
 from m2e.errors import ModelError, TrainingError
 from m2e.features.cache import cached_features, encoder_fingerprint
 from m2e.publish.facts import Facts
@@ -26,10 +23,8 @@ from modeling_m2e.encoder_m2e import (
     PINNED_REVISIONS,
     Encoder,
     MertEncoder,
-    TaggerEncoder,
     load_encoder,
 )
-from modeling_m2e.modeling_taggers import TaggersConfig, TaggersModel
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -164,90 +159,3 @@ def test_nothing_but_the_protocol_is_used(tmp_path, monkeypatch):
         monkeypatch.setattr("m2e.training.teachers.load_encoder", lambda *_, gain=gain: Loudness(gain))
         with nullcontext() if gain == 1.0 else pytest.raises(TrainingError):
             assert model_teacher(tmp_path / "out", processor, model.config).tasks == ("mood", "va")
-
-
-# Taggers
-
-
-@pytest.fixture(scope="module")
-def taggers():
-    torch.manual_seed(0)
-    return TaggerEncoder(TaggersModel(TaggersConfig(nets=["crnn_msd"])))
-
-
-@pytest.fixture(scope="module")
-def tagger_windows():
-    return 0.1 * torch.randn(2, 3 * 16000, generator=torch.Generator().manual_seed(0))
-
-
-def test_taggers_embed_windows(taggers, tagger_windows):
-    embeddings = taggers(tagger_windows)
-    assert (taggers.sampling_rate, taggers.window_seconds) == (16000, 30.0)
-    assert embeddings.shape == (2, taggers.hidden_size)
-    assert embeddings.dtype == torch.float32 and not embeddings.requires_grad
-    with torch.no_grad():
-        close(embeddings, taggers.model(input_values=tagger_windows).embeddings, atol=1e-6)
-    close(embeddings, torch.cat([taggers(window[None]) for window in tagger_windows]), atol=1e-5)
-    assert (embeddings[0] - embeddings[1]).abs().max() > 0
-    assert taggers.to("cpu") is taggers and taggers.device.type == "cpu"
-    assert taggers(torch.zeros(0, 100)).shape == (0, taggers.hidden_size)
-
-
-def test_tagger_weights_travel_with_the_model_repo(taggers, tagger_windows, tmp_path):
-    taggers.save_pretrained(tmp_path)
-    assert {"config.json", "model.safetensors"} <= {path.name for path in (tmp_path / "encoder").iterdir()}
-    assert taggers.reference() == {"type": "taggers"}
-    again = load_encoder(json.loads(json.dumps(taggers.reference())), tmp_path)
-    assert again.model.dtype == torch.float32
-    assert torch.equal(again(tagger_windows), taggers(tagger_windows))
-    assert again.settings() == taggers.settings()
-
-
-def test_weights_that_half_precision_holds_are_stored_in_it(tmp_path):
-    torch.manual_seed(0)
-    network = TaggersModel(TaggersConfig(nets=["crnn_msd"]))
-    for name, kept in (("single", network), ("half", halve_weights(deepcopy(network)).float())):
-        TaggerEncoder(kept).save_pretrained(tmp_path / name)
-        stored = load_file(tmp_path / name / "encoder" / "model.safetensors")
-        parameters = dict(network.named_parameters())
-        assert {stored[key].dtype for key in parameters} == {torch.float32 if name == "single" else torch.float16}
-        assert stored["mel_htk"].dtype == torch.float32
-        again = TaggerEncoder.from_pretrained(tmp_path / name)
-        assert again.model.dtype == torch.float32 and again.settings() == TaggerEncoder(kept).settings()
-
-
-def test_taggers_of_a_subfolder_and_of_a_hub_repo(taggers, tagger_windows, tmp_path):
-    taggers.save_pretrained(tmp_path / "repo" / "below")
-    below = TaggerEncoder.from_pretrained(tmp_path / "repo", subfolder="below")
-    assert torch.equal(below(tagger_windows), taggers(tagger_windows))
-    cached(tmp_path / "repo" / "below", "someone/emotion", tmp_path / "cache")
-    from_hub = load_encoder({"type": "taggers"}, "someone/emotion", cache_dir=tmp_path / "cache", revision=COMMIT)
-    assert torch.equal(from_hub(tagger_windows), taggers(tagger_windows))
-
-
-def test_missing_taggers_are_named(tmp_path):
-    with pytest.raises(ModelError, match="folder encoder"):
-        load_encoder({"type": "taggers"}, tmp_path)
-
-
-def test_incomplete_taggers_are_refused(taggers, tmp_path):
-    taggers.save_pretrained(tmp_path)
-    path = tmp_path / "encoder" / "model.safetensors"
-    weights = load_file(path)
-    del weights["nets.crnn_msd.dense.weight"]
-    save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="nets.crnn_msd.dense.weight"):
-        TaggerEncoder.from_pretrained(tmp_path)
-    path.write_bytes(b"not a checkpoint")
-    with pytest.raises(ModelError, match="no readable encoder"):
-        TaggerEncoder.from_pretrained(tmp_path)
-
-
-@pytest.mark.parametrize("windows", [torch.zeros(16000), torch.zeros(1, 0), torch.full((1, 16000), float("nan"))])
-def test_taggers_refuse_bad_windows(taggers, windows):
-    with pytest.raises(ModelError):
-        taggers(windows)
-
-
-def test_taggers_take_a_short_window(taggers):
-    assert taggers(0.1 * torch.ones(1, 8000)).isfinite().all()

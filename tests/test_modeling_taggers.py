@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from m2e.checkpoints.convert_taggers import convert_taggers, halve_weights, mel_conv_state_dict, musicnn_state_dict
+from m2e.checkpoints.convert_taggers import convert_taggers, mel_conv_state_dict, musicnn_state_dict
 from m2e.errors import ModelError
 from modeling_m2e.modeling_taggers import (
     ARCHITECTURES,
@@ -21,6 +21,7 @@ from modeling_m2e.modeling_taggers import (
     repeat_to_length,
     zero_padded_edges,
 )
+from modeling_m2e.weights_m2e import halve_weights
 
 ALL_NETS = ["musicnn_msd", "musicnn_mtt", "fcn_msd", "fcn_jamendo", "crnn_msd", "crnn_jamendo"]
 SECOND = 16000

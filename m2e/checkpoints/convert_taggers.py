@@ -116,10 +116,3 @@ def _take_mel_matrix(model: TaggersModel, window: np.ndarray, matrix: np.ndarray
     if not np.allclose(window, hann, atol=1e-6) or not torch.allclose(mel, computed, atol=1e-4):
         raise ModelError(f"{path} was trained on another spectrogram: use the published weights of FCN and CRNN.")
     computed.copy_(mel)
-
-
-def halve_weights(model: TaggersModel) -> TaggersModel:
-    """The same model with its parameters in float16 for storage; mel matrices and statistics stay float32."""
-    for parameter in model.parameters():
-        parameter.data = parameter.data.half()
-    return model

@@ -196,9 +196,11 @@ def _no_hub_bars() -> Iterator[None]:
 
 def missing_parts(folder: Path, processor: dict[str, Any]) -> list[str]:
     """The files that a model folder lacks; `processor` is the content of its processor_config.json."""
+    from modeling_m2e.encoder_carried_m2e import CARRIED
+
     parts = [
         ("chords", processor.get("has_chords", True)),
-        ("encoder", _reference(processor).get("type") == "taggers"),
+        ("encoder", _reference(processor).get("type") in CARRIED),
     ]
     needed = [*MODEL_FILES, *(f"{part}/{name}" for part, there in parts if there for name in (WEIGHTS, "config.json"))]
     index = f"{WEIGHTS}.index.json"
@@ -221,7 +223,7 @@ def _complete(folder: Path, model: str) -> Path:
         raise ModelError(f"{model} is incomplete: it lacks {', '.join(missing)}; save or download it again.")
     if not _reference(processor):
         raise ModelError(f"{folder / 'processor_config.json'} names no encoder: save or download the model again.")
-    _check_configurations(folder)
+    _check_configurations(folder, _reference(processor).get("type", ""))
     for pattern in (WEIGHTS, *SHARDS, *PARTS):
         for path in folder.glob(pattern):
             if path.suffix == ".safetensors":
@@ -229,11 +231,14 @@ def _complete(folder: Path, model: str) -> Path:
     return folder
 
 
-def _check_configurations(folder: Path) -> None:
+def _check_configurations(folder: Path, encoder: str) -> None:
     from modeling_m2e import BTCConfig, M2EConfig
-    from modeling_m2e.modeling_taggers import TaggersConfig
+    from modeling_m2e.encoder_carried_m2e import CARRIED
 
-    for part, config in ((".", M2EConfig), ("chords", BTCConfig), ("encoder", TaggersConfig)):
+    configs = {".": M2EConfig, "chords": BTCConfig}
+    if encoder in CARRIED:
+        configs["encoder"] = CARRIED[encoder].network.config_class
+    for part, config in configs.items():
         path = folder / part / "config.json"
         if content := read_json(path, ModelError):
             try:

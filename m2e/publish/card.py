@@ -120,6 +120,8 @@ def _encoder(folder: Path, reference: Json) -> tuple[str, str]:
             f"Encoder: {', '.join(nets)} (frozen; {described}), in `encoder/`.",
             f"The encoder's weights keep their own licences: {files}." if files else "",
         )
+    if reference.get("type") == "m2e-encoder":
+        return "Encoder: `m2e-encoder`, this project's distilled network (frozen), in `encoder/`.", ""
     name, layers = reference.get("id", "unknown"), ", ".join(map(str, reference.get("layers", [])))
     what, licence, _ = encoder_terms(name)
     sentence = f"Encoder: {what}, hidden states {layers} of [{name}](https://huggingface.co/{name}) at commit "

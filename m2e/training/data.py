@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from datasets import Dataset
 
-from m2e.checkpoints.convert_taggers import convert_taggers, halve_weights
+from m2e.checkpoints.convert_taggers import convert_taggers
 from m2e.checkpoints.load import embedded_model, load
 from m2e.datasets import read_dataset
 from m2e.datasets.protocols import apply_protocol
@@ -22,9 +22,11 @@ from m2e.training.network import preset
 from m2e.training.packed import LabelledTracks, PackedFeatures, pack
 from m2e.training.recipe import START, Recipe
 from m2e.training.soft_labels import SoftLabels, read_soft_labels
-from modeling_m2e import M2EForMusicEmotion, M2EProcessor, MertEncoder, TaggerEncoder
+from modeling_m2e import DistilledEncoder, M2EForMusicEmotion, M2EProcessor, MertEncoder, TaggerEncoder
 from modeling_m2e.chords_m2e import ChordRecognizer
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
+from modeling_m2e.encoder_carried_m2e import CarriedEncoder
+from modeling_m2e.weights_m2e import halve_weights
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,12 @@ class Material:
 
 
 def load_parts(
-    recipe: Recipe, taggers: Path | None, chords: Path | None
+    recipe: Recipe, encoder: Path | None, chords: Path | None
 ) -> tuple[M2EProcessor, M2EForMusicEmotion | None]:
     """The processor, and the model that training starts from or None.
 
-    taggers: folder of published tagger weights, for a recipe that names nets.  chords: folder of a chord recogniser;
-    None: that of the embedded model. Raises TrainingError, ModelError.
+    encoder: folder of an m2e-encoder (None: that of the embedded model), or of published tagger weights, as the recipe
+    says.  chords: folder of a chord recogniser; None: that of the embedded model. Raises TrainingError, ModelError.
     """
     if recipe.start is not None:
         pipe = load(recipe.start, device="cpu")
@@ -83,18 +85,23 @@ def load_parts(
     recognizer = ChordRecognizer.from_pretrained(chords or embedded_model(), decoding=recipe.chord_decoding)
     config = preset(recipe.model.get("preset", "default"))()
     vocabulary = recipe.model.get("chord_vocabulary", config.chord_vocabulary)
-    return M2EProcessor.build(_encoder(recipe, taggers), recognizer, vocabulary), None
+    return M2EProcessor.build(_encoder(recipe, encoder), recognizer, vocabulary), None
 
 
-def _encoder(recipe: Recipe, taggers: Path | None) -> TaggerEncoder | MertEncoder:
+def _encoder(recipe: Recipe, folder: Path | None) -> CarriedEncoder | MertEncoder:
     settings = dict(recipe.encoder or {})
     if nets := settings.pop("nets", None):
-        if taggers is None:
-            raise TrainingError(f"The encoder of {recipe.name} is made of published taggers: give their --taggers.")
+        if folder is None:
+            raise TrainingError(f"The encoder of {recipe.name} is made of published taggers: give their --encoder.")
         # Features must be those of the stored weights: half precision, computed in single.
-        return TaggerEncoder(halve_weights(convert_taggers(taggers, nets)).float())
+        return TaggerEncoder(halve_weights(convert_taggers(folder, nets)).float())
+    if settings.get("type") == DistilledEncoder.kind:
+        if folder is None:
+            return DistilledEncoder.from_pretrained(embedded_model())
+        model = DistilledEncoder.from_network(folder).model
+        return DistilledEncoder(halve_weights(model).float())
     if "id" not in settings:
-        raise TrainingError(f"The encoder of {recipe.name} has neither nets nor an id.")
+        raise TrainingError(f"The encoder of {recipe.name} has neither nets nor an id, nor the type m2e-encoder.")
     return MertEncoder.from_pretrained(settings.pop("id"), **settings)
 
 

@@ -81,7 +81,7 @@ def make_facts(
     best = ", the best on the validation sets" if training.choose == "best" else ""
     average = f"; moving average with decay {training.ema}" if training.ema else ""
     folders = " ".join(f"{name}={name.upper()}" for name in recipe.datasets)
-    encoder = " --taggers WEIGHTS" if "nets" in (recipe.encoder or {}) else ""
+    encoder = " --encoder WEIGHTS" if "nets" in (recipe.encoder or {}) else ""
     changed = "".join(f" {name}" for name in ["--ablation", *ablations]) if ablations else ""
     untrained = [TASK_NAMES[task] for task in ("mood", "va") if task not in tasks]
     limits = notes.limits or (

@@ -162,8 +162,9 @@ def batch_loss(student: Student, batch: Batch, scales: Mapping[str, Scale], reci
         power = student.encoder.mel_power(waveforms, wrong_levels(levels, recipe.augmentation))
         power = mask(equalize(power, recipe.augmentation), recipe.augmentation)
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.mixed_precision):
-        seconds = student.encoder.encode(power)
-    answers = student.answers(student.encoder.pool(seconds.float(), waveforms.shape[-1]))
+        maps = student.encoder.maps(power)
+    seconds = student.encoder.encode_maps(maps.float())  # on CPUs depthwise convolutions are slower in bfloat16
+    answers = student.answers(student.encoder.pool(seconds, waveforms.shape[-1]))
     total = sum(recipe.teachers.values())
     parts = [
         weight / total * teacher_loss(answers[name], targets[name], scales[name], recipe)
