@@ -116,6 +116,9 @@ def chords(
 
 
 def load(model: str | None, decoding: str | None) -> "ChordPipeline":
+    from m2e.checkpoints.light_imports import import_lightly
+
+    import_lightly("modeling_m2e")
     from m2e.checkpoints.chords import load_chords
 
     return load_chords(model, decoding)
