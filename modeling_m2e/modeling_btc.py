@@ -18,6 +18,7 @@ from transformers.utils import ModelOutput
 from .bounds_m2e import MAX_LABELS, Bounds, check_common, check_numbers, check_parameters
 from .chord_labels_m2e import VOCABULARY
 from .errors_m2e import ModelError
+from .weights_m2e import ReadQuietly
 
 _WHOLE: Bounds = {
     "num_bins": (1, 1 << 12),
@@ -211,7 +212,7 @@ class BTCLayer(nn.Module):
         return self.projection(torch.cat([self.forward_block(x), self.backward_block(x)], dim=-1))
 
 
-class BTCModel(PreTrainedModel):
+class BTCModel(ReadQuietly, PreTrainedModel):
     """CQT pieces -> chord logits of every frame. Weights are trained from scratch or converted from published ones."""
 
     config: BTCConfig

@@ -16,6 +16,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .mel_m2e import mel_filters
+from .weights_m2e import ReadQuietly
 
 TIME_STRIDES = (3, 3)  # of the stem and of the last stage
 MEL_STRIDE = 8  # mel bands in one band of the last stage: each of three steps halves them
@@ -130,7 +131,7 @@ def _reduce(
     return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU())
 
 
-class M2EEncoderModel(PreTrainedModel):
+class M2EEncoderModel(ReadQuietly, PreTrainedModel):
     """Waveforms at 22,050 Hz to embeddings. The loudness is normalised first, so the level does not matter."""
 
     config: M2EEncoderConfig
@@ -205,7 +206,7 @@ class M2EEncoderModel(PreTrainedModel):
         return self.encode_maps(self.maps(power))
 
     def maps(self, power: torch.Tensor) -> torch.Tensor:
-        """(batch, width, bands / 4, spectra / 3): the dense stages' output for `mel_power`'s (batch, bands, spectra)."""
+        """(batch, width, bands / 4, spectra / 3), the dense stages of `mel_power`'s (batch, bands, spectra)."""
         x = self.input_norm((power + self.config.power_floor).log())
         return self.dense_stages(x[:, None].to(memory_format=torch.channels_last))
 

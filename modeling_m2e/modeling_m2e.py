@@ -21,6 +21,7 @@ from .chord_transformer_m2e import ChordTransformer
 from .configuration_m2e import M2EConfig
 from .errors_m2e import DataError, ModelError
 from .losses_m2e import mood_loss, quadrant_loss, va_loss
+from .weights_m2e import ReadQuietly
 
 # Outputs --------------------------------------------------------------------------------------------------------------
 
@@ -68,7 +69,7 @@ class M2EOutput(ModelOutput):
 # Network --------------------------------------------------------------------------------------------------------------
 
 
-class M2EPreTrainedModel(PreTrainedModel):
+class M2EPreTrainedModel(ReadQuietly, PreTrainedModel):
     config: M2EConfig
     base_model_prefix = "m2e"
     main_input_name = "embeddings"

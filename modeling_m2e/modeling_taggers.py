@@ -17,6 +17,7 @@ from transformers.utils import ModelOutput
 from .bounds_m2e import RATE, check_common, check_number
 from .errors_m2e import ModelError
 from .mel_m2e import mel_filters
+from .weights_m2e import ReadQuietly
 
 SAMPLING_RATE = 16000  # Hz, of every net
 N_FFT = 512
@@ -274,7 +275,7 @@ class CRNN(_MelConvNet):
 ARCHITECTURES = {"musicnn": MusiCNN, "fcn": FCN, "crnn": CRNN}
 
 
-class TaggersModel(PreTrainedModel):
+class TaggersModel(ReadQuietly, PreTrainedModel):
     """Waveforms to embeddings through frozen taggers; nets with the same front end share one spectrogram."""
 
     config: TaggersConfig

@@ -1,18 +1,41 @@
-"""Weights of frozen networks: a fingerprint of them, and their storage in half precision."""
+"""Weights of networks: read without progress bars, fingerprints of them, and their storage in half precision."""
 
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging
 
 from .errors_m2e import ModelError
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+_bars = threading.RLock()  # they are a setting of the whole process
+
+
+class ReadQuietly:
+    """A base before PreTrainedModel: downloads show progress bars, but not the reading of small files."""
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        with _no_bars():
+            return super().from_pretrained(*args, **kwargs)  # type: ignore[misc]  # of PreTrainedModel
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    with _bars:
+        hook = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **{**options, "disable": True}))
+        try:
+            yield
+        finally:
+            logging.set_tqdm_hook(hook)
 
 
 def fingerprint(network: PreTrainedModel, leave_out: Sequence[str] = ()) -> str:

@@ -6,9 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index, write_index
-from m2e.errors import TrainingError
+from m2e.errors import PublishError, TrainingError
+from m2e.publish.fidelity import fidelity_section
+from m2e.publish.repository import repository
 from m2e.training.encoder import train as training
 from m2e.training.encoder.augmentation import Augmentation, equalize, mask, mix, wrong_levels
 from m2e.training.encoder.data import Pool, Target, cell_weights
@@ -222,3 +225,30 @@ def test_a_wrong_recipe_is_explained(tmp_path, text, message):
     (tmp_path / "r.yaml").write_text(text)
     with pytest.raises(TrainingError, match=message):
         training.read_recipe(tmp_path / "r.yaml", {})
+
+
+# --- output ---
+
+
+def test_the_trained_encoder_has_a_card_and_makes_a_repository(pool, tmp_path):
+    training.train(recipe(), pool, tmp_path)
+    folder = tmp_path / "encoder"
+    card = (folder / "README.md").read_text()
+    assert "m2e-encoder" in card and "tones" in card and "learnt no labels" in card
+    assert "pipeline_tag: feature-extraction" in card
+    assert load_file(folder / "model.safetensors")["trunk.0.0.weight"].dtype == torch.float16
+    files = repository(folder, "me/m2e-encoder")
+    assert {"README.md", "LICENSE", "config.json", "model.safetensors", "modeling_encoder.py"} <= files.keys()
+    assert "pipeline_m2e.py" not in files
+
+
+def test_the_table_of_fidelity_begins_with_all_clips():
+    table = fidelity_section({"b": {"whole": 0.5}, "all": {"whole": 0.25, "parts": 1}})
+    assert table.splitlines()[-4:] == [
+        "| clips | whole | parts |",
+        "| --- | --- | --- |",
+        "| all | 0.25 | 1.00 |",
+        "| b | 0.50 |  |",
+    ]
+    with pytest.raises(PublishError, match="fidelity"):
+        fidelity_section({"b": {}})

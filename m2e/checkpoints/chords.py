@@ -4,7 +4,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from m2e.checkpoints.convert_btc import convert_btc_checkpoint
-from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, no_bars
+from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model
 from m2e.checkpoints.music2emo import CHORDS
 from m2e.errors import ModelError
 from m2e.storage import read_json
@@ -54,9 +54,8 @@ def load_chords(model: str | PathLike | None = None, decoding: str | None = None
     Raises: ModelError.
     """
     model = EMBEDDED if model is None else fspath(model)
-    with no_bars():
-        path, name = _local(model)
-        return ChordPipeline(_recognizer(path, model, decoding), name, _key_profile(path))
+    path, name = _local(model)
+    return ChordPipeline(_recognizer(path, model, decoding), name, _key_profile(path))
 
 
 def _local(model: str) -> tuple[Path, str]:

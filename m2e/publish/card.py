@@ -11,10 +11,13 @@ from m2e.checkpoints.load import EMBEDDED
 from m2e.datasets.registry import DATASETS
 from m2e.errors import PublishError
 from m2e.publish.facts import Facts, encoder_terms, facts_of, is_noncommercial
+from m2e.publish.fidelity import FIDELITY, fidelity_section
 from m2e.publish.scores import EVALUATION, model_index, scores_section
 from m2e.storage import read_json
 
 CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser
+ENCODER_MODEL = "m2e-encoder"  # and of the music encoder
+KIND_TAGS = {CHORD_MODEL: ["chord-recognition"], ENCODER_MODEL: ["music-encoder", "embeddings"]}
 PACKAGES = "torch transformers soundfile soxr"  # imported by the code that a model repository carries
 
 Json = dict[str, Any]
@@ -40,6 +43,14 @@ record.valence, record.arousal, record.quadrant, record.selected_moods, record.k
 ```
 
 or, on the command line, `m2e predict{model} song.mp3`."""
+
+USE_ENCODER = """```python
+import torch
+from transformers import AutoModel
+
+encoder = AutoModel.from_pretrained("{source}", trust_remote_code=True)  # not needed after `import m2e`
+output = encoder(torch.randn(1, 10 * 22050))  # waveforms at 22,050 Hz
+```"""
 
 USE_ALONE = """With transformers alone (`pip install {packages}`), use the code in this repository:
 
@@ -89,15 +100,15 @@ def card_data(
     facts: Facts, config: Json, evaluation: Json, base_model: str | None = None, clips: Mapping[str, str] | None = None
 ) -> ModelCardData:
     """The card's metadata; the `results` of the evaluation make its model-index. clips: title -> address."""
-    chords = config["model_type"] == CHORD_MODEL
-    kind = ["chord-recognition"] if chords else ["music-emotion-recognition", "valence-arousal", "mood", "chords"]
-    scores = model_index(evaluation, "Chord recognition" if chords else "Music emotion recognition")
+    model_type = config["model_type"]
+    kind = KIND_TAGS.get(model_type, ["music-emotion-recognition", "valence-arousal", "mood", "chords"])
+    scores = model_index(evaluation, "Chord recognition" if model_type == CHORD_MODEL else "Music emotion recognition")
     return ModelCardData(
         model_name=facts.name if scores else None,  # belongs to the model-index
         license=facts.license,
         language="en",  # of mood and chord labels
         library_name="transformers",
-        pipeline_tag="audio-classification",
+        pipeline_tag="feature-extraction" if model_type == ENCODER_MODEL else "audio-classification",
         tags=["music", *kind, "m2e"],
         datasets=facts.datasets or None,
         base_model=base_model,
@@ -120,7 +131,7 @@ def _encoder(folder: Path, reference: Json) -> tuple[str, str]:
             f"Encoder: {', '.join(nets)} (frozen; {described}), in `encoder/`.",
             f"The encoder's weights keep their own licences: {files}." if files else "",
         )
-    if reference.get("type") == "m2e-encoder":
+    if reference.get("type") == ENCODER_MODEL:
         return "Encoder: `m2e-encoder`, this project's distilled network (frozen), in `encoder/`.", ""
     name, layers = reference.get("id", "unknown"), ", ".join(map(str, reference.get("layers", [])))
     what, licence, _ = encoder_terms(name)
@@ -217,6 +228,24 @@ def _chord_kind(config: Json) -> _Kind:
     )
 
 
+def _encoder_kind(config: Json) -> _Kind:
+    return _Kind(
+        what="A small music encoder: audio in, one embedding per second out.",
+        use=USE_ENCODER,
+        use_alone="",
+        made_of=[
+            f"Log-mel spectrogram ({config['num_mel_bins']} bands, {config['sampling_rate']} Hz) of normalised "
+            "loudness; convolutions over time and frequency, then over time alone."
+        ],
+        reading=[
+            f"`last_hidden_state`: (batch, seconds, {config['hidden_size']}), an embedding per second.",
+            f"`pooler_output`: (batch, {config['hidden_size']}), their mean.",
+            "The level of the audio does not matter.",
+        ],
+        papers=[PAPER],
+    )
+
+
 def _emotion_kind(folder: Path, config: Json) -> _Kind:
     reference = read_json(folder / "processor_config.json", PublishError).get("encoder_reference") or {}
     encoder, terms = _encoder(folder, reference)
@@ -244,7 +273,12 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
     config = read_json(folder / "config.json", PublishError)
     facts = facts_of(folder, config, license)
     evaluation = read_json(folder / EVALUATION, PublishError)
-    kind = _chord_kind(config) if config["model_type"] == CHORD_MODEL else _emotion_kind(folder, config)
+    model_type = config["model_type"]
+    if model_type == CHORD_MODEL:
+        kind = _chord_kind(config)
+    else:
+        kind = _encoder_kind(config) if model_type == ENCODER_MODEL else _emotion_kind(folder, config)
+    fidelity = read_json(folder / FIDELITY, PublishError)
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
     source = repo or facts.name
     names = {"source": source, "model": "" if source == EMBEDDED else f" --model {source}", "packages": PACKAGES}
@@ -268,7 +302,7 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
         _bullets(facts.training) or "The training of these weights is not documented.",
         "Data sets:\n\n" + "\n".join(datasets) if datasets else "",
         "## Results",
-        scores_section(evaluation),
+        fidelity_section(fidelity) if model_type == ENCODER_MODEL else scores_section(evaluation),
         f"Evaluation command: `{facts.evaluation}`" if facts.evaluation else "",
         "## Reading the output",
         _bullets(kind.reading),

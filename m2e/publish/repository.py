@@ -13,8 +13,9 @@ from typing import Any
 from m2e.checkpoints.load import PARTS, SHARDS, WEIGHTS, embedded_model, missing_parts
 from m2e.checkpoints.weight_files import check_weights
 from m2e.errors import ModelError, PublishError
-from m2e.publish.card import CHORD_MODEL, card
+from m2e.publish.card import CHORD_MODEL, ENCODER_MODEL, card
 from m2e.publish.facts import BTC_LICENSE, FILE, encoder_terms
+from m2e.publish.fidelity import FIDELITY
 from m2e.publish.scores import EVALUATION
 from m2e.storage import read_json
 from modeling_m2e import AUTO_CLASSES, CUSTOM_PIPELINES, MusicEmotionPipeline, auto_map
@@ -22,7 +23,7 @@ from modeling_m2e.chords_m2e import ChordRecognizer
 
 Repository = dict[str, Path | bytes]
 
-EXTRAS = (EVALUATION, FILE, "training.jsonl", "chords/training.jsonl", "LICENSE-*")
+EXTRAS = (EVALUATION, FIDELITY, FILE, "training.jsonl", "chords/training.jsonl", "LICENSE-*")
 
 
 def repository(
@@ -30,8 +31,8 @@ def repository(
 ) -> Repository:
     """The files of the hub repository `repo` for the model in `folder`.
 
-    folder: written by save_pretrained of a pipeline or of a chord recogniser, in training or conversion; checkpoints
-    and logs in it are ignored.  license: of the weights, if the folder has no card.json.
+    folder: written by save_pretrained of a pipeline, a chord recogniser or an encoder; checkpoints and logs in it are
+    ignored.  license: of the weights, if the folder has no card.json.
     examples: folder of free sample tracks, with a README.md on their sources, for the card.
     Raises PublishError for a folder without a complete, readable model.
     """
@@ -43,7 +44,8 @@ def repository(
         model_type = config.get("model_type")
         if model_type not in AUTO_CLASSES:
             raise PublishError(f"{folder} holds no model of m2e: give a folder that training or conversion wrote.")
-        files = _chords(folder, config) if model_type == CHORD_MODEL else _emotion(folder, config)
+        alone = model_type in (CHORD_MODEL, ENCODER_MODEL)
+        files = _network(folder, config) if alone else _emotion(folder, config)
         files |= {name: path for pattern in EXTRAS for name, path in _found(folder, pattern).items()}
         clips = {} if examples is None else _clips(Path(examples))
         samples = [name for name in clips if name.endswith(".ogg")]
@@ -73,7 +75,7 @@ def _emotion(folder: Path, config: dict[str, Any]) -> Repository:
     return files
 
 
-def _chords(folder: Path, config: dict[str, Any]) -> Repository:
+def _network(folder: Path, config: dict[str, Any]) -> Repository:
     if not (folder / WEIGHTS).is_file():
         raise PublishError(f"{folder} is incomplete: it lacks {WEIGHTS}; save or train it again.")
     return {"config.json": _json(_with_code(config)), WEIGHTS: folder / WEIGHTS}
@@ -120,8 +122,8 @@ def flat_code(model_type: str) -> Repository:
     """The modules of modeling_m2e that a model of this type needs, as save_pretrained copies them."""
     from transformers.dynamic_module_utils import get_relative_import_files
 
-    more = ChordRecognizer if model_type == CHORD_MODEL else MusicEmotionPipeline
-    classes = [*AUTO_CLASSES[model_type].values(), more]
+    more = {CHORD_MODEL: [ChordRecognizer], ENCODER_MODEL: []}.get(model_type, [MusicEmotionPipeline])
+    classes = [*AUTO_CLASSES[model_type].values(), *more]
     paths = [Path(inspect.getfile(each)) for each in classes]
     paths += [Path(other) for path in paths for other in get_relative_import_files(path)]
     return {path.name: path for path in paths}

@@ -12,93 +12,27 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-import yaml
 from torch import nn
 from torch.nn import functional as F
 
 from m2e.datasets.encoder.pool import read_index
-from m2e.errors import TrainingError, reason
 from m2e.storage import write_text
 from m2e.training import checkpoint
-from m2e.training.encoder.augmentation import Augmentation, equalize, mask, mix, wrong_levels
+from m2e.training.encoder.augmentation import equalize, mask, mix, wrong_levels
 from m2e.training.encoder.data import Batch, Pool, Scale, Target
-from m2e.training.recipe import parse_setting
+from m2e.training.encoder.output import write
+from m2e.training.encoder.recipe import EncoderRecipe, read_recipe
+from m2e.training.settings import parse_setting
 from modeling_m2e.modeling_encoder import M2EEncoderConfig, M2EEncoderModel
+from modeling_m2e.weights_m2e import halve_weights
 
 FEWEST_CLIPS = 10  # of a source, for correlations
-
-
-# --- recipe ---
-
-
-@dataclass(frozen=True)
-class EncoderRecipe:
-    """Everything that decides what is trained.
-
-    teachers: name -> weight in the loss.  tag_weight: of tag probabilities against embeddings.  temperature: of tags.
-    sources: names in the pool; empty: all.  source_weights: how often clips are drawn; 1 where not given.
-    hours: of training audio, a fixed random choice of clips; None: all.
-    steps, batch_seconds: batches, and audio in each.  crops: lengths in seconds, one drawn for each batch.
-    learning_rate: the peak, after the share `warmup` of all steps.  ema: decay of the averaged weights.
-    evaluate_every: steps between checkpoints.  model: fields of M2EEncoderConfig.
-    """
-
-    teachers: dict[str, float]
-    steps: int
-    seed: int = 0
-    sources: tuple[str, ...] = ()
-    source_weights: dict[str, float] = field(default_factory=dict)
-    hours: float | None = None
-    tag_weight: float = 0.5
-    temperature: float = 1.0
-    batch_seconds: float = 320.0
-    crops: tuple[float, ...] = (10.0,)
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    warmup: float = 0.1
-    clip_norm: float = 5.0
-    ema: float = 0.999
-    mixed_precision: bool = False
-    evaluate_every: int = 250
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    model: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.teachers or self.steps < 1 or not self.crops or min(self.crops) <= 0:
-            raise TrainingError("A recipe of the encoder needs teachers, at least one step, and crops above 0 s.")
-
-
-def read_recipe(path: Path, settings: Mapping[str, Any]) -> EncoderRecipe:
-    """The recipe in a YAML file with some settings changed, as {"model.hidden_size": 256}. Raises TrainingError."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read ({error.strerror}): give a recipe, see configuration/.") from error
-    except yaml.YAMLError as error:
-        raise TrainingError(f"{path} is not YAML ({reason(error)}).") from error
-    if not isinstance(content, dict):
-        raise TrainingError(f"{path} is no recipe: it holds no settings.")
-    for name, value in settings.items():
-        section, _, key = name.rpartition(".")
-        target = content.setdefault(section, {}) if section else content
-        if not isinstance(target, dict):
-            raise TrainingError(f"The setting {name} cannot be made: {section} is a value.")
-        target[key] = value
-    known = {each.name for each in fields(EncoderRecipe)}
-    if unknown := content.keys() - known:
-        raise TrainingError(f"{path} has unknown settings {', '.join(sorted(unknown))}: there are {', '.join(known)}.")
-    lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-    try:
-        augmentation = Augmentation(**content.get("augmentation", {}))
-        return EncoderRecipe(**(content | lists | {"augmentation": augmentation}))
-    except TypeError as error:
-        raise TrainingError(f"{path} cannot be used ({reason(error)}).") from error
 
 
 # --- student ---
@@ -292,6 +226,8 @@ def train(recipe: EncoderRecipe, pool: Pool, out: Path) -> M2EEncoderModel:
             state = {name: part.state_dict() for name, part in parts.items()}
             checkpoint.save(out, {"fingerprint": mark, "step": step + 1, **state})
             losses, began = [], time.monotonic()
+    halve_weights(ema).float()  # what is measured is what is stored
+    write(out / "encoder", ema.encoder, recipe, pool, rows, fidelity(ema, pool))
     return ema.encoder
 
 
