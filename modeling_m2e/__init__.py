@@ -1,5 +1,6 @@
 """The model package: importing it registers the model type "m2e" and the task "music-emotion" with transformers."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,8 @@ PIPELINE_REGISTRY.register_pipeline(TASK, pipeline_class=MusicEmotionPipeline, p
 _EMBEDDED = Path(__file__).resolve().parent.parent / "m2e" / "models" / "m2e-small"
 _REGISTERED = PIPELINE_REGISTRY.supported_tasks[TASK]
 PIPELINE_REGISTRY.supported_tasks[TASK] = _REGISTERED | {"default": {"model": (str(_EMBEDDED), "main")}}
+# transformers advises against a default model, which may change: this one changes with the version of this package only
+logging.getLogger("transformers.pipelines").addFilter(lambda record: str(_EMBEDDED) not in record.getMessage())
 
 
 class _CustomPipelines(dict):

@@ -30,8 +30,8 @@ class ChordTransformer(nn.Module):
         self.max_chords = config.max_chords
         self.pad_to_max = config.pad_chords_to_max
         self.mask_padding = config.mask_chords
-        self.root_embedding = nn.Embedding(config.num_root_tokens, size // 2)
-        self.quality_embedding = nn.Embedding(config.num_quality_tokens, size // 2)
+        self.root_embedding = _embedding(config.num_root_tokens, size // 2)
+        self.quality_embedding = _embedding(config.num_quality_tokens, size // 2)
         self.duration_projection = nn.Linear(1, size) if config.chord_durations else None
         self.cls = nn.Parameter(torch.zeros(size)) if config.learned_cls else None
         layer = nn.TransformerEncoderLayer(
@@ -68,3 +68,10 @@ class ChordTransformer(nn.Module):
         if self.pad_to_max and self.max_chords is not None:
             part = F.pad(part, (0, self.max_chords - part.shape[1]))
         return part
+
+
+def _embedding(tokens: int, width: int) -> nn.Embedding:
+    weight = torch.empty(tokens, width)
+    if not weight.is_meta:  # there random numbers import the compiler of PyTorch
+        nn.init.normal_(weight)
+    return nn.Embedding.from_pretrained(weight, freeze=False)

@@ -7,13 +7,11 @@ all on a whole waveform, `ChordStream` on blocks of one as they are decoded.
 import json
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
-import librosa
 import numpy as np
 import torch
 from safetensors import SafetensorError
@@ -28,6 +26,7 @@ from .chord_decoding_m2e import (
     onset_strength,
 )
 from .chord_labels_m2e import VOCABULARY, ChordSegment, parse_chord
+from .cqt_m2e import cqt_magnitude
 from .errors_m2e import AudioError, ModelError, reason
 from .harmony_statistics_m2e import HarmonyStatistics
 from .modeling_btc import BTCConfig, BTCModel
@@ -84,11 +83,7 @@ def _group_features(waveform: np.ndarray) -> np.ndarray:
 
 def _log_cqt(chunks: np.ndarray) -> np.ndarray:
     """(chunks, samples) -> (chunks, frames, 144)."""
-    with warnings.catch_warnings():
-        if chunks.shape[1] < CHUNK_SAMPLES:  # filters may be longer than the rest of the track
-            warnings.filterwarnings("ignore", message="n_fft=.* is too large", category=UserWarning)
-        cqt = librosa.cqt(chunks, sr=SAMPLING_RATE, hop_length=HOP, n_bins=BINS, bins_per_octave=BINS_PER_OCTAVE)
-    return np.log(np.abs(cqt) + FLOOR).transpose(0, 2, 1)
+    return np.log(cqt_magnitude(chunks, SAMPLING_RATE, HOP, BINS, BINS_PER_OCTAVE) + FLOOR)
 
 
 class FrameLogits:

@@ -7,11 +7,10 @@ network whose published weights stay on the hub), and so have the encoders whose
 
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import HubertModel
 from transformers.utils.hub import extract_commit_hash
 
 from .bounds_m2e import RATE, check_number
@@ -20,6 +19,9 @@ from .encoder_mert_m2e import MERT_LAYERS, build, check_layers, find_file, mert_
 from .errors_m2e import ModelError
 from .weights_m2e import check_weights, network_settings
 from .windows_m2e import WINDOW_SECONDS, check_windows
+
+if TYPE_CHECKING:
+    from transformers import HubertModel
 
 MERT_SAMPLING_RATE = 24000  # Hz
 
@@ -98,7 +100,7 @@ class MertEncoder:
 
     def __init__(
         self,
-        model: HubertModel,
+        model: "HubertModel",
         layers: Sequence[int] = MERT_LAYERS,
         name: str | None = None,
         revision: str | None = None,

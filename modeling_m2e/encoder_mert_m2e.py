@@ -3,16 +3,19 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import HubertConfig, HubertModel
+from transformers import HubertConfig
 from transformers.utils import cached_file
 
 from .bounds_m2e import check_number
 from .errors_m2e import UNREADABLE, ModelError, reason
+
+if TYPE_CHECKING:
+    from transformers import HubertModel
 
 # Indices into Hugging Face hidden_states that the published checkpoints were trained on: the outputs of the 6th and 7th
 # layer. The paper (arXiv 2502.03979) calls them layers 5 and 6, as its code drops hidden_states[0] before it indexes.
@@ -70,12 +73,14 @@ def mert_config(
     )
 
 
-def build(config: HubertConfig, weights: dict[str, Tensor], dtype: torch.dtype, source: str) -> HubertModel:
+def build(config: HubertConfig, weights: dict[str, Tensor], dtype: torch.dtype, source: str) -> "HubertModel":
     """HubertModel with these weights and no others.
 
     Not by HubertModel.from_pretrained: for a repository that has only a .bin it starts a thread that asks the hub for a
     conversion, and it reports every layer that is not loaded.
     """
+    from transformers import HubertModel  # needs the compiler of PyTorch, which no other encoder does
+
     with torch.device("meta"):  # no time for initial values, which are replaced at once
         model = HubertModel(config)
     weights = {key: value.to(dtype) for key, value in weights.items()}

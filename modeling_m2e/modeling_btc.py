@@ -109,8 +109,8 @@ def timing_signal(frames: int, size: int, max_timescale: float = 10000.0) -> tor
 class BTCLayerNorm(nn.Module):
     """Layer norm that divides by (unbiased standard deviation + eps).
 
-    Training uses the fused kernel: its biased variance is smaller by (n - 1) / n, which the gain corrects, and eps
-    is squared under the root. The remaining relative difference is eps / deviation, about 1e-6.
+    By the fused kernel: its biased variance is smaller by (n - 1) / n, which the gain corrects, and eps is squared
+    under the root. The remaining relative difference is eps / deviation, about 1e-6.
     """
 
     def __init__(self, size: int, eps: float):
@@ -121,12 +121,8 @@ class BTCLayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.training:
-            weight = self.weight * math.sqrt(self.bias_correction)
-            return F.layer_norm(x, self.weight.shape, weight, self.bias, self.eps**2 * self.bias_correction)
-        centred = x - x.mean(dim=-1, keepdim=True)
-        deviation = (centred.square().sum(dim=-1, keepdim=True) / (x.shape[-1] - 1)).sqrt()  # faster than torch.std
-        return centred * (self.weight / (deviation + self.eps)) + self.bias
+        weight = self.weight * math.sqrt(self.bias_correction)
+        return F.layer_norm(x, self.weight.shape, weight, self.bias, self.eps**2 * self.bias_correction)
 
 
 class BTCAttention(nn.Module):

@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import librosa
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -16,6 +15,7 @@ from transformers import PreTrainedConfig
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from .mel_m2e import mel_filters
 from .weights_m2e import CheckedModel
 
 TIME_STRIDES = (3, 3)  # of the stem and of the last stage
@@ -181,7 +181,9 @@ class M2EEncoderModel(CheckedModel):
         if module is self:
             window = torch.hann_window(self.config.n_fft)
             init.copy_(self.window, window / (window.square().sum() * self.config.n_fft / 2).sqrt())
-            init.copy_(self.mel, mel_filters(self.config))
+            config = self.config
+            bands = config.num_mel_bins, config.min_frequency, config.max_frequency
+            init.copy_(self.mel, mel_filters(config.sampling_rate, config.n_fft, *bands))
 
     def mel_power(self, input_values: torch.Tensor, level: torch.Tensor | None = None) -> torch.Tensor:
         """(batch, bands, spectra) power of mel bands of (batch, samples), with zeros up to a whole second.
@@ -237,16 +239,3 @@ class M2EEncoderModel(CheckedModel):
         weights = torch.ones(seconds.shape[1], device=seconds.device, dtype=seconds.dtype)
         weights[-1] = samples / self.config.sampling_rate - (seconds.shape[1] - 1)
         return (seconds * weights[:, None]).sum(1) / weights.sum()
-
-
-def mel_filters(config: M2EEncoderConfig) -> torch.Tensor:
-    """(n_fft / 2 + 1, bands) triangles with peaks of one."""
-    filters = librosa.filters.mel(
-        sr=config.sampling_rate,
-        n_fft=config.n_fft,
-        n_mels=config.num_mel_bins,
-        fmin=config.min_frequency,
-        fmax=config.max_frequency,
-        norm=None,
-    )
-    return torch.from_numpy(filters.T.copy())

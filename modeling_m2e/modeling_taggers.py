@@ -7,7 +7,6 @@ FCN and CRNN: Won et al., "Evaluation of CNN-based automatic music tagging model
 from dataclasses import dataclass
 from typing import Any, cast
 
-import librosa
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -17,6 +16,7 @@ from transformers.utils import ModelOutput
 
 from .bounds_m2e import RATE, check_common, check_number
 from .errors_m2e import ModelError
+from .mel_m2e import mel_filters
 from .weights_m2e import CheckedModel
 
 SAMPLING_RATE = 16000  # Hz, of every net
@@ -348,6 +348,5 @@ class TaggersModel(CheckedModel):
 
 def mel_matrix(scale: str) -> torch.Tensor:
     """(257, 96) mel filters: "slaney" (area-normalised, MusiCNN) or "htk" (peaks of one, FCN and CRNN)."""
-    htk = scale == "htk"
-    filters = librosa.filters.mel(sr=SAMPLING_RATE, n_fft=N_FFT, n_mels=N_MELS, htk=htk, norm=None if htk else "slaney")
-    return torch.from_numpy(filters.T.copy())
+    slaney = scale == "slaney"
+    return mel_filters(SAMPLING_RATE, N_FFT, N_MELS, scale=scale, equal_area=slaney)

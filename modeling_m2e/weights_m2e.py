@@ -3,26 +3,34 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging
 
 from .errors_m2e import ModelError
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 M = TypeVar("M", bound=PreTrainedModel)
+_bars = threading.RLock()  # they are a setting of the whole process
 
 
 class CheckedModel(PreTrainedModel):
-    """The base of all networks here: weights that are not finite are refused by every way to load them."""
+    """The base of all networks here: every way to load them refuses weights that are not finite.
+
+    Downloads show progress bars, the reading of small files does not.
+    """
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """As in transformers. Raises ModelError, see `check_weights`."""
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        with _no_bars():
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         folder = kwargs.get("subfolder")
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a pair, with output_loading_info
         check_weights(model, f"{pretrained_model_name_or_path}{f', folder {folder},' if folder else ''}")
@@ -37,6 +45,16 @@ def load_complete(network: type[M], name: str | os.PathLike[str], **arguments: A
         missing = min(report["missing_keys"])
         raise ModelError(f"{name} lacks weights of the model, the first is {missing}: save or download it again.")
     return model
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    with _bars:
+        hook = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **{**options, "disable": True}))
+        try:
+            yield
+        finally:
+            logging.set_tqdm_hook(hook)
 
 
 def fingerprint(network: PreTrainedModel, leave_out: Sequence[str] = ()) -> str:

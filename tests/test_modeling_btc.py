@@ -17,7 +17,7 @@ def assert_parity(checkpoint, numbers):
     with np.load(numbers) as golden, torch.inference_mode():
         output = model(torch.from_numpy(golden["input"]), output_hidden_states=True)
         np.testing.assert_allclose(output.logits, golden["logits"], atol=1e-4)
-        np.testing.assert_allclose(output.last_hidden_state, golden["hidden"], atol=1e-5)
+        np.testing.assert_allclose(output.last_hidden_state, golden["hidden"], atol=1e-5, rtol=1e-5)
         np.testing.assert_array_equal(output.logits.argmax(-1), golden["top1"])
         trace = golden["trace_chunk0"]
         assert len(output.hidden_states) == len(trace) - 1 == model.config.num_hidden_layers + 1

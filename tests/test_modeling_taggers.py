@@ -2,7 +2,6 @@
 
 import copy
 
-import librosa
 import numpy as np
 import pytest
 import torch
@@ -111,6 +110,7 @@ def test_published_weights_survive_storage_in_half_precision(shared, published, 
 
 @pytest.mark.parametrize("samples", [512, 16000, 16128, 16129])
 def test_spectrograms_are_librosa_s(samples):
+    librosa = pytest.importorskip("librosa")
     waveform = noise(samples / SECOND)
     power = power_spectrogram(waveform)
     for ours, pad_mode in ((power, "reflect"), (zero_padded_edges(power, waveform), "constant")):
@@ -119,6 +119,7 @@ def test_spectrograms_are_librosa_s(samples):
 
 
 def test_mel_matrices_of_a_new_model_are_filled():
+    librosa = pytest.importorskip("librosa")
     model = TaggersModel(TaggersConfig(nets=["musicnn_msd", "crnn_msd"]))
     waveform = noise(3)
     theirs = librosa.feature.melspectrogram(y=waveform[0].numpy(), sr=SECOND, n_fft=512, hop_length=256, n_mels=96)

@@ -10,7 +10,6 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import librosa
 import numpy as np
 
 from m2e.datasets.chords.pop909 import AS_COMPOSED, Song, arrange, degrade, excerpt, read_songs
@@ -19,10 +18,11 @@ from m2e.errors import M2EError
 from m2e.storage import write_whole
 from modeling_m2e.chord_labels_m2e import VOCABULARY, parse_chord
 from modeling_m2e.chords_m2e import BINS, BINS_PER_OCTAVE, CHUNK_FRAMES, CHUNK_SAMPLES, CHUNK_SECONDS, FLOOR, HOP
+from modeling_m2e.cqt_m2e import C1, cqt_magnitude
 
 MARGIN = 12  # extra bins on either side of the network's input: half an octave of transposition each way
-ON_TOP = 2 * MARGIN  # computed above and cut off: librosa filters octave by octave from the highest bin down
-FMIN = librosa.note_to_hz("C1") * 2 ** (-MARGIN / BINS_PER_OCTAVE)
+ON_TOP = 2 * MARGIN  # computed above and cut off: octaves are filtered from the highest bin down
+FMIN = C1 * 2 ** (-MARGIN / BINS_PER_OCTAVE)
 N = VOCABULARY.index("N")
 
 
@@ -35,9 +35,8 @@ def chunk_features(waveform: np.ndarray) -> np.ndarray:
     """(chunks, 108, 168) log-magnitude CQT of consecutive 10-s pieces, half an octave wider than the network reads."""
     pieces = waveform[: len(waveform) // CHUNK_SAMPLES * CHUNK_SAMPLES].reshape(-1, CHUNK_SAMPLES)
     bins = MARGIN + BINS + ON_TOP
-    cqt = librosa.cqt(pieces, sr=RATE, hop_length=HOP, fmin=FMIN, n_bins=bins, bins_per_octave=BINS_PER_OCTAVE)
-    cqt = cqt[:, : BINS + 2 * MARGIN]
-    return np.log(np.abs(cqt) + FLOOR).transpose(0, 2, 1)
+    cqt = cqt_magnitude(pieces, RATE, HOP, bins, BINS_PER_OCTAVE, FMIN)
+    return np.log(cqt[:, :, : BINS + 2 * MARGIN] + FLOOR)
 
 
 def segment_index(spans: list[tuple[float, float]], chunks: int, offset: float = 0.0) -> np.ndarray:

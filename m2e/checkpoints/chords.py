@@ -4,7 +4,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from m2e.checkpoints.convert_btc import convert_btc_checkpoint
-from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, limits, no_bars
+from m2e.checkpoints.load import EMBEDDED, WEIGHTS, download, embedded_model, limits
 from m2e.checkpoints.music2emo import CHORDS
 from m2e.errors import ModelError
 from m2e.storage import read_json
@@ -62,10 +62,9 @@ def load_chords(
     Raises: ModelError.
     """
     model = EMBEDDED if model is None else fspath(model)
-    with no_bars():
-        path, name = _local(model)
-        recognizer = _recognizer(path, model, decoding)
-        return ChordPipeline(recognizer, name, _key_profile(path), limits(max_duration, timeout))
+    path, name = _local(model)
+    recognizer = _recognizer(path, model, decoding)
+    return ChordPipeline(recognizer, name, _key_profile(path), limits(max_duration, timeout))
 
 
 def _local(model: str) -> tuple[Path, str]:

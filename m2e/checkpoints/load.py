@@ -31,7 +31,7 @@ MODEL_FILES = ("config.json", "processor_config.json", WEIGHTS)
 SHARDS = ("model-*.safetensors", f"{WEIGHTS}.index.json")  # instead of one file of weights
 PARTS = tuple(f"{part}/*.{suffix}" for part in ("chords", "encoder") for suffix in ("json", "safetensors"))
 
-_loading = threading.Lock()  # torch's safe globals and progress bars are settings of the whole process
+_loading = threading.Lock()  # safe globals of torch are a setting of the whole process
 
 
 def embedded_model() -> Path:
@@ -78,7 +78,7 @@ def load(
     chosen = _device(device)
     hub = {"token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     model = EMBEDDED if model is None else fspath(model)
-    with _loading, no_bars(), readable(model):
+    with _loading, readable(model):
         folder, name = local_folder(model, variant, revision, hub)
         with explained(_encoder_id(folder) or name):
             pipe = MusicEmotionPipeline.from_pretrained(
@@ -173,18 +173,6 @@ def download(repo: str, variant: str | None, revision: str | None, hub: dict[str
     patterns = [*MODEL_FILES, *SHARDS, *PARTS, *music2emo.files(variant or music2emo.DEFAULT_VARIANT)]
     with explained(repo, revision), _no_hub_bars():  # a few megabytes; the encoder keeps its bars
         return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, **hub))
-
-
-@contextmanager
-def no_bars() -> Iterator[None]:
-    """Only downloads show progress bars; transformers would also show some that are full at once."""
-    from transformers.utils import logging
-
-    hook = logging.set_tqdm_hook(lambda bar, args, options: bar(*args, **{**options, "disable": True}))
-    try:
-        yield
-    finally:
-        logging.set_tqdm_hook(hook)
 
 
 @contextmanager

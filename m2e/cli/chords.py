@@ -129,6 +129,9 @@ def chords(
 
 
 def load(model: str | None, decoding: str | None, max_duration: float, timeout: float | None) -> "ChordPipeline":
+    from m2e.checkpoints.light_imports import import_lightly
+
+    import_lightly("modeling_m2e")
     from m2e.checkpoints.chords import load_chords
 
     return load_chords(model, decoding, max_duration, timeout)

@@ -202,8 +202,10 @@ def load_model(
     max_duration: float,
     timeout: float | None,
 ) -> "MusicEmotionPipeline":
+    from m2e.checkpoints.light_imports import import_lightly
     from m2e.checkpoints.load import load
 
+    import_lightly("modeling_m2e")
     return load(
         model,
         device=device,

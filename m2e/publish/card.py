@@ -18,7 +18,7 @@ from m2e.storage import read_json
 CHORD_MODEL = "m2e-btc"  # model type of a chord recogniser
 ENCODER_MODEL = "m2e-encoder"  # and of the music encoder
 KIND_TAGS = {CHORD_MODEL: ["chord-recognition"], ENCODER_MODEL: ["music-encoder", "embeddings"]}
-PACKAGES = "torch transformers soundfile soxr librosa"  # imported by the code that a model repository carries
+PACKAGES = "torch transformers soundfile soxr"  # imported by the code that a model repository carries
 
 Json = dict[str, Any]
 

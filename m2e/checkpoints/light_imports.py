@@ -1,0 +1,59 @@
+"""The model package without what only training needs: a command answers more than a second sooner.
+
+transformers imports PyTorch's compiler (`torch._dynamo`) and its distributed tensors together with its model class.
+Nothing that predicts on one device uses them, and they take as long to import as all else.
+"""
+
+import gc
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+COMPILER = "torch._dynamo"
+HEAVY = COMPILER, "transformers.modeling_utils"
+
+
+def import_lightly(module: str) -> ModuleType:
+    """The imported `module`.
+
+    For the processes of commands only, not for those of users of the library: transformers can neither compile nor
+    distribute anything afterwards.
+    """
+    if any(name in sys.modules for name in HEAVY):
+        return importlib.import_module(module)
+    gc.disable()  # hundreds of thousands of objects are made, and none of them is garbage
+    try:
+        with _without_compiler():
+            return importlib.import_module(module)
+    except (AttributeError, ImportError):  # a version of transformers that needs more of the compiler
+        return importlib.import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """While the block runs, the compiler is a stand-in whose decorators change nothing, and PyTorch says that it was
+    built without distribution."""
+    import torch
+
+    distributed = torch.distributed.is_available
+    stand_in = ModuleType(COMPILER)
+    for decorator in ("allow_in_graph", "assume_constant_result", "disable"):
+        setattr(stand_in, decorator, _unchanged)
+    sys.modules[COMPILER] = vars(torch)["_dynamo"] = stand_in
+    vars(torch.distributed)["is_available"] = lambda: False
+    try:
+        yield
+    finally:
+        vars(torch.distributed)["is_available"] = distributed
+        del vars(torch)["_dynamo"], sys.modules[COMPILER]  # an import from now on finds the real one
+
+
+def _unchanged(function: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """A decorator, with or without arguments, that gives the function itself."""
+    return function if callable(function) else _unchanged
