@@ -1,6 +1,7 @@
 """Frozen encoders whose weights travel with the model repo, in its folder "encoder"."""
 
 import os
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import torch
@@ -23,6 +24,7 @@ class CarriedEncoder:
     kind: ClassVar[str]  # in `reference`
     network: ClassVar[type[CheckedModel]]
     window_seconds = WINDOW_SECONDS
+    seconds: Callable[[Tensor], Tensor] | None = None
 
     def __init__(self, model: CheckedModel):
         self.model = model.eval().requires_grad_(False)
@@ -119,6 +121,11 @@ class DistilledEncoder(CarriedEncoder):
 
     def embed(self, windows: Tensor) -> Tensor:
         return self.model(windows).pooler_output
+
+    @torch.no_grad()
+    def seconds(self, windows: Tensor) -> Tensor:  # type: ignore[override]
+        """Embeddings (n, seconds, hidden_size) of each second of windows (n, samples), float32 on the CPU."""
+        return self.model(check_windows(windows).to(self.device)).last_hidden_state.float().cpu()
 
 
 class TaggerEncoder(CarriedEncoder):

@@ -6,7 +6,7 @@ network whose published weights stay on the hub), and so have the encoders whose
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -41,11 +41,13 @@ class Encoder(Protocol):
     """What a frozen encoder offers, and all that the rest of the project uses of it.
 
     sampling_rate: Hz.  hidden_size: width of an embedding.  window_seconds: the longest window it is meant for.
+    seconds: windows (n, samples) to embeddings (n, seconds, hidden_size) of each second; None without these.
     """
 
     sampling_rate: int
     hidden_size: int
     window_seconds: float
+    seconds: Callable[[Tensor], Tensor] | None
 
     def to(self, device: str | torch.device) -> "Encoder":
         """This encoder, moved."""
@@ -97,6 +99,7 @@ class MertEncoder:
     """
 
     window_seconds = WINDOW_SECONDS
+    seconds = None
 
     def __init__(
         self,

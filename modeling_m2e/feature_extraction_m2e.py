@@ -17,6 +17,7 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
     """Audio of any form and rate to the equal windows of an encoder.
 
     sampling_rate: of the encoder, in Hz.  window_seconds: length of a window (arXiv 2502.03979: 30 s).
+    hop_seconds: from window to window, for encoders with an embedding of each second; None: they follow each other.
     skip_silence: leave silence out of windows, see `SilenceCutter`; for models that were trained so.
     padding_value, padding_side: fill the features of shorter tracks in a batch; weights and masks are 0 there.
     """
@@ -30,32 +31,32 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
         padding_value: float = 0.0,
         padding_side: str = "right",
         skip_silence: bool = False,
+        hop_seconds: float | None = None,
         **kwargs: Any,
     ):
         check_number("M2EFeatureExtractor", "sampling_rate", sampling_rate, *RATE, whole=True)
         check_number("M2EFeatureExtractor", "window_seconds", window_seconds, MIN_SECONDS, MAX_WINDOW_SECONDS)
+        if hop_seconds is not None:
+            check_number("M2EFeatureExtractor", "hop_seconds", hop_seconds, MIN_SECONDS, MAX_WINDOW_SECONDS)
         if not isinstance(skip_silence, bool):
             raise ModelError(f"M2EFeatureExtractor: skip_silence is {str(skip_silence)[:40]}; give true or false.")
         super().__init__(**kwargs)
         self.sampling_rate = sampling_rate
         self.window_seconds = window_seconds
+        self.hop_seconds = hop_seconds
         self.padding_value = padding_value
         self.padding_side = padding_side
         self.skip_silence = skip_silence
 
-    def windows(self) -> Windows:
-        """A cutter for one track that arrives in blocks at `sampling_rate`. Raises: ModelError for short windows."""
-        return Windows(round(self.window_seconds * self.sampling_rate), self.sampling_rate, self.skip_silence)
-
     def __call__(
         self, audio: AudioInput, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs: Any
     ) -> BatchFeature:
-        """input_values (windows, samples) and window_weights (windows,) of one track.
+        """input_values (windows, samples) and window_weights (windows,) of one track; the windows follow each other.
 
         audio: as for `stream` of the audio module, or a bare waveform with its `sampling_rate`. Raises: AudioError.
         """
         waveform, _ = load(audio if sampling_rate is None else (np.asarray(audio), sampling_rate), self.sampling_rate)
-        cutter = self.windows()
+        cutter = Windows(round(self.window_seconds * self.sampling_rate), self.sampling_rate, self.skip_silence)
         pieces = cutter.push(waveform) + cutter.finish()
         values = np.stack([samples for samples, _ in pieces])
         weights = np.array([window.weight for _, window in pieces], np.float32)

@@ -24,6 +24,7 @@ from .harmony_m2e import Harmony, analyze_harmony, finish_harmony
 from .harmony_statistics_m2e import STATISTICS
 from .key_m2e import Key, key_profile, mode_index, normalise
 from .limits_m2e import Limits
+from .window_embeddings_m2e import SlidingEmbeddings, WindowEmbeddings
 from .windows_m2e import Window
 
 SAVED = ("encoder_reference", "chord_vocabulary", "has_chords", "windows_per_batch")  # in processor_config.json
@@ -92,13 +93,13 @@ class M2EProcessor(ProcessorMixin):
         encoder: Encoder,
         chord_recognizer: ChordRecognizer | None = None,
         chord_vocabulary: str = "m2e",
-        skip_silence: bool = False,
+        **windows: Any,
     ) -> "M2EProcessor":
         """A processor made of loaded parts; without a chord recogniser it gives no harmony.
 
-        skip_silence: see `M2EFeatureExtractor`.
+        windows: of `M2EFeatureExtractor`: window_seconds, hop_seconds, skip_silence.
         """
-        extractor = M2EFeatureExtractor(encoder.sampling_rate, encoder.window_seconds, skip_silence=skip_silence)
+        extractor = M2EFeatureExtractor(encoder.sampling_rate, **{"window_seconds": encoder.window_seconds, **windows})
         processor = cls(extractor, encoder.reference(), chord_vocabulary, has_chords=chord_recognizer is not None)
         processor._encoder, processor._chord_recognizer = encoder, chord_recognizer
         return processor
@@ -129,35 +130,21 @@ class M2EProcessor(ProcessorMixin):
 
     def analyze(self, source: AudioInput, harmony: bool = True) -> TrackFeatures:
         """The features of a track, decoded once and never held whole. Raises: AudioError."""
-        cutter = self.feature_extractor.windows()
+        windows = self._window_embeddings()
         rate, chord_rate = self.feature_extractor.sampling_rate, ChordRecognizer.sampling_rate
         chords = self._chord_recognizer.stream() if harmony and self._chord_recognizer is not None else None
         rates = [rate] if chords is None else sorted({rate, chord_rate})
-        pending: list[tuple[np.ndarray, Window]] = []
-        windows: list[Window] = []
-        embeddings: list[torch.Tensor] = []
-
-        def embed(enough: int) -> None:
-            while len(pending) >= enough:
-                batch = [samples for samples, _ in pending[: self.windows_per_batch]]
-                windows.extend(window for _, window in pending[: self.windows_per_batch])
-                embeddings.append(self.encoder(torch.from_numpy(np.stack(batch))))
-                del pending[: self.windows_per_batch]
-
         report = AudioReport()
         for block in stream(source, rates, report=report, limits=self.limits):
-            pending += cutter.push(block[rate])
-            embed(self.windows_per_batch)
+            windows.push(block[rate])
             if chords is not None:
                 chords.push(block[chord_rate])
-        pending += cutter.finish()
-        embed(1)
-
+        spans, embeddings = windows.finish()
         track = TrackFeatures(
             describe(source),
-            cutter.duration,
-            windows,
-            torch.cat(embeddings),
+            windows.duration,
+            spans,
+            embeddings,
             chords=None,
             key=None,
             seconds_used=report.seconds_used,
@@ -167,6 +154,13 @@ class M2EProcessor(ProcessorMixin):
             return track
         found = finish_harmony(chords, track.duration, self.key_profile)
         return replace(track, chords=found.chords, key=found.key, statistics=found.statistics)
+
+    def _window_embeddings(self) -> WindowEmbeddings:
+        extractor = self.feature_extractor
+        size, hop, silence = extractor.window_seconds, extractor.hop_seconds, extractor.skip_silence
+        if hop is None:
+            return WindowEmbeddings(self.encoder, size, silence, self.windows_per_batch)
+        return SlidingEmbeddings(self.encoder, size, hop, silence, self.windows_per_batch)
 
     def analyze_harmony(self, source: AudioInput) -> Harmony:
         """Chords, key and statistics alone, as `analyze` gives them.

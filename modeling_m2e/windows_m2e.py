@@ -54,11 +54,24 @@ def window_plan(samples: int, window_samples: int, sampling_rate: int) -> list[W
     return [*plan[:-1], replace(plan[-1], end=samples / sampling_rate)]
 
 
+def sliding_plan(count: int, size: int, hop: int) -> list[tuple[int, int]]:
+    """(start, end) of windows of `size` cells, every `hop` cells, over `count` cells; the last one ends with them.
+
+    Fewer cells than a window are one shorter window.
+    """
+    starts = list(range(0, max(count - size, 0) + 1, hop))
+    if starts[-1] + size < count:
+        starts.append(count - size)
+    return [(start, min(start + size, count)) for start in starts]
+
+
 class Windows:
     """Cuts a stream of one sampling rate into the windows of `window_plan`; holds about one window and one block.
 
     skip_silence: silence is no part of a window, see `SilenceCutter`; the times remain those of the track. A track that
     is silent as a whole has one window, its beginning.
+    align: attribute; the tail begins at a multiple of so many samples, and is shorter than a window by less than that.
+    last_samples, last_new: attributes; of the last window, its samples and those that no window before it has.
     """
 
     def __init__(self, window_samples: int, sampling_rate: int, skip_silence: bool = False):
@@ -71,6 +84,8 @@ class Windows:
         self._held = np.zeros(0, np.float32)  # the end of what is cut, so far
         self._received = 0  # samples of the track
         self._total = self._done = 0  # samples to cut, and covered by finished windows
+        self.align = 1
+        self.last_samples = self.last_new = 0
 
     @property
     def duration(self) -> float:
@@ -92,14 +107,25 @@ class Windows:
         if self._silence is not None:
             windows = self._cut(self._silence.finish())
             if not self._total:
-                whole = Window(0.0, self.duration, 1.0)
-                return [(self._beginning, whole)] if len(self._beginning) else []
+                self.last_samples = self.last_new = len(self._beginning)
+                return [(self._beginning, self.span(0, 0))] if len(self._beginning) else []
             missing = round(MIN_SECONDS * self.sampling_rate) - self._total
             windows += self._cut(np.zeros(max(0, missing), np.float32))
         plan = window_plan(self._total, self.window_samples, self.sampling_rate)
         new = self._total - self._done
-        last = self._held[-max(new, self.window_samples) :][: self.window_samples]
+        repeated = min(max(self.window_samples - new, 0), self._done) // self.align * self.align
+        last = self._held[len(self._held) - new - repeated :][: self.window_samples]
+        self.last_samples, self.last_new = len(last), len(last) - repeated
         return [*windows, *((last.copy(), self._window(self._total, window.weight)) for window in plan[-1:])]
+
+    def span(self, start: int, end: int, weight: float = 1.0) -> Window:
+        """The window of these samples, of those that are cut. Of a silent track: the whole track."""
+        if self._silence is not None and not self._total:
+            return Window(0.0, self.duration, weight)
+        end = min(end, self._total)
+        if self._silence is not None:
+            start, end = self._silence.place(start), self._silence.place(end - 1) + 1
+        return Window(start / self.sampling_rate, min(end / self.sampling_rate, self.duration), weight)
 
     def _cut(self, samples: np.ndarray) -> list[tuple[np.ndarray, Window]]:
         size = self.window_samples
@@ -117,7 +143,4 @@ class Windows:
 
     def _window(self, end: int, weight: float) -> Window:
         """The window of the samples from the last finished one to `end`."""
-        if self._silence is None:
-            return Window(self._done / self.sampling_rate, end / self.sampling_rate, weight)
-        start, end = self._silence.place(self._done), self._silence.place(end - 1) + 1
-        return Window(start / self.sampling_rate, min(end / self.sampling_rate, self.duration), weight)
+        return self.span(self._done, end, weight)

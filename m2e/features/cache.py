@@ -61,7 +61,9 @@ def encoder_settings(processor: M2EProcessor) -> dict[str, Any]:
         **encoder.settings(),
         "sampling_rate": processor.feature_extractor.sampling_rate,
         "window_seconds": processor.feature_extractor.window_seconds,
-        **({"skip_silence": True} if processor.feature_extractor.skip_silence else {}),  # else caches keep their names
+        # else caches keep their names
+        **({"skip_silence": True} if processor.feature_extractor.skip_silence else {}),
+        **({"hop_seconds": hop} if (hop := processor.feature_extractor.hop_seconds) is not None else {}),
     }
 
 

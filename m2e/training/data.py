@@ -71,6 +71,9 @@ class Material:
         return read_soft_labels(path, self.dataset["id"][:], self.dataset["audio"][:], moods, self.read_ids)
 
 
+WINDOW_SETTINGS = ("window_seconds", "hop_seconds", "skip_silence")  # in a recipe's encoder, of the feature extractor
+
+
 def load_parts(
     recipe: Recipe, encoder: Path | None, chords: Path | None
 ) -> tuple[M2EProcessor, M2EForMusicEmotion | None]:
@@ -85,12 +88,12 @@ def load_parts(
     recognizer = ChordRecognizer.from_pretrained(chords or embedded_model(), decoding=recipe.chord_decoding)
     config = preset(recipe.model.get("preset", "default"))()
     vocabulary = recipe.model.get("chord_vocabulary", config.chord_vocabulary)
-    skip_silence = (recipe.encoder or {}).get("skip_silence", False)
-    return M2EProcessor.build(_encoder(recipe, encoder), recognizer, vocabulary, skip_silence), None
+    windows = {name: value for name, value in (recipe.encoder or {}).items() if name in WINDOW_SETTINGS}
+    return M2EProcessor.build(_encoder(recipe, encoder), recognizer, vocabulary, **windows), None
 
 
 def _encoder(recipe: Recipe, folder: Path | None) -> CarriedEncoder | MertEncoder:
-    settings = {name: value for name, value in (recipe.encoder or {}).items() if name != "skip_silence"}
+    settings = {name: value for name, value in (recipe.encoder or {}).items() if name not in WINDOW_SETTINGS}
     if nets := settings.pop("nets", None):
         if folder is None:
             raise TrainingError(f"The encoder of {recipe.name} is made of published taggers: give their --encoder.")

@@ -170,7 +170,7 @@ class Recipe:
     data sets out of fold; the model itself then learns train + validation. None: no folds.
     start: model whose encoder, chord recogniser and weights are taken over; else
     encoder: {"type": "m2e-encoder"}, {"nets": [...]} of `modeling_taggers`, or {"id": ..., "layers": [...]} of a MERT;
-    "skip_silence": true leaves silence out of windows; with
+    "window_seconds", "hop_seconds" and "skip_silence" in it are those of M2EFeatureExtractor; with
     chord_decoding: "smooth" or "paper".
     datasets: by name; protocol: "paper" or "clean", see `datasets_scripts.protocols`.
     moods: "data", those of the data sets; "start", those of the start model; "jamendo", the 56 of MTG-Jamendo; or a
