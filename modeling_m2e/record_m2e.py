@@ -174,3 +174,17 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Sequence):
         return [_plain(name, item) for item in value]
     return round(float(value), 3 if name in _TIMES else 4)
+
+
+def record_of(values: Mapping[str, Any]) -> MusicEmotion | FailedTrack:
+    """The record that became these plain values, which `to_dict` and JSON give."""
+    if values["error"] is not None:
+        return FailedTrack(values["path"], values["error"], values["model"])
+    kinds = {"moods": Mood, "chords": ChordSegment, "key_segments": KeySegment, "curve": CurvePoint}
+    typed = dict(values)
+    for name, kind in kinds.items():
+        if typed.get(name) is not None:
+            typed[name] = [kind(**part) for part in typed[name]]
+    if typed["key"] is not None:
+        typed["key"] = Key(**typed["key"])
+    return MusicEmotion(**typed)
