@@ -228,22 +228,29 @@ def files(arguments: argparse.Namespace) -> None:
 
 def kill(music: Path, database: Path, kills: int, tracks: int) -> dict[str, object]:
     """Kills a scan at random moments until there are enough kills, then lets it end."""
-    from m2e.library.database import Library
-
     chance = random.Random(0)
-    stored = []
-    seconds = 8.0 / tracks  # of sleep per track: the whole scan takes 8 s or more
+    stored = [0]
     for _ in range(kills):
-        scanning = child([music, database, seconds])
-        time.sleep(chance.uniform(1.0, 4.0))
+        scanning = child([music, database, 0.005])
+        wanted = stored[-1] + chance.randint(0, max(1, tracks // (kills + 1)))
+        while scanning.poll() is None and _stored(database) < wanted:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0.0, 0.05))
         scanning.send_signal(signal.SIGKILL)
         scanning.wait()
-        if database.exists():
-            with Library.open(database) as library:
-                stored.append(len(library))
+        stored.append(_stored(database))
     last = child([music, database, 0.0])
     counts = json.loads(last.communicate()[0])
-    return {"kills": kills, "stored after each": stored, "predicted by the last": counts["predicted"]}
+    return {"kills": kills, "stored after each": stored[1:], "predicted by the last": counts["predicted"]}
+
+
+def _stored(database: Path) -> int:
+    from m2e.library.database import Library
+
+    if not database.exists():
+        return 0
+    with Library.open(database, create=True) as library:
+        return len(library)
 
 
 def at_once(music: Path, database: Path) -> dict[str, object]:
