@@ -27,6 +27,7 @@ class MusicEmotionPipeline(Pipeline):
 
     top_k: how many moods a record keeps; None = all.  harmony: whether chords and key are recognised (yes).
     key_segments: whether a record also has the keys over time (no).
+    include_embedding: whether a record also has the mean embedding of the track (no).
     errors: "raise", or "record" to get a `FailedTrack` for a source that cannot be analysed, and go on with the others.
     batch_size: tracks that go through the network at once.  name: the name of the model in records.
     """
@@ -60,13 +61,14 @@ class MusicEmotionPipeline(Pipeline):
         windows_per_batch: int | None = None,
         harmony: bool = True,
         key_segments: bool = False,
+        include_embedding: bool = False,
         **hub_arguments: Any,
     ) -> "MusicEmotionPipeline":
         """The pipeline of a hub repo or folder, by this installed code: none of the repo's own code is run.
 
         device: None = the first accelerator, else the CPU.  window_seconds: length of a window; None = as saved.
         windows_per_batch: windows that the encoder takes at once; None = as saved.
-        harmony, key_segments: the parameters of calls that give none.
+        harmony, key_segments, include_embedding: the parameters of calls that give none.
         Raises: ModelError where weights are missing.
         """
         hub_arguments["trust_remote_code"] = False
@@ -76,7 +78,14 @@ class MusicEmotionPipeline(Pipeline):
             processor.feature_extractor.window_seconds = float(window_seconds)
         if windows_per_batch is not None:
             processor.windows_per_batch = windows_per_batch
-        return cls(model=model, processor=processor, device=device, harmony=harmony, key_segments=key_segments)
+        return cls(
+            model=model,
+            processor=processor,
+            device=device,
+            harmony=harmony,
+            key_segments=key_segments,
+            include_embedding=include_embedding,
+        )
 
     def __call__(
         self, inputs: AudioInput | Sequence[AudioInput] | Iterator[AudioInput], *args: Any, **kwargs: Any
@@ -91,9 +100,8 @@ class MusicEmotionPipeline(Pipeline):
 
     def predict_features(self, track: TrackFeatures) -> MusicEmotion:
         """The record of a track that `M2EProcessor.analyze` or a feature cache gave, without its audio."""
-        settings = self._postprocess_params
-        outputs = self.forward(self._inputs(track))
-        return self._record(track, outputs, settings.get("top_k"), settings.get("key_segments", False))
+        settings = {name: value for name, value in self._postprocess_params.items() if name != "errors"}
+        return self._record(track, self.forward(self._inputs(track)), **settings)
 
     def _inputs(self, track: TrackFeatures) -> dict[str, Any]:
         """The network's inputs for a track. The track goes with them, as `postprocess` sees nothing else."""
@@ -107,8 +115,8 @@ class MusicEmotionPipeline(Pipeline):
     def _sanitize_parameters(
         self, harmony: bool | None = None, errors: str | None = None, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        if unknown := kwargs.keys() - {"top_k", "key_segments"}:
-            known = "top_k, harmony, key_segments and errors"
+        if unknown := kwargs.keys() - {"top_k", "key_segments", "include_embedding"}:
+            known = "top_k, harmony, key_segments, include_embedding and errors"
             raise TypeError(f"music-emotion has no parameter {', '.join(sorted(unknown))}; it takes {known}.")
         if errors not in (None, "raise", "record"):
             raise M2EError(f"music-emotion: errors is {errors!r}; use 'raise' or 'record'.")
@@ -140,20 +148,26 @@ class MusicEmotionPipeline(Pipeline):
         model_outputs: dict[str, Any],
         top_k: int | None = None,
         key_segments: bool = False,
+        include_embedding: bool = False,
         errors: str = "raise",
     ) -> MusicEmotion | FailedTrack:
         track: TrackFeatures | FailedTrack = model_outputs["track"]
         if isinstance(track, FailedTrack):
             return track
         try:
-            return self._record(track, model_outputs, top_k, key_segments)
+            return self._record(track, model_outputs, top_k, key_segments, include_embedding)
         except M2EError as error:  # outputs that are not finite
             if errors == "raise":
                 raise
             return FailedTrack(track.path, str(error), self.name)
 
     def _record(
-        self, track: TrackFeatures, model_outputs: dict[str, Any], top_k: int | None, key_segments: bool
+        self,
+        track: TrackFeatures,
+        model_outputs: dict[str, Any],
+        top_k: int | None = None,
+        key_segments: bool = False,
+        include_embedding: bool = False,
     ) -> MusicEmotion:
         outputs = {name: value[0] for name, value in model_outputs.items() if name != "track"}
         record = compose(
@@ -171,6 +185,8 @@ class MusicEmotionPipeline(Pipeline):
         record.moods = record.moods[:top_k]
         if key_segments and track.chords is not None:
             record.key_segments = keys_over_time(track.chords, track.key)
+        if include_embedding:
+            record.embedding = track.mean_embedding()
         return record
 
     def save_pretrained(

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from m2e import __version__
-from m2e.cli import chords, demo, evaluate, features, predict
+from m2e.cli import chords, demo, evaluate, features, library, playlist, predict, similar
 
 app = typer.Typer(
     help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
@@ -43,5 +43,14 @@ def _root(
         print(context.get_help())
 
 
-for command in (predict.predict, chords.chords, demo.demo, evaluate.evaluate, features.features):
+for command in (
+    predict.predict,
+    chords.chords,
+    demo.demo,
+    evaluate.evaluate,
+    features.features,
+    similar.similar,
+    playlist.playlist,
+):
     app.command()(command)
+app.add_typer(library.app, name="library")
