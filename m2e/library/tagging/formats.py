@@ -4,7 +4,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import mutagen
 from mutagen import MutagenError
@@ -59,7 +59,7 @@ class AudioTags:
     def __init__(self, path: str, file: mutagen.FileType, second: APEv2 | None = None):
         self.path = path
         self._file = file
-        self._tags: Any = file.tags
+        self._tags = cast(Any, file.tags)
         self._second = second  # the APEv2 tag of an MP3 file, which some programs prefer
         self._kind = _kind_of(file)
         self.label = f"ID3v2.{id3.written_version(self._tags)}" if self._kind == "id3" else _LABELS[self._kind]

@@ -91,7 +91,9 @@ class Replacement:
         if sentence := why_not_writable(self._target):
             raise AudioError(sentence.replace(self._target, path, 1))
         folder, name = os.path.split(self._target)
-        self.path = os.path.join(folder, TEMPORARY + sha256(os.fsencode(name)).hexdigest()[:16])
+        unique = sha256(os.fsencode(name)).hexdigest()[:16]
+        # hidden, and with the suffix from which programs tell the format
+        self.path = os.path.join(folder, f"{TEMPORARY}{unique}{os.path.splitext(name)[1]}")
         with self._one_sentence():
             self._state = state or file_state(self._target)
             self._status = os.stat(self._target)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from m2e.errors import AudioError, reason
+from m2e.library.content import content_hash
 from m2e.library.tagging.formats import AudioTags, open_tags
 from m2e.library.tagging.journal import Entry, Journal
 from m2e.library.tagging.mapping import Rule, tags_of
@@ -86,8 +87,13 @@ def write(planned: Plan, journal: Journal, keep_times: bool = False) -> None:
 
 
 def _check(planned: Plan, path: str) -> None:
-    """Raises AudioError if a written file does not say what it should."""
-    written = open_tags(path, [change.rule for change in planned.changes])
+    """Raises AudioError if a written file does not have its old audio and its new tags."""
+    if content_hash(path) != content_hash(planned.path):
+        raise AudioError(f"{planned.path}: its audio would change with its tags, so it is left alone.")
+    try:
+        written = open_tags(path, [change.rule for change in planned.changes])
+    except AudioError as error:
+        raise AudioError(str(error).replace(path, planned.path)) from error
     for rule, _, after, _ in planned.changes:
         if (found := written.read(rule)) != after:
             raise AudioError(f"{planned.path}: {rule.tag} became {found} instead of {after}, so it is left alone.")
