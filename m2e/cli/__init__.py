@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from m2e import __version__
-from m2e.cli import chords, demo, evaluate, features, predict, tag
+from m2e.cli import chords, demo, evaluate, features, library, predict, tag
 
 app = typer.Typer(
     help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
@@ -40,3 +40,4 @@ def _root(
 
 for command in (predict.predict, chords.chords, demo.demo, evaluate.evaluate, features.features, tag.tag):
     app.command()(command)
+app.add_typer(library.app, name="library")

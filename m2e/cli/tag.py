@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from m2e.cli.options import Device, Model, Verbose, end_of_pipe, tell_failures, tell_skipped
+from m2e.cli.options import Database, Device, Model, Verbose, end_of_pipe, tell_failures, tell_skipped
 from m2e.cli.predict import MAX_DURATION, load_model
 from m2e.errors import AudioError, M2EError, UsageError, WorkerError
 from m2e.inputs import Source, collect, identity
@@ -34,10 +34,7 @@ def tag(
     records: Annotated[
         str | None, typer.Option(metavar="FILE", help="Take the answers from this output of m2e predict.")
     ] = None,
-    db: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Take the answers from this library.", show_default="the user's library"),
-    ] = None,
+    database: Database = None,
     predict: Annotated[
         bool, typer.Option("--predict/--no-predict", help="Predict tracks that have no answer yet.")
     ] = True,
@@ -67,6 +64,7 @@ def tag(
     Without --write it only shows what would change. A file is replaced as a whole, after its earlier state is in the
     journal, from which --undo restores it. Audio, other tags and pictures stay as they are.
     """
+    from m2e.library.tagging.answers import known_answers
     from m2e.library.tagging.formats import check_names
     from m2e.library.tagging.journal import open_journal
     from m2e.library.tagging.mapping import default_text, read_mapping
@@ -89,7 +87,7 @@ def tag(
             if undo and book is not None:
                 failures = restore(sources, book, keep_times)
             else:
-                answers = find_answers(sources, records, db)
+                answers = known_answers([source.path for source in sources], records, database)
                 load = partial(load_model, model, device, None, None, needs_harmony(rules), False, MAX_DURATION, None)
                 values = stack.enter_context(all_values(sources, answers, load if predict else None, workers))
                 failures = tag_all(sources, values, rules, book, keep_times)
@@ -118,26 +116,6 @@ def needs_harmony(rules: "Sequence[Rule]") -> bool:
 
 
 # --- the answers ---
-
-
-def find_answers(sources: Sequence[Source], records: str | None, db: str | None) -> "dict[str, Values]":
-    """{identity of a source: values of its record}: from a file of records, else from the library. Raises M2EError."""
-    from m2e.library.tagging.answers import read_records
-
-    answers = {} if records is None else read_records(records)
-    if db is None and records is not None:
-        return answers
-
-    from m2e.library.database import Library, default_path
-
-    if db is None and not os.path.exists(default_path()):
-        return answers
-    with Library.open(db) as library:
-        for source in sources:
-            name = identity(source.path)
-            if name not in answers and (track := library.find(name)) is not None:
-                answers[name] = track.values
-    return answers
 
 
 @contextmanager

@@ -2,13 +2,32 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from m2e.errors import UsageError, reason
 from m2e.inputs import identity
+from m2e.library.database import Library, default_path
 
 Values = Mapping[str, Any]  # of a record, plain
+
+
+def known_answers(
+    paths: Iterable[str], records: str | None = None, database: str | None = None
+) -> dict[str, Values]:
+    """{identity of a file: the values of its record}, from a file of records, else from the library.
+
+    Without either, from the user's library if there is one. Raises UsageError and LibraryError.
+    """
+    answers = {} if records is None else read_records(records)
+    if database is None and (records is not None or not os.path.exists(default_path())):
+        return answers
+    with Library.open(database) as library:
+        for path in paths:
+            name = identity(path)
+            if name not in answers and (track := library.find(name)) is not None:
+                answers[name] = track.values
+    return answers
 
 
 def read_records(path: str) -> dict[str, Values]:
