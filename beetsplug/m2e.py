@@ -5,8 +5,8 @@
     beet m2e                      # predict what has no valence yet
     beet ls valence:6.. mood:calm
 
-Fields are written into the tags by beets itself, whenever it writes tags. Records of the library database are used, so a
-scanned library needs no prediction. docs/tags.md describes the settings.
+beets itself writes the fields into the tags, whenever it writes tags. Records of the library database are used, so that
+a scanned library needs no prediction. docs/tags.md describes the settings.
 """
 
 import optparse
@@ -93,7 +93,7 @@ class M2EPlugin(BeetsPlugin):
             return predict_one(self._model, Source(path)).to_dict()
 
 
-def fields_of(values: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
+def fields_of(values: Mapping[str, Any], item: "Item | Mapping[str, Any]") -> dict[str, Any]:
     """The fields of an item from the values of a record. A key and a tempo that the item has are kept."""
     attributes = values.get("attributes") or {}
     fields = {name: values[name] for name in NUMBERS} | {"mood": list(values["selected_moods"])}
@@ -111,10 +111,10 @@ def fields_of(values: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, A
 
 def number_field(tag: str) -> mediafile.MediaField:
     return mediafile.MediaField(
-        mediafile.MP3DescStorageStyle(tag),
-        mediafile.MP4StorageStyle(f"----:com.apple.iTunes:{tag}"),
-        mediafile.StorageStyle(tag),
-        mediafile.ASFStorageStyle(tag),
+        mediafile.MP3DescStorageStyle(tag, float_places=2),
+        mediafile.MP4StorageStyle(f"----:com.apple.iTunes:{tag}", float_places=2),
+        mediafile.StorageStyle(tag, float_places=2),
+        mediafile.ASFStorageStyle(tag, float_places=2),
         out_type=float,
     )
 
@@ -122,7 +122,7 @@ def number_field(tag: str) -> mediafile.MediaField:
 def mood_field(id3v23: bool) -> mediafile.ListMediaField:
     """The frame of moods is new in ID3v2.4."""
     return mediafile.ListMediaField(
-        mediafile.MP3ListDescStorageStyle("MOOD") if id3v23 else mediafile.MP3ListStorageStyle("TMOO"),
+        mediafile.MP3ListDescStorageStyle("MOOD", split_v23=True) if id3v23 else mediafile.MP3ListStorageStyle("TMOO"),
         mediafile.MP4ListStorageStyle("----:com.apple.iTunes:MOOD"),
         mediafile.ListStorageStyle("MOOD"),
         mediafile.ASFStorageStyle("WM/Mood"),

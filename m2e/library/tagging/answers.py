@@ -12,9 +12,7 @@ from m2e.library.database import Library, default_path
 Values = Mapping[str, Any]  # of a record, plain
 
 
-def known_answers(
-    paths: Iterable[str], records: str | None = None, database: str | None = None
-) -> dict[str, Values]:
+def known_answers(paths: Iterable[str], records: str | None = None, database: str | None = None) -> dict[str, Values]:
     """{identity of a file: the values of its record}, from a file of records, else from the library.
 
     Without either, from the user's library if there is one. Raises UsageError and LibraryError.
