@@ -234,6 +234,32 @@ def test_names_of_the_mapping_and_letters_as_in_the_file(songs, tmp_path, journa
     assert "----:com.apple.iTunes:MOOD" not in mutagen.File(path)
 
 
+def test_moods_may_join_the_genres(songs, tmp_path, journal):
+    rules = parse_mapping("[GENRE]\nvalue = 'moods'\nexisting = 'add'\n[GROUPING]\nvalue = 'quadrant'", "map")
+    for suffix, genre, grouping in (
+        ("mp3", "TCON", "TIT1"),
+        ("m4a", "\xa9gen", "\xa9grp"),
+        ("flac", "genre", "grouping"),
+    ):
+        path = Path(shutil.copy(songs(suffix), tmp_path))
+        file = mutagen.File(path)
+        file[genre] = mutagen.id3.TCON(encoding=0, text=["(17)"]) if suffix == "mp3" else ["Rock"]
+        file.save()
+        written(path, journal, rules=rules)
+        assert values(path, genre) == ["Rock", "calm", "happy"] and values(path, grouping) == ["Q1"]
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "flac", "ogg", "opus", "m4a", "wav", "aiff", "wv"])
+def test_taglib_reads_all_values(suffix, songs, tmp_path, journal):
+    """The library with which Navidrome, Mixxx and many players read tags."""
+    taglib = pytest.importorskip("taglib")
+    path = Path(shutil.copy(songs(suffix), tmp_path))
+    written(path, journal)
+    with taglib.File(path) as file:
+        expected = dict(zip(NATIVE["vorbis"], VALUES, strict=True))
+        assert {name: file.tags[name] for name in expected} == expected
+
+
 # --- bad input ---
 
 

@@ -28,8 +28,19 @@ _LABELS = {"vorbis": "Vorbis comment", "mp4": "MP4", "ape": "APEv2", "asf": "ASF
 _FREEFORM = "----:com.apple.iTunes:"
 # Names that differ from the tag's own, as other programs write them.
 _USUAL: dict[Kind, dict[str, str]] = {
-    "mp4": {"INITIALKEY": f"{_FREEFORM}initialkey", "BPM": "tmpo"},
-    "asf": {"MOOD": "WM/Mood", "INITIALKEY": "WM/InitialKey", "BPM": "WM/BeatsPerMinute"},
+    "mp4": {
+        "INITIALKEY": f"{_FREEFORM}initialkey",
+        "BPM": "tmpo",
+        "GENRE": "\xa9gen",
+        "GROUPING": "\xa9grp",
+    },
+    "asf": {
+        "MOOD": "WM/Mood",
+        "INITIALKEY": "WM/InitialKey",
+        "BPM": "WM/BeatsPerMinute",
+        "GENRE": "WM/Genre",
+        "GROUPING": "WM/ContentGroupDescription",
+    },
 }
 # What mutagen raises for damaged files besides its own errors.
 _DAMAGED = (MutagenError, ArithmeticError, AttributeError, EOFError, LookupError, TypeError, ValueError, struct.error)
@@ -40,7 +51,7 @@ def check_names(rules: Sequence[Rule]) -> None:
     checks: list[tuple[str, Callable[[str], bool], str]] = [
         ("id3", id3.is_frame, "TXXX:My mood or TMOO"),
         ("vorbis", is_valid_key, "MY MOOD"),
-        ("mp4", lambda name: name.startswith("----:") and name.count(":") >= 2, f"{_FREEFORM}MY MOOD"),
+        ("mp4", _is_freeform, f"{_FREEFORM}MY MOOD"),
         ("ape", is_valid_apev2_key, "My mood"),
     ]
     for rule in rules:
@@ -48,6 +59,10 @@ def check_names(rules: Sequence[Rule]) -> None:
             name = getattr(rule, kind)
             if name is not None and not fits(name):
                 raise UsageError(f"[{rule.tag}]: {kind} = {name!r} is no name in such a tag: write it as {example}.")
+
+
+def _is_freeform(name: str) -> bool:
+    return name.startswith("----:") and name.count(":") >= 2
 
 
 class AudioTags:
@@ -225,7 +240,7 @@ def _write(tags: Any, kind: Kind, name: str, values: list[str]) -> None:
             del tags[name]
     elif kind == "mp4" and name == "tmpo":
         tags[name] = [round(float(values[0]))]
-    elif kind == "mp4":
+    elif kind == "mp4" and _is_freeform(name):
         tags[name] = [MP4FreeForm(value.encode("utf-8")) for value in values]
     else:
         tags[name] = list(values)

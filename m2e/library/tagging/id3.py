@@ -10,7 +10,8 @@ from typing import Any, BinaryIO, NoReturn
 from mutagen.id3 import ID3, TXXX, BitPaddedInt, Encoding, Frame, Frames, ID3JunkFrameError, TextFrame
 
 USER_TEXT = "TXXX:"
-_USUAL = {"MOOD": "TMOO", "INITIALKEY": "TKEY", "BPM": "TBPM"}  # all other tags are TXXX:NAME
+# All other tags are TXXX:NAME.
+_USUAL = {"MOOD": "TMOO", "INITIALKEY": "TKEY", "BPM": "TBPM", "GENRE": "TCON", "GROUPING": "TIT1"}
 _NOT_IN_2_3 = {"TMOO"}
 _UNSYNCHRONISED = 0x0002  # flag of a frame in ID3v2.4
 
@@ -86,7 +87,8 @@ def written_version(tags: ID3) -> int:
 
 
 def read(tags: ID3, name: str) -> list[str]:
-    return [text for frame in _frames(tags, name) for text in map(str, frame.text) if text]
+    texts = (getattr(frame, "genres", frame.text) for frame in _frames(tags, name))  # a genre may be a number
+    return [text for values in texts for text in map(str, values) if text]
 
 
 def write(tags: ID3, name: str, values: list[str]) -> None:
