@@ -40,7 +40,7 @@ def tag(
     ] = True,
     mapping: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Read from FILE which tags to write.", show_default="the built-in mapping"),
+        typer.Option(metavar="FILE", help="Read from FILE which tags to write.", show_default="built in"),
     ] = None,
     print_mapping: Annotated[
         bool, typer.Option("--print-mapping", help="Print the built-in mapping, to begin your own, and exit.")
@@ -50,7 +50,7 @@ def tag(
     ] = False,
     journal: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Keep the journal of all writes here.", show_default="the user's folder"),
+        typer.Option(metavar="FILE", help="Keep the journal of all writes in FILE.", show_default="in your data folder"),
     ] = None,
     model: Model = None,
     device: Device = "auto",
@@ -226,7 +226,7 @@ def restore(sources: Sequence[Source], book: "Journal", keep_times: bool) -> lis
             continue
         if entry is not None:
             restored += 1
-            print(f"{printable(source.path)}: restored as it was before {entry.time}", flush=True)
+            print(f"{printable(source.path)}: restored as it was before {entry.time[:16].replace('T', ' ')} UTC", flush=True)
     same = len(sources) - restored - len(failures)
     nothing = f" There is nothing to undo for {files(same)}." if same else ""
     tell(f"{files(restored, 'was', 'were')} restored.{nothing}")
