@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from m2e import __version__
-from m2e.cli import chords, demo, evaluate, features, library, predict, tag
+from m2e.cli import chords, demo, evaluate, features, library, playlist, predict, similar, tag
 
 app = typer.Typer(
     help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
@@ -38,6 +38,15 @@ def _root(
         print(context.get_help())
 
 
-for command in (predict.predict, chords.chords, demo.demo, evaluate.evaluate, features.features, tag.tag):
+for command in (
+    predict.predict,
+    chords.chords,
+    demo.demo,
+    evaluate.evaluate,
+    features.features,
+    similar.similar,
+    playlist.playlist,
+    tag.tag,
+):
     app.command()(command)
 app.add_typer(library.app, name="library")
