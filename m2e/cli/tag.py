@@ -50,7 +50,9 @@ def tag(
     ] = False,
     journal: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Keep the journal of all writes in FILE.", show_default="in your data folder"),
+        typer.Option(
+            metavar="FILE", help="Keep the journal of all writes in FILE.", show_default="in your data folder"
+        ),
     ] = None,
     model: Model = None,
     device: Device = "auto",
@@ -226,7 +228,8 @@ def restore(sources: Sequence[Source], book: "Journal", keep_times: bool) -> lis
             continue
         if entry is not None:
             restored += 1
-            print(f"{printable(source.path)}: restored as it was before {entry.time[:16].replace('T', ' ')} UTC", flush=True)
+            when = entry.time[:16].replace("T", " ")
+            print(f"{printable(source.path)}: restored as it was before {when} UTC", flush=True)
     same = len(sources) - restored - len(failures)
     nothing = f" There is nothing to undo for {files(same)}." if same else ""
     tell(f"{files(restored, 'was', 'were')} restored.{nothing}")
