@@ -8,6 +8,8 @@ import pytest
 from tagged_audio import make, record
 
 pytest.importorskip("beets")
+if os.name == "nt":
+    pytest.skip("the plugin was not tried on Windows", allow_module_level=True)
 
 import beets  # noqa: E402
 import beets.plugins  # noqa: E402
@@ -71,11 +73,12 @@ class Beets:
 def beet(tmp_path, capsys, monkeypatch):
     """Makes a Beets whose plugin predicts a record that follows from the name of the file."""
     monkeypatch.setenv("BEETSDIR", str(tmp_path / "beets"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr("m2e.library.tagging.answers.default_path", lambda: str(tmp_path / "library.db"))
     monkeypatch.setattr(M2EPlugin, "record", predicted)
     return lambda **settings: Beets(tmp_path / "beets", capsys, **settings)
 
 
+RECORD = M2EPlugin.record
 VALENCE = {"mp3": 3.0, "flac": 5.5, "m4a": 7.25}
 
 
@@ -167,12 +170,10 @@ def test_a_key_and_a_tempo_that_an_item_has_are_kept():
     assert set(fields_of(unsure, {})) == {"valence", "arousal", "mood"}
 
 
-def test_one_real_prediction(beet, songs, monkeypatch, tmp_path):
+def test_one_real_prediction(beet, monkeypatch):
     """The embedded model on a clip of this project."""
-    monkeypatch.undo()
-    monkeypatch.setenv("BEETSDIR", str(tmp_path / "beets"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     run = beet()
+    monkeypatch.setattr(M2EPlugin, "record", RECORD)
     clip = next((ROOT / "examples").glob("*.ogg"))
     run("import", "-s", clip)
     run("write")

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from m2e import cli
 from m2e.cli import tag as cli_tag
+from m2e.library.tagging import answers
 from m2e.library.tagging.mapping import default_text, read_mapping
 
 
@@ -28,7 +29,8 @@ def songs(tmp_path_factory):
 def music(songs, tmp_path, monkeypatch):
     """The current folder, with the folder `music` of two songs, and records of both; no home, no model."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(cli_tag, "default_journal", lambda: str(tmp_path / "data" / "tags.db"))
+    monkeypatch.setattr(answers, "default_path", lambda: str(tmp_path / "data" / "library.db"))
     monkeypatch.setattr(cli_tag, "load_model", no_model)
     shutil.copytree(songs, "music")
     lines = [record(f"music/song.{suffix}") for suffix in ("flac", "mp3")]
@@ -52,8 +54,8 @@ def contents(folder):
     return {path: path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
 
 
-DIFF = """\
-music/song.flac (Vorbis comment)
+DIFF = f"""\
+{Path("music/song.flac")} (Vorbis comment)
   + MOOD        calm; happy
   + INITIALKEY  Am
   + VALENCE     5.31
@@ -75,7 +77,7 @@ def test_write_again_and_undo(music):
     written = run("music", "--records", "records.jsonl", "--write")
     assert written.stdout.startswith(DIFF) and written.stderr == "m2e: 2 files were written. --undo restores.\n"
     assert FLAC("music/song.flac")["MOOD"] == ["calm", "happy"] and ID3("music/song.mp3")["TKEY"].text == ["Am"]
-    assert Path("data/m2e/tags.db").is_file()
+    assert Path("data/tags.db").is_file()
     again = run("music", "--records", "records.jsonl", "--write")
     assert again.stdout == "" and again.stderr == "m2e: 0 files were written. 2 files have these tags already.\n"
     undone = run("music", "--undo")
@@ -162,9 +164,9 @@ def test_the_library_answers(music):
     from library_tools import add
     from library_tools import record as made
 
-    from m2e.library.database import Library, default_path
+    from m2e.library.database import Library
 
-    for path in ("own.db", default_path()):
+    for path in ("own.db", answers.default_path()):
         with Library.open(path, create=True) as library:
             add(library, "music/song.flac", made(2.0, 3.0, "D minor", calm=0.9), content=path)
     for options in (["--db", "own.db"], [], ["--db", "own.db", "--records", "records.jsonl"]):

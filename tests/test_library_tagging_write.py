@@ -1,7 +1,6 @@
 """Files are replaced whole or left alone, whatever happens meanwhile; the journal survives it."""
 
 import errno
-import fcntl
 import os
 import shutil
 import signal
@@ -78,6 +77,8 @@ def test_hard_links(song, journal, tmp_path):
 
 @posix
 def test_a_file_that_another_program_writes_or_locks(song, journal):
+    import fcntl
+
     if sys.platform == "linux":
         with open(song, "rb+"):
             left_alone(song, journal, "is being written by another program")

@@ -20,7 +20,7 @@ def known_answers(paths: Iterable[str], records: str | None = None, database: st
     answers = {} if records is None else read_records(records)
     if database is None and (records is not None or not os.path.exists(default_path())):
         return answers
-    with Library.open(database) as library:
+    with Library.open(database or default_path()) as library:
         for path in paths:
             name = identity(path)
             if name not in answers and (track := library.find(name)) is not None:
