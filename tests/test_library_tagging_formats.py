@@ -287,8 +287,50 @@ def test_damaged_files_are_one_sentence(suffix, songs, tmp_path):
         plan(str(tmp_path / "gone.mp3"), record(), read_mapping())
 
 
-def test_a_format_without_tags(tmp_path):
-    path = tmp_path / "song.au"
-    soundfile.write(path, [0.0] * 100, 8000)
-    with pytest.raises(AudioError, match="its format has no tags that can be written"):
-        plan(str(path), record(), read_mapping())
+def test_formats_without_tags(tmp_path):
+    soundfile.write(tmp_path / "song.au", [0.0] * 100, 8000)
+    (tmp_path / "song.aac").write_bytes(bytes.fromhex("fff15080011ffc00") * 9)
+    for name in ("song.au", "song.aac"):
+        with pytest.raises(AudioError, match="its format has no tags that can be written"):
+            plan(str(tmp_path / name), record(), read_mapping())
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "flac", "ogg", "wav"])
+def test_random_damage_is_one_sentence_or_is_undone(suffix, songs, tmp_path, journal):
+    random_number = random.Random(suffix)
+    path = tmp_path / f"song.{suffix}"
+    whole = songs(suffix).read_bytes()
+    for _ in range(12):
+        content = bytearray(whole)
+        for _ in range(random_number.choice([1, 3, 20])):
+            content[random_number.randrange(random_number.choice([60, 600, len(content)]))] = random_number.randrange(
+                256
+            )
+        path.write_bytes(content)
+        try:
+            if written(path, journal).changed:
+                undo(str(path), journal)
+        except AudioError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+        assert path.read_bytes() == content
+        assert [each.name for each in tmp_path.iterdir() if each.is_file()] == [path.name]
+
+
+@pytest.mark.parametrize("parts", ["joined", "chained", "two tags", "tag before FLAC"])
+def test_files_of_unusual_parts(parts, songs, tmp_path, journal):
+    mp3, flac, ogg = (songs(suffix).read_bytes() for suffix in ("mp3", "flac", "ogg"))
+    tag = mp3[: mp3.index(b"\xff\xfb")]
+    suffix, content = {
+        "joined": ("mp3", mp3 + mp3),
+        "chained": ("ogg", ogg + ogg),
+        "two tags": ("mp3", tag + mp3),
+        "tag before FLAC": ("flac", tag + flac),
+    }[parts]
+    path = tmp_path / f"song.{suffix}"
+    path.write_bytes(content)
+    samples = soundfile.read(path)[0]
+    written(path, journal)
+    assert (soundfile.read(path)[0] == samples).all()
+    assert values(path, "TMOO" if suffix == "mp3" else "MOOD") == ["calm", "happy"]
+    undo(str(path), journal)
+    assert path.read_bytes() == content

@@ -116,7 +116,7 @@ def test_a_full_disk(song, journal, monkeypatch):
 
 def test_tags_that_do_not_arrive(song, journal, monkeypatch):
     monkeypatch.setattr("m2e.library.tagging.formats.AudioTags.write", lambda *_: None)
-    left_alone(song, journal, "became [] instead of ['calm', 'happy']")
+    left_alone(song, journal, "MOOD would become nothing instead of calm; happy")
 
 
 # --- what stays ---

@@ -124,7 +124,7 @@ def open_tags(path: str, rules: Sequence[Rule]) -> AudioTags:
         if file is not None and file.tags is None:
             try:
                 file.add_tags()
-            except NotImplementedError:
+            except (NotImplementedError, MutagenError):
                 file = None
         if file is None:
             raise AudioError(f"{path}: its format has no tags that can be written.")
@@ -178,7 +178,7 @@ def _readable(path: str, done: str) -> Iterator[None]:
         system = next((each for each in (error, error.__cause__, error.__context__) if isinstance(each, OSError)), None)
         if system is not None and system.strerror:
             raise AudioError(f"{path}: its tags cannot be {done} ({system.strerror}).") from error
-        raise AudioError(f"{path}: its tags cannot be {done}; the file seems damaged ({reason(error)}).") from error
+        raise AudioError(f"{path}: its tags cannot be {done} ({reason(error)}).") from error
 
 
 # --- names ---

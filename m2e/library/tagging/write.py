@@ -96,7 +96,8 @@ def _check(planned: Plan, path: str) -> None:
         raise AudioError(str(error).replace(path, planned.path)) from error
     for rule, _, after, _ in planned.changes:
         if (found := written.read(rule)) != after:
-            raise AudioError(f"{planned.path}: {rule.tag} became {found} instead of {after}, so it is left alone.")
+            said = f"{'; '.join(found) or 'nothing'} instead of {'; '.join(after)}"
+            raise AudioError(f"{planned.path}: {rule.tag} would become {said}, so it is left alone.")
 
 
 def undo(path: str, journal: Journal, keep_times: bool = False) -> Entry | None:
