@@ -25,7 +25,7 @@ from beets.util import syspath
 from m2e.errors import M2EError
 from m2e.inputs import Source, identity
 from m2e.library.tagging.answers import known_answers
-from m2e.library.tagging.key_names import key_name
+from m2e.library.tagging.key_notation import written_key
 
 NUMBERS = ("valence", "arousal")
 ATTRIBUTES = ("energy", "danceability", "acousticness", "instrumentalness", "liveness", "speechiness")
@@ -100,7 +100,7 @@ def fields_of(values: Mapping[str, Any], item: "Item | Mapping[str, Any]") -> di
     fields |= {name: attributes[name] for name in ATTRIBUTES if attributes.get(name) is not None}
     key, tempo = values.get("key"), values.get("tempo") or attributes.get("tempo")
     if key and key["confidence"] >= MIN_KEY_CONFIDENCE and not item.get("initial_key"):
-        fields["initial_key"] = key_name(key["tonic"], key["mode"])
+        fields["initial_key"] = written_key(key["tonic"], key["mode"])
     if tempo and not item.get("bpm"):
         fields["bpm"] = round(tempo)
     return fields

@@ -5,7 +5,7 @@ from tagged_audio import record
 
 from m2e.errors import AudioError, UsageError
 from m2e.library.tagging.formats import check_names
-from m2e.library.tagging.key_names import key_name, pitch_class
+from m2e.library.tagging.key_notation import written_key
 from m2e.library.tagging.mapping import default_text, parse_mapping, read_mapping, tags_of
 
 
@@ -110,7 +110,16 @@ def test_files_that_are_no_mapping(tmp_path):
             read_mapping(str(path))
 
 
-@pytest.mark.parametrize("changes", [{"valence": [1]}, {"key": "Am"}, {"selected_moods": 3}, {"attributes": [1]}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"valence": [1]},
+        {"key": "Am"},
+        {"key": {"tonic": "", "mode": "minor", "confidence": 1}},
+        {"selected_moods": 3},
+        {"attributes": [1]},
+    ],
+)
 def test_a_record_with_other_values_is_refused(changes):
     with pytest.raises(AudioError, match="song: its record cannot be used"):
         tags(**changes)
@@ -120,12 +129,14 @@ def test_keys_as_dj_software_writes_them():
     wheel = {8: ("Am", "C"), 9: ("Em", "G"), 12: ("C#m", "E"), 1: ("G#m", "B"), 2: ("Ebm", "F#"), 5: ("Cm", "Eb")}
     for number, (minor, major) in wheel.items():
         for name, mode, letter, suffix in ((minor[:-1], "minor", "A", "m"), (major, "major", "B", "d")):
-            assert key_name(name, mode, "camelot") == f"{number}{letter}"
-            assert key_name(name, mode, "open-key") == f"{(number + 4) % 12 + 1}{suffix}"
-            assert key_name(name, mode) == name + ("m" if mode == "minor" else "")
-    assert key_name("D#", "minor") == "Ebm" and key_name("Gb", "major") == "F#" and key_name("Cb", "major") == "B"
+            assert written_key(name, mode, "camelot") == f"{number}{letter}"
+            assert written_key(name, mode, "open-key") == f"{(number + 4) % 12 + 1}{suffix}"
+            assert written_key(name, mode) == name + ("m" if mode == "minor" else "")
+    assert (
+        written_key("D#", "minor") == "Ebm" and written_key("Gb", "major") == "F#" and written_key("Cb", "major") == "B"
+    )
     tonics = "C C# D D# E F F# G G# A A# B".split()
-    assert len({key_name(tonic, mode, "camelot") for tonic in tonics for mode in ("major", "minor")}) == 24
-    for wrong in ("", "H", "Am", "c"):
-        with pytest.raises(ValueError):
-            pitch_class(wrong)
+    assert len({written_key(tonic, mode, "camelot") for tonic in tonics for mode in ("major", "minor")}) == 24
+    for wrong in ("", "H", "Am"):
+        with pytest.raises(LookupError):
+            written_key(wrong, "minor")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from m2e.errors import AudioError, UsageError, reason
-from m2e.library.tagging.key_names import Notation, key_name
+from m2e.library.tagging.key_notation import Notation, written_key
 
 Existing = Literal["replace", "keep", "add"]
 Tags = dict[str, list[str]]  # name of a tag: its values
@@ -111,7 +111,7 @@ def tags_of(record: Mapping[str, Any], rules: Sequence[Rule]) -> list[tuple[Rule
     """
     try:
         return [(rule, values) for rule in _expanded(record, rules) if (values := _values(record, rule))]
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise AudioError(
             f"{record.get('path')}: its record cannot be used ({reason(error)}): predict it again."
         ) from error
@@ -140,7 +140,7 @@ def _values(record: Mapping[str, Any], rule: Rule) -> list[str]:
         key = record.get("key")
         if key is None or key["confidence"] < rule.confidence:
             return []
-        values = [key_name(key["tonic"], key["mode"], rule.notation)]
+        values = [written_key(key["tonic"], key["mode"], rule.notation)]
     else:
         name = rule.value.removeprefix(ATTRIBUTES)
         known = record if name == rule.value and name in record else record.get("attributes") or {}
