@@ -4,7 +4,7 @@
 
 Noise of a song's length is written in every format that libsndfile writes, and tagged; times are CPU seconds. Then a
 process that tags a folder of short files again and again is killed (SIGKILL) at random moments. After every kill each
-file must be one of its complete states; at last, all writes are undone, and every file must be what it was, bit for bit.
+file must be in a complete state; at last, all writes are undone, and every file must be what it was, bit for bit.
 """
 
 import argparse

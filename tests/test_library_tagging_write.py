@@ -137,6 +137,19 @@ def test_mode_links_and_times(song, journal, tmp_path):
     assert song.stat().st_mtime_ns == 123_456_789_000
 
 
+@posix
+def test_nobody_else_can_read_the_copy_of_a_private_file(song, journal, tmp_path, monkeypatch):
+    modes = []
+
+    def add(*_):
+        (copy,) = tmp_path.glob(f"{replace.TEMPORARY}*")
+        modes.append(copy.stat().st_mode & 0o777)
+
+    monkeypatch.setattr(journal, "add", add)
+    write(planned(song), journal)
+    assert modes == [0o600] and song.stat().st_mode & 0o777 != 0o600
+
+
 def test_extended_attributes(song, journal):
     try:
         os.setxattr(song, "user.note", b"mine")

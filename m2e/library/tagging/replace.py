@@ -108,8 +108,11 @@ class Replacement:
 
     def write(self, content: bytes) -> None:
         """Sets the new state."""
-        with self._one_sentence(), open(self.path, "wb") as copy:
-            copy.write(content)
+        with self._one_sentence():
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(self.path)  # also one that a kill has left
+            with open(self.path, "xb", opener=_private) as copy:
+                copy.write(content)
 
     def content(self) -> bytes:
         """The new state as it is now."""
@@ -149,6 +152,11 @@ class Replacement:
             with contextlib.suppress(OSError):
                 os.remove(self.path)
             raise AudioError(f"{self._name}: cannot be written ({error.strerror or reason(error)}).") from error
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that only its owner may read: it may be the copy of such a file."""
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: str) -> None:
