@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from m2e import __version__
-from m2e.cli import chords, demo, evaluate, features, library, playlist, predict, similar
+from m2e.cli import chords, demo, evaluate, features, library, playlist, predict, similar, tag
 
 app = typer.Typer(
     help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
@@ -51,6 +51,7 @@ for command in (
     features.features,
     similar.similar,
     playlist.playlist,
+    tag.tag,
 ):
     app.command()(command)
 app.add_typer(library.app, name="library")
