@@ -3,7 +3,7 @@
 // A click on a bar chooses its tracks, a second one drops the choice; several bars of a chart add up.
 
 const TOP_MOODS = 23;
-const BINS = 24; // of a number, at most
+const BINS = Math.round(Math.min(24, Math.max(6, Math.sqrt(total)))); // of a number, about
 const charts = []; // { chart, draw }
 
 function histogram(box, facet, shape) {

@@ -44,7 +44,7 @@ function extent(values) { // of the data with a margin, at least one step of the
   let [low, high] = [HIGH, LOW];
   for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
   if (low > high) return [LOW, HIGH];
-  const margin = Math.max((high - low) * 0.06, (1 - (high - low)) / 2, 0.05);
+  const margin = Math.max((high - low) * 0.1, (1 - (high - low)) / 2, 0.05);
   return [Math.max(LOW, low - margin), Math.min(HIGH, high + margin)];
 }
 const fitted = () => ({ x: extent(tracks.valence), y: extent(tracks.arousal) });

@@ -15,7 +15,7 @@ const columns = [
   ...data.numbers.filter(({ name }) => name !== "duration").map(({ name, label, values, decimals }) => ({
     name, label: shortNames[name] ?? label.replace(" %", ""), title: label, width: "minmax(62px, 70px)", number: true, cell: (i) => (values[i] === null ? "" : values[i].toFixed(decimals)),
   })),
-  { name: "duration", label: "Time", width: "60px", number: true, cell: (i) => clock(tracks.duration[i]) },
+  { name: "duration", label: "Time", width: "76px", number: true, cell: (i) => clock(tracks.duration[i]) },
 ];
 if (!tracks.key.some((key) => key >= 0)) columns.splice(columns.findIndex(({ name }) => name === "key"), 1);
 
@@ -29,10 +29,11 @@ const shownColumns = () => narrowPage.matches
 
 const header = element("div", { class: "row header", role: "row" });
 const body = element("div", { class: "body", role: "rowgroup" });
-const empty = element("p", { class: "empty" }, "No track matches. Remove a filter above.");
+const empty = element("p", { class: "empty" }, total ? "No track matches. Remove a filter above." : "There are no tracks.");
 table.append(header, body, empty);
 const ROW = 44; // pixels, as in the style
 const SPARE = 8; // rows above and below the view
+table.style.setProperty("--content", `${Math.max(3, total) * ROW + 38}px`);
 let drawn = new Map(); // place in `shown` -> row
 
 function drawHeader() {
