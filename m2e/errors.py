@@ -24,6 +24,7 @@ else:
 __all__ = [
     "AudioError",
     "DataError",
+    "LibraryError",
     "M2EError",
     "ModelError",
     "PublishError",
@@ -41,6 +42,10 @@ class UsageError(M2EError):
 
 class WorkerError(M2EError):
     """A worker process died."""
+
+
+class LibraryError(M2EError):
+    """The database of a library cannot be used: missing, newer, damaged, locked, or its disk is full."""
 
 
 class TrainingError(M2EError):

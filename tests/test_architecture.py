@@ -26,6 +26,7 @@ ALLOWED = {
     "datasets": BASE | {"checkpoints", "inputs"},  # taggers as teachers of the encoder; endings of audio files
     "features": BASE | {"checkpoints", "inputs", "workers"},
     "evaluation": BASE | {"checkpoints", "datasets", "features"},
+    "library": BASE | {"checkpoints", "inputs", "terminal", "views", "workers"},
     "publish": BASE | {"checkpoints", "datasets", "evaluation"},
     "training": BASE | {"checkpoints", "datasets", "features", "evaluation", "publish", "terminal"},
     "space": BASE | {"checkpoints", "inputs", "views", "workers"},

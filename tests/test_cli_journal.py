@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from m2e.cli.journal import earlier_records, open_journal, record_of
+from m2e.cli.journal import earlier_records, open_journal
 from m2e.errors import UsageError
 from m2e.inputs import Source, identity
 from modeling_m2e.chord_labels_m2e import ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
-from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion
+from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion, record_of
 
 SETTINGS = {"model": "one", "window": None}
 

@@ -10,14 +10,11 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from m2e.cli.output_file import beside, convert, open_partial, partial_name, replace_with, writing
 from m2e.errors import UsageError
 from m2e.inputs import Source, identity
-
-if TYPE_CHECKING:
-    from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
 Format = Literal["json", "jsonl", "csv"]
 Origin = dict[str, Any]  # the file of a record, its size and change time, and the settings
@@ -169,25 +166,9 @@ def open_journal(
 def rendered(lines: Iterable[str], form: Format) -> Iterator[str]:
     """The text of records, given as JSON lines, in another format."""
     from m2e.views.records import view
+    from modeling_m2e.record_m2e import record_of
 
     shown = view(form)
     for line in lines:
         yield shown.add(record_of(json.loads(line)))
     yield shown.end()
-
-
-def record_of(values: dict[str, Any]) -> "MusicEmotion | FailedTrack":
-    """The record that became these plain values."""
-    from modeling_m2e.chord_labels_m2e import ChordSegment
-    from modeling_m2e.key_m2e import Key, KeySegment
-    from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion
-
-    if values["error"] is not None:
-        return FailedTrack(values["path"], values["error"], values["model"])
-    kinds = {"moods": Mood, "chords": ChordSegment, "key_segments": KeySegment, "curve": CurvePoint}
-    for name, kind in kinds.items():
-        if values.get(name) is not None:
-            values[name] = [kind(**part) for part in values[name]]
-    if values["key"] is not None:
-        values["key"] = Key(**values["key"])
-    return MusicEmotion(**values)
