@@ -31,6 +31,7 @@ ALLOWED = {
     "training": BASE | {"checkpoints", "datasets", "features", "evaluation", "publish", "terminal"},
     "space": BASE | {"checkpoints", "inputs", "views", "workers"},
 }
+ALLOWED["report"] = BASE | {"library"}
 ALLOWED["cli"] = set(ALLOWED) - {"training", "publish"}
 
 

@@ -239,7 +239,11 @@ def test_hostile_text_is_text(browser):
     browser.open(rows, "hostile")
     browser.settled()
     browser.run("setFocus(0); searchFor('window')")
-    assert browser.run("return [window.pwned, document.querySelectorAll('script').length, shown.length]") == [None, 2, 4]
+    assert browser.run("return [window.pwned, document.querySelectorAll('script').length, shown.length]") == [
+        None,
+        2,
+        4,
+    ]
     titles = browser.run("return [...document.querySelectorAll('.title b')].map((b) => b.textContent)")
     assert sorted(titles) == sorted(HOSTILE)
     assert HOSTILE[1] in browser.text("trouble-list")

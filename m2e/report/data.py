@@ -45,13 +45,13 @@ NUMBERS = {
 }
 
 
-def content(rows: Iterable[Mapping[str, Any]], title: str, made: str) -> dict[str, Any]:
+def content(rows: Iterable[Mapping[str, Any]], title: str, made: str, missing: int = 0) -> dict[str, Any]:
     """All that the page shows.
 
     rows: one mapping per track, with `path` and what is known of: title, artist, album, year, duration (s), valence,
     arousal (1-9), moods (names of the selected ones), key (such as "A minor"), tempo, attributes ({name: 0-1}), model,
-    error, warnings, missing (whether the file is away).
-    made: the day, as text.
+    error, warnings.
+    made: the day, as text.  missing: the number of files that are away.
     """
     rows = list(rows)
     tracks = [row for row in rows if row.get("error") is None and row.get("valence") is not None]
@@ -87,7 +87,7 @@ def content(rows: Iterable[Mapping[str, Any]], title: str, made: str) -> dict[st
         "warned": [[index, " ".join(row["warnings"])] for index, row in enumerate(tracks) if row.get("warnings")],
         "failed": [[str(row["path"]), str(row["error"])] for row in rows if row.get("error")][:MAX_FAILURES],
         "failures": sum(bool(row.get("error")) for row in rows),
-        "missing": sum(bool(row.get("missing")) for row in rows),
+        "missing": missing,
     }
 
 
@@ -160,4 +160,14 @@ def _unusual(
         name, _, unit = labels[feature].partition(" ")
         value = f"{name.lower()} {values[track, feature]:.3g} {unit}".rstrip()
         items.append([track, value, f"{deviations:+.1f} deviations".replace("-", "\u2212")])
-    return [{"name": "Unlike the rest", "hint": "one value far from the median, in robust standard deviations", "items": items}] if items else []
+    return (
+        [
+            {
+                "name": "Unlike the rest",
+                "hint": "one value far from the median, in robust standard deviations",
+                "items": items,
+            }
+        ]
+        if items
+        else []
+    )

@@ -14,10 +14,12 @@ SCRIPTS = ("vendor/echarts.min.js", "state.js", "map.js", "histograms.js", "tabl
 LICENCE = "/*! Contains Apache ECharts 6.1.0, https://echarts.apache.org, Apache License 2.0 */\n"
 
 
-def page(rows: Iterable[Mapping[str, Any]], title: str, made: str) -> str:
-    """The HTML of a library; see `content` for the rows. Text of tracks is data in it, never markup."""
+def page(rows: Iterable[Mapping[str, Any]], title: str, made: str, missing: int = 0) -> str:
+    """The HTML of a library; see `content` for the parameters. Text of tracks is data in it, never markup."""
     # "<" cannot end the element; lone surrogates, from names that are not UTF-8, stay escaped
-    data = json.dumps(content(rows, title, made), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json.dumps(content(rows, title, made, missing), allow_nan=False, separators=(",", ":")).replace(
+        "<", "\\u003c"
+    )
     script = LICENCE + "\n".join(_asset(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:"
