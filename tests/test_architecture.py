@@ -32,6 +32,7 @@ ALLOWED = {
     "space": BASE | {"checkpoints", "inputs", "views", "workers"},
 }
 ALLOWED["report"] = BASE | {"library"}
+ALLOWED["serve"] = BASE | {"inputs", "library", "workers"}
 ALLOWED["cli"] = set(ALLOWED) - {"training", "publish"}
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from m2e import __version__
-from m2e.cli import chords, demo, evaluate, features, predict, report
+from m2e.cli import chords, demo, evaluate, features, predict, report, serve
 
 app = typer.Typer(
     help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
@@ -38,5 +38,14 @@ def _root(
         print(context.get_help())
 
 
-for command in (predict.predict, chords.chords, demo.demo, evaluate.evaluate, features.features, report.report):
+for command in (
+    predict.predict,
+    chords.chords,
+    demo.demo,
+    evaluate.evaluate,
+    features.features,
+    report.report,
+    serve.serve,
+    serve.mcp,
+):
     app.command()(command)
