@@ -78,10 +78,8 @@ def test_a_failure_is_kept_beside_an_earlier_record(library, tmp_path):
     library.put_failure(key, "a.mp3: is silent.", other)
     library.put_file(str(tmp_path / "x.mp3"), FileState(0, 0, 0, 0), None, Tags(), "x.mp3: is empty.")
     assert library.is_tried(key, other) and library.track(key) is not None
-    assert list(library.failures()) == [
-        (str(tmp_path / "a.mp3"), "a.mp3: is silent."),
-        (str(tmp_path / "x.mp3"), "x.mp3: is empty."),
-    ]
+    errors = {os.path.basename(file.path): file.error for file in library.files()}
+    assert errors == {"a.mp3": "a.mp3: is silent.", "x.mp3": "x.mp3: is empty."}
 
 
 def test_names_need_not_be_utf8(library, tmp_path):
@@ -89,7 +87,7 @@ def test_names_need_not_be_utf8(library, tmp_path):
     key = tools.add(library, song, tools.record())
     assert library.find(song).path == library.track(key).path == song
     library.put_failure(key, f"{song}: is silent.", library.settings_id(tools.SETTINGS))
-    assert list(library.failures()) == [(song, str(tmp_path / "caf\ufffd.mp3: is silent."))]
+    assert library.file(song).error == str(tmp_path / "caf\ufffd.mp3: is silent.")
     assert library.texts("path") == {key: song} and [file.path for file in library.files()] == [song]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from m2e import __version__
-from m2e.cli import chords, demo, evaluate, features, predict, report, serve
+from m2e.cli import chords, demo, evaluate, features, library, predict, report, serve
 
 app = typer.Typer(
     help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
@@ -49,3 +49,4 @@ for command in (
     serve.mcp,
 ):
     app.command()(command)
+app.add_typer(library.app, name="library")

@@ -33,6 +33,10 @@ Window = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Encode N windows at once.", show_default="the model's")
 ]
+Database = Annotated[
+    str | None,
+    typer.Option("--db", metavar="FILE", help="Use the library in this database.", show_default="in your data folder"),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Name all files that a search of folders skips.")]
 DataName = Annotated[
     str, typer.Option(metavar="NAME", help="Name the data set: mtg-jamendo, deam, 4q, folder, hub, ...")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from m2e.cli.options import Database
 from m2e.errors import M2EError, reason
 from m2e.terminal import fail, tell
 
@@ -17,9 +18,7 @@ def report(
             metavar="FILE", help="Show the records of m2e predict in FILE (json, jsonl).", show_default="the library"
         ),
     ] = None,
-    db: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Use the library in FILE.", show_default="the user's library")
-    ] = None,
+    database: Database = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write the page to FILE.")] = Path(
         "m2e-report.html"
     ),
@@ -39,13 +38,13 @@ def report(
     today = date.today()
     try:
         if records is not None:
-            if db is not None:
+            if database is not None:
                 fail("a page shows records or a library: remove FILE or --db.")
             rows = list(record_rows(records))
         else:
             from m2e.library.database import Library
 
-            with Library.open(db) as library:
+            with Library.open(database) as library:
                 rows, missing = list(library_rows(library)), library.count_missing()
         text = page(rows, title, f"{today.day} {today:%B %Y}", missing)
     except M2EError as error:

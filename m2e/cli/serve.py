@@ -3,21 +3,17 @@
 import secrets
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from m2e.cli.options import Device, Model
+from m2e.cli.options import Database, Device, Model
 from m2e.errors import M2EError
 from m2e.terminal import fail, tell
 
 if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
 
-Db = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Use the library in FILE.", show_default="the user's library")
-]
 MaxDuration = Annotated[float, typer.Option(min=0.5, metavar="SECONDS", help="Refuse tracks longer than SECONDS.")]
 Timeout = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Stop a track after SECONDS.")]
 CONNECTIONS = 64  # at once
@@ -25,7 +21,7 @@ CLOSING_SECONDS = 5  # for requests that are being answered at Ctrl-C
 
 
 def serve(
-    db: Db = None,
+    database: Database = None,
     model: Model = None,
     device: Device = "auto",
     host: Annotated[
@@ -65,7 +61,7 @@ def serve(
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
         tell(f"requests need the header Authorization: Bearer {token}")
-    catalog = Catalog(db)
+    catalog = Catalog(database)
     try:
         tracks = catalog.status().tracks
     except M2EError as error:
@@ -94,7 +90,7 @@ def serve(
 
 
 def mcp(
-    db: Db = None,
+    database: Database = None,
     model: Model = None,
     device: Device = "auto",
     max_duration: MaxDuration = 3600.0,
@@ -113,7 +109,7 @@ def mcp(
 
     if sys.stdin is None or sys.stdout is None:
         fail("the MCP server talks over stdin and stdout: do not close them.")
-    catalog = Catalog(db)
+    catalog = Catalog(database)
     try:
         catalog.status()
     except M2EError as error:

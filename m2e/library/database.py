@@ -11,6 +11,7 @@ millisecond. Writes are short transactions; a killed process loses the one in wo
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from m2e.errors import LibraryError, reason
+from m2e.errors import LibraryError
 from m2e.library.columns import Columns, Layout, Row, free_row, write_row
 from m2e.library.schema import migrate
+from m2e.library.sqlite_errors import explained
 from m2e.library.track import TAGS, LibraryTrack, Tags, packed
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ _TRACK_TABLES = (
     "tracks JOIN settings ON settings.id = tracks.settings_id JOIN files ON files.track_id = tracks.id "
     "WHERE tracks.record IS NOT NULL"
 )
+_FILES = (
+    "SELECT files.path, track_id, coalesce(files.error, tracks.error), missing, tried_id, "
+    "size, mtime_ns, device, inode FROM files LEFT JOIN tracks ON tracks.id = files.track_id"
+)
 _FILES_IN_ORDER = "ORDER BY tracks.id, files.missing, files.id"
 
 
@@ -47,7 +53,7 @@ def default_path() -> str:
 
 
 class FileState(NamedTuple):
-    """What a file system says about a file. A file whose state has not changed is not read again."""
+    """What a file system says about a file."""
 
     size: int
     mtime_ns: int
@@ -59,14 +65,23 @@ class FileState(NamedTuple):
         # SQLite's integers have a sign
         return cls(status.st_size, status.st_mtime_ns, status.st_dev & _POSITIVE, status.st_ino & _POSITIVE)
 
+    def same_content(self, other: "FileState") -> bool:
+        """Whether size and time are equal: then the file is not read again."""
+        return self[:2] == other[:2]
+
 
 class KnownFile(NamedTuple):
-    """A row of the table of files.  error: why it cannot be read, with `track_id` None."""
+    """A row of the table of files.
+
+    error: why it cannot be read, with `track_id` None, or why the prediction failed.
+    tried_id: the settings of the last prediction of its track, None before the first.
+    """
 
     path: str
     track_id: int | None
     error: str | None
     missing: bool
+    tried_id: int | None
     state: FileState
 
 
@@ -87,7 +102,7 @@ class Library:
         name = default_path() if path is None else os.fspath(path)
         if not os.path.exists(name) and not create:
             raise LibraryError(f"{name} does not exist: make it with m2e library scan DIR.")
-        with _explained(name):
+        with explained(name):
             if create:
                 os.makedirs(os.path.dirname(os.path.abspath(name)), exist_ok=True)
             mode = "rwc" if create else "rw"
@@ -149,13 +164,13 @@ class Library:
         """Numbers, moods and embeddings of all tracks as arrays.  missing: see `tracks`."""
         query = "SELECT track_id FROM files GROUP BY track_id HAVING min(missing) = 1"
         hidden = [] if missing or not self.count_missing() else [row[0] for row in self._rows(query) if row[0]]
-        with _explained(self.path):
+        with explained(self.path):
             layouts = {key: Layout.parse(text) for key, text in self._rows("SELECT id, content FROM layouts")}
             return Columns(self._connection, layouts, np.array(hidden, np.int64))
 
     def embeddings(self) -> tuple[np.ndarray, np.ndarray]:
         """(ids (n,), matrix (n, width) float16): the embeddings of the tracks whose files are there."""
-        with _explained(self.path):
+        with explained(self.path):
             return self.columns().embeddings()
 
     def texts(self, name: str) -> dict[int, Any]:
@@ -170,24 +185,33 @@ class Library:
         """The number of files that are not there."""
         return self._one("SELECT count(*) FROM files WHERE missing = 1")
 
-    def is_tried(self, track_id: int, settings_id: int) -> bool:
-        """Whether a track has a record, or a failure, of these settings."""
-        query = "SELECT count(*) FROM tracks WHERE id = ? AND tried_id = ?"
-        return bool(self._one(query, [track_id, settings_id]))
-
-    def failures(self) -> Iterator[tuple[str, str]]:
-        """(path, sentence) of the files that cannot be read or whose prediction failed; missing ones are left out."""
-        query = (
-            "SELECT files.path, coalesce(files.error, tracks.error) AS why FROM files "
-            "LEFT JOIN tracks ON tracks.id = files.track_id WHERE why IS NOT NULL AND NOT missing ORDER BY files.path"
-        )
-        for path, sentence in self._rows(query):
-            yield os.fsdecode(path), sentence
-
     def files(self) -> Iterator[KnownFile]:
         """All files that were ever scanned, in no order."""
-        for row in self._rows("SELECT path, track_id, error, missing, size, mtime_ns, device, inode FROM files"):
-            yield KnownFile(os.fsdecode(row[0]), row[1], row[2], bool(row[3]), FileState(*row[4:]))
+        yield from map(_known_file, self._rows(_FILES))
+
+    def file(self, path: str) -> KnownFile | None:
+        """What is known of a file, by its real path."""
+        return next(map(_known_file, self._rows(f"{_FILES} WHERE files.path = ?", [os.fsencode(path)])), None)
+
+    def files_like(self, state: FileState) -> list[KnownFile]:
+        """The known files that are the same one for the file system: equal states, whatever their paths."""
+        query = f"{_FILES} WHERE inode = ? AND device = ? AND size = ? AND mtime_ns = ?"
+        values = [state.inode, state.device, state.size, state.mtime_ns]
+        return list(map(_known_file, self._rows(query, values))) if state.inode else []
+
+    def is_tried(self, track_id: int, settings_id: int, failed: bool = True) -> bool:
+        """Whether a track has a record of these settings or, unless `failed` is False, a failure."""
+        query = "SELECT count(*) FROM tracks WHERE id = ? AND tried_id = ? AND (? OR error IS NULL)"
+        return bool(self._one(query, [track_id, settings_id, failed]))
+
+    def roots(self) -> dict[str, float]:
+        """{folder: time of its last scan, in seconds since 1970}."""
+        return {os.fsdecode(path): scanned for path, scanned in self._rows("SELECT path, scanned FROM roots")}
+
+    def counts_of_settings(self) -> list[tuple[dict[str, Any], int]]:
+        """(model and settings, number of their records), most first."""
+        query = "SELECT settings.content, count(*) AS n FROM tracks JOIN settings ON settings.id = tracks.settings_id "
+        return [(json.loads(text), n) for text, n in self._rows(f"{query} GROUP BY settings.id ORDER BY n DESC")]
 
     # --- writing ---
 
@@ -239,11 +263,38 @@ class Library:
                 "UPDATE tracks SET tried_id = ?, error = ? WHERE id = ?", [settings_id, _text(sentence), track_id]
             )
 
-    def mark_missing(self, paths: Iterable[str], missing: bool = True) -> None:
-        """Marks files as missing, or as there again."""
+    def move_file(self, old: str, new: str) -> bool:
+        """Gives a known file another path; False if another process was faster."""
+        with self.transaction():
+            query = "UPDATE OR IGNORE files SET path = ?, missing = 0 WHERE path = ?"
+            return self._execute(query, [os.fsencode(new), os.fsencode(old)]).rowcount == 1
+
+    def mark_missing(self, paths: Iterable[str]) -> None:
+        """Marks files as missing."""
         with self.transaction():
             for path in paths:
-                self._execute("UPDATE files SET missing = ? WHERE path = ?", [missing, os.fsencode(path)])
+                self._execute("UPDATE files SET missing = 1 WHERE path = ?", [os.fsencode(path)])
+
+    def drop_old_names(self) -> None:
+        """Forgets missing files whose tracks are there under other names."""
+        with self.transaction():
+            self._execute(
+                "DELETE FROM files WHERE missing = 1 AND track_id IN (SELECT track_id FROM files WHERE missing = 0)"
+            )
+
+    def mark_present(self, states: Mapping[str, FileState]) -> None:
+        """Marks known files as there, with new states (those of a disk may change when the computer starts)."""
+        with self.transaction():
+            for path, state in states.items():
+                self._execute(
+                    "UPDATE files SET missing = 0, size = ?, mtime_ns = ?, device = ?, inode = ? WHERE path = ?",
+                    [*state, os.fsencode(path)],
+                )
+
+    def put_root(self, path: str) -> None:
+        """Stores that a folder was scanned now."""
+        with self.transaction():
+            self._execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", [os.fsencode(path), time.time()])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -251,7 +302,7 @@ class Library:
         if self._connection.in_transaction:
             yield
             return
-        with _explained(self.path):
+        with explained(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -265,16 +316,21 @@ class Library:
         self._execute(f"INSERT OR IGNORE INTO {table} (content) VALUES (?)", [content])
         return self._one(f"SELECT id FROM {table} WHERE content = ?", [content])
 
-    def _execute(self, query: str, values: Sequence[Any] = ()) -> None:
-        with _explained(self.path):
-            self._connection.execute(query, values)
+    def _execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        with explained(self.path):
+            return self._connection.execute(query, values)
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        with _explained(self.path):
+        with explained(self.path):
             yield from self._connection.execute(query, values)
 
     def _one(self, query: str, values: Sequence[Any] = ()) -> int:
         return next(self._rows(query, values))[0]
+
+
+def _known_file(row: tuple[Any, ...]) -> KnownFile:
+    path, track_id, error, missing, tried_id, *state = row
+    return KnownFile(os.fsdecode(path), track_id, error, bool(missing), tried_id, FileState(*state))
 
 
 def _text(value: Any) -> Any:
@@ -298,33 +354,3 @@ def _track(rows: Sequence[tuple[Any, ...]]) -> LibraryTrack:
     track_id, content, record, settings, _, missing, *tags = rows[0]
     paths = tuple(os.fsdecode(row[4]) for row in rows)
     return LibraryTrack(track_id, content, paths, bool(missing), Tags(*tags), json.loads(settings), record)
-
-
-# --- errors ---
-
-_SENTENCES = {
-    sqlite3.SQLITE_BUSY: "{name} is locked by another program: wait until it has finished.",
-    sqlite3.SQLITE_LOCKED: "{name} is locked by another program: wait until it has finished.",
-    sqlite3.SQLITE_FULL: "{name} cannot grow, its disk is full: free some space; what was stored is kept.",
-    sqlite3.SQLITE_NOTADB: "{name} is not the database of a library: give another --db FILE.",
-    sqlite3.SQLITE_CORRUPT: "{name} is damaged: restore a copy, or delete it and scan again.",
-    sqlite3.SQLITE_READONLY: "{name} cannot be written: check its permissions and those of its folder.",
-    sqlite3.SQLITE_CANTOPEN: "{name} cannot be opened: check that it is a file, its permissions and its folder.",
-}
-
-
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turns what SQLite and the file system raise into a LibraryError."""
-    try:
-        yield
-    except sqlite3.ProgrammingError:
-        raise  # a bug
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended code
-        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISUSE):
-            raise  # a bug
-        sentence = _SENTENCES.get(code, "{name} cannot be used ({why}): check its disk.")
-        raise LibraryError(sentence.format(name=name, why=reason(error))) from error
-    except OSError as error:
-        raise LibraryError(f"{name} cannot be used: {error.strerror or reason(error)}.") from error

@@ -55,7 +55,7 @@ MIGRATIONS = (
     CREATE INDEX files_missing ON files (missing) WHERE missing;
 
     -- folders that were scanned
-    CREATE TABLE roots (path BLOB PRIMARY KEY, device INTEGER, scanned REAL);
+    CREATE TABLE roots (path BLOB PRIMARY KEY, scanned REAL NOT NULL);
     """,
 )
 VERSION = len(MIGRATIONS)

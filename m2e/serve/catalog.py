@@ -1,8 +1,8 @@
 """What the servers ask of a library. Every call opens the database, so that calls may come from any thread."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,7 @@ class NotFound(LibraryError):
 class Catalog:
     """A library, asked from several threads.  db: its database; None for the user's."""
 
-    def __init__(self, db: Path | None = None):
+    def __init__(self, db: str | os.PathLike[str] | None = None):
         self.db = db
 
     @contextmanager

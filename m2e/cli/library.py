@@ -1,0 +1,160 @@
+"""`m2e library`: the database of a music library. `scan` fills it, `status` describes it."""
+
+import os
+import sys
+import time
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from m2e.cli.options import BatchSize, Database, Device, Model, Verbose, Window, tell_skipped
+from m2e.cli.predict import MAX_DURATION
+from m2e.errors import M2EError, UsageError
+from m2e.library.database import Library, default_path
+from m2e.library.scan import ScanPlan, plan_scan, run, settings_of
+from m2e.library.track import LibraryTrack
+from m2e.terminal import fail, pace, tell
+from m2e.views.records import printable
+
+SHOWN_FAILURES = 10
+
+app = typer.Typer(help="Keep a music library: scan folders, then query them by mood.", no_args_is_help=True)
+
+
+@app.command()
+def scan(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="DIR", help="Folders with music; also files, globs and playlists.")
+    ],
+    database: Database = None,
+    model: Model = None,
+    device: Device = "auto",
+    window: Window = None,
+    batch_size: BatchSize = None,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.")
+    ] = 1,
+    harmony: Annotated[bool, typer.Option("--harmony/--no-harmony", help="Recognise chords and key.")] = True,
+    retry: Annotated[bool, typer.Option("--retry", help="Try files again that failed before.")] = False,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="Mark files as missing even if their whole disk seems to be away.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Predict the tracks in folders, and remember them.
+
+    A later scan predicts only what is new, what has changed, or what another model or setting predicted. Tracks are
+    known by their audio: names, places and tags may change. A scan may be interrupted at any time; start it again.
+    """
+    try:
+        with Library.open(database, create=True) as library:
+            settings = settings_of(model, window, harmony)
+            plan = plan_scan(library, paths, settings, retry, gone)
+            tell_skipped(plan.skipped, verbose)
+            for sentence in (*plan.errors, *plan.away):
+                tell(sentence)
+            load = partial(_load, model, device, window, batch_size, harmony)
+            failures = _run(plan, load, workers, retry)
+            missing = plan.finish()
+            if missing:
+                files = "1 file is" if missing == 1 else f"{missing} files are"
+                tell(f"{files} missing: m2e library status --missing lists them.")
+    except M2EError as error:
+        fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        tell("interrupted. What was predicted is stored; start the scan again to go on.")
+        raise typer.Exit(130) from None
+    if failures or plan.errors:
+        raise typer.Exit(1)
+
+
+def _run(plan: ScanPlan, load: "partial[object]", workers: int, retry: bool) -> list[str]:
+    """The sentences of the files that failed, which are told, as is what was done."""
+    counts = {"predicted": 0, "known": 0, "failed": 0, "gone": 0}
+    failures: list[str] = []
+    start = time.monotonic()
+    with (
+        run(plan, load, workers, retry) as outcomes,  # type: ignore[arg-type]
+        pace(len(plan.todo), visible=sys.stderr is not None) as begin,
+    ):
+        for done, outcome in enumerate(outcomes, 1):
+            counts[outcome.what] += 1
+            if outcome.sentence is not None:
+                failures.append(outcome.sentence)
+            begin(done, outcome.path)
+    for sentence in failures[:SHOWN_FAILURES]:
+        tell(sentence)
+    if len(failures) > SHOWN_FAILURES:
+        tell(f"{len(failures) - SHOWN_FAILURES} more files failed: m2e library status lists them.")
+    files = plan.unchanged + len(plan.todo)
+    seconds = time.monotonic() - start
+    speed = f" in {seconds:.0f} s ({counts['predicted'] / seconds:.2g} a second)" if counts["predicted"] else ""
+    known = plan.unchanged + counts["known"]
+    tell(f"{files} files: {counts['predicted']} predicted{speed}, {known} known, {counts['failed']} failed.")
+    return failures
+
+
+def _load(model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool) -> object:
+    from m2e.checkpoints.load import load
+
+    return load(
+        model,
+        device=device,
+        window=window,
+        batch_size=batch_size,
+        harmony=harmony,
+        include_embedding=True,
+        max_duration=MAX_DURATION,
+    )
+
+
+@app.command()
+def status(
+    database: Database = None,
+    missing: Annotated[bool, typer.Option("--missing", help="List the files that are missing.")] = False,
+) -> None:
+    """Describe a library: its folders, models, and the files that cannot be used."""
+    path = database or default_path()
+    try:
+        with Library.open(path) as library:
+            files = list(library.files())
+            print(f"database   {printable(path)} ({_size(path)})")
+            for root, scanned in library.roots().items():
+                when = time.strftime("%Y-%m-%d %H:%M", time.localtime(scanned))
+                print(f"folder     {printable(root)}, scanned {when}")
+            there = [file for file in files if not file.missing]
+            lost = [file for file in files if file.missing]
+            names = {file.track_id for file in there if file.track_id is not None}
+            print(f"files      {len(there)}, {len(lost)} missing")
+            print(f"tracks     {len(names)}, {len(library)} with a record")
+            for settings, count in library.counts_of_settings():
+                print(f"model      {_settings(settings)}: {count} records")
+            failed = sorted((file.path, file.error) for file in there if file.error is not None)
+            print(f"failed     {len(failed)}")
+            for name, error in failed:
+                print("  " + printable(error if error and error.startswith(name) else f"{name}: {error}"))
+            if missing:
+                print("missing")
+                for file in sorted(lost):
+                    print("  " + printable(file.path))
+    except M2EError as error:
+        fail(str(error))
+
+
+def _size(path: str) -> str:
+    size = os.path.getsize(path) / 2**20
+    return f"{size:.1f} MiB"
+
+
+def _settings(settings: dict[str, object]) -> str:
+    window = f", windows of {settings['window']} s" if settings.get("window") else ""
+    return f"{settings.get('model')}{window}{'' if settings.get('harmony', True) else ', without harmony'}"
+
+
+def find_track(library: Library, text: str) -> LibraryTrack:
+    """The track with this id, or of this file. Raises: UsageError."""
+    track = library.track(int(text)) if text.isdecimal() and not os.path.exists(text) else library.find(text)
+    if track is None:
+        raise UsageError(f"{text} is not in the library: scan its folder, or give the id of a track.")
+    return track
