@@ -44,10 +44,11 @@ class Access:
     def _refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
         if self._token is not None:
-            kind, _, given = headers.get("authorization", "").partition(" ")
-            if kind.lower() != "bearer" and scope["path"].startswith("/rest/"):  # as OpenSubsonic sends it
-                given = parse_qs(scope["query_string"].decode("latin-1")).get("apiKey", [""])[0]
-            right = secrets.compare_digest(given.strip().encode(), self._token.encode())
+            kind, _, text = headers.get("authorization", "").partition(" ")
+            given = text.strip().encode("latin-1") if kind.lower() == "bearer" else b""
+            if not given and scope["path"].startswith("/rest/"):  # as OpenSubsonic sends it
+                given = parse_qs(scope["query_string"].decode("latin-1")).get("apiKey", [""])[0].encode()
+            right = secrets.compare_digest(given, self._token.encode())
             return None if right else "The token is missing or wrong: send Authorization: Bearer TOKEN."
         host = urlsplit(f"//{headers.get('host', '')}")
         if host.hostname not in LOCAL_NAMES:

@@ -99,7 +99,9 @@ def _add_library(app: FastAPI, catalog: Catalog, settings: Settings) -> None:
 
     @app.get("/query", tags=["library"])
     def query(
-        q: Annotated[str, Query(description='Such as "calm and happy, valence > 6, year >= 1990"; see docs/library.md.')],
+        q: Annotated[
+            str, Query(description='Such as "calm and happy, valence > 6, year >= 1990"; see docs/library.md.')
+        ],
         sort: Annotated[str | None, Query(description='Such as "arousal"; "-arousal" for the highest first.')] = None,
         limit: Limit = 100,
     ) -> Tracks:

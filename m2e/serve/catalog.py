@@ -9,11 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from m2e import __version__
 from m2e.errors import LibraryError
 from m2e.library.database import Library, default_path
+from m2e.library.query import Tracks as QueryTracks
+from m2e.library.query import order, search
 from m2e.library.track import LibraryTrack
-from m2e.serve.models import Failure, SimilarTrack, Status, Track, TrackRecord, Tracks, readable, record_of, similar_of
+from m2e.serve.models import Failure, SimilarTrack, Status, Track, TrackRecord, Tracks, readable, record_of
 from m2e.serve.models import track_of as short
 
 MAX_FAILURES = 1000
+
+
+class Plan(BaseModel):
+    """What a playlist is made of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    like: list[int] = Field(default=[], description="Ids of tracks that the others are to sound like.")
 
 
 class NotFound(LibraryError):
@@ -53,6 +63,25 @@ class Catalog:
         """A track. Raises: NotFound."""
         with self._library() as library:
             return record_of(self._known(library, track_id))
+
+    def query(self, text: str, sort: str | None, limit: int) -> Tracks:
+        """The first tracks that a query finds, by `sort`. Raises: QueryError."""
+        with self._library() as library:
+            tracks = QueryTracks(library)
+            found = search(tracks, text)
+            if sort:
+                found = order(tracks, found, sort)
+            ids = tracks.ids[found[:limit]].tolist()
+            return Tracks(total=len(found), tracks=self._short(library, ids), notes=tracks.notes)
+
+    def similar(self, track_id: int, limit: int) -> list[SimilarTrack]:
+        raise NotImplementedError
+
+    def playlist(self, plan: Plan) -> list[Track]:
+        raise NotImplementedError
+
+    def m3u8(self, plan: Plan) -> str:
+        raise NotImplementedError
 
     def failures(self) -> list[Failure]:
         """The first MAX_FAILURES files that failed."""

@@ -49,7 +49,8 @@ class Jobs:
 
     def __init__(self, load: Callable[[], Predict], limit: int):
         self.limit = limit
-        self._load, self._predict = load, None
+        self._load = load
+        self._predict: Predict | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="m2e-serve-")
         self._jobs: dict[str, Job] = {}
         self._waiting: queue.Queue[Job | None] = queue.Queue()
@@ -121,8 +122,8 @@ class Jobs:
 
     def _run(self, job: Job) -> None:
         try:
-            self._predict = self._predict or self._load()
-            record = predict_one(self._predict, Source(job.file))
+            predict = self._predict = self._predict or self._load()
+            record = predict_one(predict, Source(job.file))
         except Exception as error:  # of loading; the thread must go on
             job.error = str(error) if isinstance(error, M2EError) else f"{type(error).__name__}: {error}"
         else:

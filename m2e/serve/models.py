@@ -42,10 +42,11 @@ class TrackRecord(Track):
 
 
 class Tracks(Answer):
-    """Tracks in order.  total: how many there are in all."""
+    """Tracks in order."""
 
-    total: int
+    total: int = Field(description="How many there are in all.")
     tracks: list[Track]
+    notes: list[str] = Field(default=[], description="What to know about the query.")
 
 
 class SimilarTrack(Track):

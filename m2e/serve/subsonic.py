@@ -32,9 +32,7 @@ def add(app: FastAPI, catalog: Catalog) -> None:
         return respond(f, openSubsonicExtensions=[{"name": "apiKeyAuthentication", "versions": [1]}])
 
     def similar(name: str) -> Any:
-        def songs(
-            id: str | None = None, count: Annotated[int, Query(ge=1)] = 50, f: Format = "xml"
-        ) -> Response:
+        def songs(id: str | None = None, count: Annotated[int, Query(ge=1)] = 50, f: Format = "xml") -> Response:
             if id is None:
                 return refuse(f, MISSING_PARAMETER, "The parameter id is missing.")
             if not (id.isascii() and id.isdecimal()):

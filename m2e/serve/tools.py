@@ -31,7 +31,9 @@ TrackId = Annotated[int, Field(description="The id of a track, as other tools an
 
 def build(catalog: Catalog, load: Callable[[], Predict]) -> MCPServer:
     """The MCP server.  load: makes the model, at the first prediction."""
-    server = MCPServer("m2e", title="Music library", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
+    server = MCPServer(
+        "m2e", title="Music library", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING"
+    )
     model: list[Predict] = []
     lock = threading.Lock()  # one prediction at a time: tools run in threads
 
