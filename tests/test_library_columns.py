@@ -4,7 +4,7 @@ import library_tools as tools
 import numpy as np
 import pytest
 
-from m2e.library.columns import key_number, numbers_of
+from m2e.library.columns import numbers_of
 from m2e.library.database import Library
 from m2e.library.schema import BLOCK_ROWS
 
@@ -63,13 +63,6 @@ def test_attributes_and_tempo_are_numbers():
 def test_large_embeddings_stay_finite(library):
     tools.add(library, "g.mp3", tools.record(calm=0.1, dark=0.1, happy=0.1, embedding=np.full(8, 1e9)))
     assert np.isfinite(library.embeddings()[1]).all()
-
-
-@pytest.mark.parametrize(
-    "tonic, mode, number", [("C", "major", 0), ("B", "minor", 23), ("F#", "major", 6), ("Gb", "major", 6)]
-)
-def test_keys_are_numbered_in_semitones(tonic, mode, number):
-    assert key_number(tonic, mode) == number
 
 
 def test_an_empty_library(tmp_path):

@@ -130,10 +130,10 @@ def status(
             print(f"tracks     {len(names)}, {len(library)} with a record")
             for settings, count in library.counts_of_settings():
                 print(f"model      {_settings(settings)}: {count} records")
-            failed = sorted((file.path, file.error) for file in there if file.error is not None)
-            print(f"failed     {len(failed)}")
-            for name, error in failed:
-                print("  " + printable(error if error and error.startswith(name) else f"{name}: {error}"))
+            failures = library.failures()
+            print(f"failed     {len(failures)}")
+            for name, error in failures:  # the sentence may name another file of the same content
+                print("  " + printable(error if name in error else f"{name}: {error}"))
             if missing:
                 print("missing")
                 for file in sorted(lost):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from m2e.library.keys import key_number
 from m2e.library.schema import BLOCK_ROWS
 
 Kind = Literal["track", "numbers", "moods", "selected", "embedding"]
@@ -24,8 +25,6 @@ DTYPES: dict[Kind, type] = {
     "selected": np.uint8,  # one bit per mood: whether it is above its threshold
     "embedding": np.float16,
 }
-PITCHES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
-_SHARPS = {"C#": "Db", "D#": "Eb", "F#": "Gb", "G#": "Ab", "A#": "Bb", "Cb": "B", "B#": "C", "E#": "F", "Fb": "E"}
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,6 @@ class Layout:
             "selected": (moods + 7) // 8,
             "embedding": self.width,
         }[kind]
-
-
-def key_number(tonic: str, mode: str) -> int:
-    """0-11 for major keys, 12-23 for minor ones, from C upwards in semitones."""
-    return PITCHES.index(_SHARPS.get(tonic, tonic)) + 12 * (mode == "minor")
 
 
 def numbers_of(values: Mapping[str, Any]) -> dict[str, float]:

@@ -177,9 +177,11 @@ class Library:
         """{id of a track: one of its TAGS, or "path"}, of its first file; without tracks that have no such tag."""
         if name not in (*TAGS, "path"):
             raise ValueError(f"there is no column {name}")
-        query = f"SELECT track_id, {name} FROM files WHERE track_id IS NOT NULL AND {name} IS NOT NULL"
-        rows = list(self._rows(f"{query} ORDER BY missing DESC, id DESC"))  # the first file comes last and stays
-        return {key: os.fsdecode(value) for key, value in rows} if name == "path" else dict(rows)
+        query = f"SELECT track_id, {name} FROM files WHERE track_id IS NOT NULL AND {name} IS NOT NULL AND missing = "
+        found: dict[int, Any] = {}
+        for missing in (1, 0):  # the first file that is there comes last and stays
+            found.update(self._rows(f"{query} {missing} ORDER BY id DESC"))  # type: ignore[arg-type]
+        return {key: os.fsdecode(value) for key, value in found.items()} if name == "path" else found
 
     def count_missing(self) -> int:
         """The number of files that are not there."""
@@ -188,6 +190,10 @@ class Library:
     def files(self) -> Iterator[KnownFile]:
         """All files that were ever scanned, in no order."""
         yield from map(_known_file, self._rows(_FILES))
+
+    def failures(self) -> list[tuple[str, str]]:
+        """(path, sentence) of the files that cannot be read or predicted, sorted; missing ones are left out."""
+        return sorted((file.path, file.error) for file in self.files() if file.error and not file.missing)
 
     def file(self, path: str) -> KnownFile | None:
         """What is known of a file, by its real path."""
