@@ -42,6 +42,7 @@ def test_an_empty_library():
         ("Bb", 10),
         ("F#:min", 18),
         ({"tonic": "E♭", "mode": "minor"}, 21),
+        ("8A", 15),
         (None, -1),
         ("", -1),
         ("Q", -1),

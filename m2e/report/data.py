@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from m2e.library.keys import parse_key, short_key
 from m2e.report.outliers import outliers
 from modeling_m2e.scale_m2e import POLES, QUADRANT_WORDS, SCALE
 
-TONICS = ("C", "G", "D", "A", "E", "B", "F#", "C#", "G#", "D#", "A#", "F")  # the circle of fifths
-FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "Cb": "B", "Fb": "E", "E#": "F", "B#": "C"}
-MODES = ("major", "minor")
+FIFTHS = tuple(7 * place % 12 for place in range(12))  # the circle of fifths, as semitones above C
 TEXTS = ("title", "artist", "album")
 EXTREMES = {  # name of a list: the value, and whether its highest come first
     "Most pleasant": ("valence", True),
@@ -68,7 +67,7 @@ def content(rows: Iterable[Mapping[str, Any]], title: str, made: str, missing: i
         "poles": {name: list(words) for name, words in POLES.items()},
         "quadrants": list(QUADRANT_WORDS.values()),
         "moods": moods,
-        "tonics": list(TONICS),
+        "tonics": [short_key(pitch) for pitch in FIFTHS],
         "numbers": [
             {"name": name, "label": shown.label, "decimals": shown.decimals, "values": values}
             for name, (shown, values) in numbers.items()
@@ -98,13 +97,8 @@ def key_index(key: str | Mapping[str, Any] | None) -> int:
     """
     if isinstance(key, Mapping):
         key = f"{key.get('tonic')} {key.get('mode')}"
-    text = (key or "").strip().replace("♯", "#").replace("♭", "b")
-    tonic = text[:2] if text[1:2] in ("#", "b") else text[:1]
-    rest = text[len(tonic) :].strip(" :").lower()
-    tonic = FLATS.get(tonic, tonic)
-    if tonic not in TONICS or rest not in ("", "maj", "major", "m", "min", "minor"):
-        return -1
-    return TONICS.index(tonic) + (12 if rest in ("m", "min", "minor") else 0)
+    number = parse_key(key or "")
+    return -1 if number is None else FIFTHS.index(number % 12) + 12 * (number >= 12)
 
 
 def _comparable(paths: Sequence[str]) -> bool:

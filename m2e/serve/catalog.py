@@ -11,8 +11,9 @@ from m2e.errors import LibraryError
 from m2e.library.database import Library, default_path
 from m2e.library.query import Tracks as QueryTracks
 from m2e.library.query import order, search
+from m2e.library.similarity import embeddings_of, nearest
 from m2e.library.track import LibraryTrack
-from m2e.serve.models import Failure, SimilarTrack, Status, Track, TrackRecord, Tracks, readable, record_of
+from m2e.serve.models import Failure, SimilarTrack, Status, Track, TrackRecord, Tracks, readable, record_of, similar_of
 from m2e.serve.models import track_of as short
 
 MAX_FAILURES = 1000
@@ -75,7 +76,12 @@ class Catalog:
             return Tracks(total=len(found), tracks=self._short(library, ids), notes=tracks.notes)
 
     def similar(self, track_id: int, limit: int) -> list[SimilarTrack]:
-        raise NotImplementedError
+        """The nearest tracks, best first. Raises: NotFound, UsageError."""
+        with self._library() as library:
+            self._known(library, track_id)
+            ids, matrix = library.embeddings()
+            found = dict(nearest(ids, matrix, embeddings_of(ids, matrix, [track_id]), [track_id], limit))
+            return [similar_of(track, found[track.id]) for track in library.tracks(found)]
 
     def playlist(self, plan: Plan) -> list[Track]:
         raise NotImplementedError

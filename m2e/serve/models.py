@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from m2e.library.keys import key_name, key_number
+
 if TYPE_CHECKING:
     from m2e.library.track import LibraryTrack
 
@@ -52,7 +54,7 @@ class Tracks(Answer):
 class SimilarTrack(Track):
     """A track with its similarity to the one asked for."""
 
-    similarity: float = Field(description="Cosine of the embeddings; 1 for the same sound.")
+    similarity: float = Field(description="-1 to 1, for the same sound: cosine of the embeddings around their mean.")
 
 
 class Job(Answer):
@@ -114,7 +116,7 @@ def _fields(track: "LibraryTrack") -> dict[str, Any]:
         "album": tags.album,
         "year": tags.year,
         "moods": values["selected_moods"],
-        "key": key and f"{key['tonic']} {key['mode']}",
+        "key": key and key_name(key_number(key["tonic"], key["mode"])),
         "tempo": values.get("tempo"),
         "attributes": {name: each for name, each in (values.get("attributes") or {}).items() if each is not None},
         "missing": track.missing,
