@@ -4,6 +4,7 @@ import io
 import socket
 import threading
 import time
+import xml.etree.ElementTree as ElementTree
 
 import libraries
 import pytest
@@ -112,6 +113,44 @@ def test_query(served):
     wrong = served.get("/query", params={"q": "valence >"})
     assert wrong.status_code == 400 and "at character" in wrong.json()["detail"]
     assert served.get("/query").status_code == 422
+
+
+def test_similar(served):
+    found = served.get("/tracks/1/similar", params={"limit": 3}).json()
+    assert [track["id"] for track in found] == [2, 3, 4] and found[0]["similarity"] > found[1]["similarity"]
+    assert served.get("/tracks/99/similar").status_code == 404
+
+
+def test_playlist(served):
+    plan = {"start": "8,3", "end": "2,8", "count": 4}
+    tracks = served.post("/playlist", json=plan).json()
+    assert len(tracks) == 4 and tracks[0]["valence"] > tracks[-1]["valence"]
+    text = served.post("/playlist", params={"format": "m3u8"}, json={"like": [2], "count": 2})
+    assert text.headers["content-type"].startswith("application/vnd.apple.mpegurl")
+    assert text.text.splitlines()[0] == "#EXTM3U" and text.text.splitlines()[2] == "file:///music/caf%E9.mp3"
+    for wrong in ({}, {"like": [1], "moods": ["calm"]}, {"start": "calm"}, {"moods": ["clam"]}, {"quadrant": "Q7"}):
+        answer = served.post("/playlist", json=wrong)
+        assert answer.status_code == 400 and answer.json()["detail"], wrong
+    for wrong in ({"start": "/etc/passwd", "end": "calm"}, {"count": 0, "moods": ["calm"]}, {"likes": [1]}):
+        assert served.post("/playlist", json=wrong).status_code == 422, wrong
+
+
+def test_opensubsonic(served):
+    answer = served.get("/rest/getSimilarSongs2", params={"id": "1", "count": 2, "f": "json"}).json()
+    response = answer["subsonic-response"]
+    assert response["status"] == "ok" and response["openSubsonic"] is True
+    assert [song["id"] for song in response["similarSongs2"]["song"]] == ["2", "3"]
+    xml = ElementTree.fromstring(served.get("/rest/getSimilarSongs.view", params={"id": "2"}).content)
+    songs = xml.findall("{*}similarSongs/{*}song")
+    assert xml.get("status") == "ok" and libraries.HOSTILE.replace("\u202e\x07", "\ufffd\ufffd") in {
+        song.get("title") for song in songs
+    }
+    for wrong, code in (({}, "10"), ({"id": "99"}, "70"), ({"id": "x"}, "70")):
+        answer = served.get("/rest/getSimilarSongs", params=wrong)
+        error = ElementTree.fromstring(answer.content).find("{*}error")
+        assert answer.status_code == 200 and error.get("code") == code and error.get("message")
+    extensions = served.get("/rest/getOpenSubsonicExtensions", params={"f": "json"}).json()
+    assert extensions["subsonic-response"]["openSubsonicExtensions"][0]["name"] == "apiKeyAuthentication"
 
 
 def test_failures(served):

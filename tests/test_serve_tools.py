@@ -18,7 +18,7 @@ CALLS = {
     "wrong query": ("search", {"query": "valence >"}),
     "wrong limit": ("search", {"query": "calm", "limit": 100000}),
     "similar": ("similar", {"track_id": 1, "limit": 3}),
-    "playlist": ("playlist", {"plan": {"like": [5], "limit": 4}}),
+    "playlist": ("playlist", {"plan": {"like": [5], "count": 4}}),
     "track": ("track", {"track_id": 3}),
     "no track": ("track", {"track_id": 99}),
     "predict": ("predict", {"path": str(CLIP)}),

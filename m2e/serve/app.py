@@ -13,10 +13,11 @@ from m2e import __version__
 from m2e.errors import LibraryError, M2EError
 from m2e.serve import subsonic
 from m2e.serve.access import Access, Limits
-from m2e.serve.catalog import Catalog, NotFound, Plan
+from m2e.serve.catalog import Catalog, NotFound
 from m2e.serve.jobs import Job, Jobs, Predict, QueueFull
 from m2e.serve.models import Failure, SimilarTrack, Status, Track, TrackRecord, Tracks
 from m2e.serve.models import Job as JobAnswer
+from m2e.serve.plans import Plan
 
 MAX_LIMIT = 1000  # tracks in one answer
 FORM_BYTES = 1 << 20  # of a multipart request besides the file

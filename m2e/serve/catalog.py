@@ -4,27 +4,19 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from m2e import __version__
 from m2e.errors import LibraryError
 from m2e.library.database import Library, default_path
+from m2e.library.playlist_files import m3u8
 from m2e.library.query import Tracks as QueryTracks
 from m2e.library.query import order, search
 from m2e.library.similarity import embeddings_of, nearest
 from m2e.library.track import LibraryTrack
 from m2e.serve.models import Failure, SimilarTrack, Status, Track, TrackRecord, Tracks, readable, record_of, similar_of
 from m2e.serve.models import track_of as short
+from m2e.serve.plans import Plan, planned
 
 MAX_FAILURES = 1000
-
-
-class Plan(BaseModel):
-    """What a playlist is made of."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    like: list[int] = Field(default=[], description="Ids of tracks that the others are to sound like.")
 
 
 class NotFound(LibraryError):
@@ -84,10 +76,14 @@ class Catalog:
             return [similar_of(track, found[track.id]) for track in library.tracks(found)]
 
     def playlist(self, plan: Plan) -> list[Track]:
-        raise NotImplementedError
+        """The tracks of a playlist. Raises: UsageError."""
+        with self._library() as library:
+            return self._short(library, planned(library, plan))
 
     def m3u8(self, plan: Plan) -> str:
-        raise NotImplementedError
+        """A playlist as M3U8 with absolute paths. Raises: UsageError."""
+        with self._library() as library:
+            return m3u8(list(library.tracks(planned(library, plan))))
 
     def failures(self) -> list[Failure]:
         """The first MAX_FAILURES files that failed."""

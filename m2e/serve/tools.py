@@ -13,9 +13,10 @@ from pydantic import Field
 from m2e import __version__
 from m2e.errors import M2EError
 from m2e.inputs import Source
-from m2e.serve.catalog import Catalog, Plan
+from m2e.serve.catalog import Catalog
 from m2e.serve.jobs import Predict
 from m2e.serve.models import SimilarTrack, Status, Track, TrackRecord, Tracks
+from m2e.serve.plans import Plan
 from m2e.workers import predict_one
 
 P = ParamSpec("P")
