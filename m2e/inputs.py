@@ -208,7 +208,7 @@ def _playlist(path: str, skipped: dict[str, str]) -> Iterator[Source]:
     folder = os.path.dirname(path)
     for line in lines:
         if line.lower().startswith("file://"):
-            line = unquote(urlsplit(line).path)
+            line = unquote(urlsplit(line).path, errors="surrogateescape")
         name = line if _is_url(line) else os.path.join(folder, line)
         if line.startswith("#") and not os.path.lexists(name):
             continue  # a comment, or #EXTINF

@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from m2e import __version__
-from m2e.cli import chords, demo, evaluate, features, library, predict, report, serve
+from m2e.cli import (
+    chords,
+    demo,
+    evaluate,
+    features,
+    library,
+    playlist,
+    predict,
+    report,
+    serve,
+    similar,
+)
 
 app = typer.Typer(
     help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
@@ -44,6 +55,8 @@ for command in (
     demo.demo,
     evaluate.evaluate,
     features.features,
+    similar.similar,
+    playlist.playlist,
     report.report,
     serve.serve,
     serve.mcp,

@@ -1,4 +1,4 @@
-"""`m2e library`: the database of a music library. `scan` fills it, `status` describes it."""
+"""`m2e library`: the database of a music library. `scan` fills it, `status` describes it, `query` searches it."""
 
 import os
 import sys
@@ -10,14 +10,16 @@ import typer
 
 from m2e.cli.options import BatchSize, Database, Device, Model, Verbose, Window, tell_skipped
 from m2e.cli.predict import MAX_DURATION
+from m2e.cli.track_output import Form, Null, Output, Relative, chosen_form, refuse, write_tracks
 from m2e.errors import M2EError, UsageError
 from m2e.library.database import Library, default_path
+from m2e.library.query import Tracks, order, search
 from m2e.library.scan import ScanPlan, plan_scan, run, settings_of
-from m2e.library.track import LibraryTrack
 from m2e.terminal import fail, pace, tell
 from m2e.views.records import printable
 
 SHOWN_FAILURES = 10
+TABLE_ROWS = 50
 
 app = typer.Typer(help="Keep a music library: scan folders, then query them by mood.", no_args_is_help=True)
 
@@ -152,9 +154,47 @@ def _settings(settings: dict[str, object]) -> str:
     return f"{settings.get('model')}{window}{'' if settings.get('harmony', True) else ', without harmony'}"
 
 
-def find_track(library: Library, text: str) -> LibraryTrack:
-    """The track with this id, or of this file. Raises: UsageError."""
-    track = library.track(int(text)) if text.isdecimal() and not os.path.exists(text) else library.find(text)
-    if track is None:
-        raise UsageError(f"{text} is not in the library: scan its folder, or give the id of a track.")
-    return track
+@app.command()
+def query(
+    text: Annotated[
+        str, typer.Argument(metavar="QUERY", help='For example: "calm and happy, not dark, valence > 6, key = Am".')
+    ] = "",
+    database: Database = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="FIELDS", help="Sort by fields or moods; -FIELD sorts downwards.", show_default="id"),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Show the first N tracks.", show_default=f"{TABLE_ROWS} in a table"),
+    ] = None,
+    form: Form = None,
+    output: Output = None,
+    relative: Relative = None,
+    null: Null = False,
+) -> None:
+    """Find tracks by moods, valence, arousal, key, tags and more; docs/library.md describes the language.
+
+    Parts are joined by "and", "or", "not" and commas. A percentage is a percentile of the library: "arousal > 80%"
+    finds the fifth of the tracks with the highest arousal.
+    """
+    try:
+        form = chosen_form(form, output, null)
+        with Library.open(database) as library:
+            tracks = Tracks(library)
+            found = search(tracks, text)
+            if sort is not None:
+                found = order(tracks, found, sort)
+            shown = found[: limit or (TABLE_ROWS if form == "table" else None)]
+            if len(found) or form != "table":
+                write_tracks(library.tracks(tracks.ids[shown]), form, output, relative, null)
+            for sentence in tracks.notes:
+                tell(sentence)
+            if not len(found):
+                tell("no track fits.")
+            elif len(shown) < len(found):
+                tell(f"{len(shown)} of {len(found)} tracks are shown{'' if limit else ': --limit N shows more'}.")
+    except M2EError as error:
+        refuse(error)
+    if not len(found):
+        raise typer.Exit(1)

@@ -112,6 +112,14 @@ def _ranks(tracks: Tracks, name: str, at: int, sort: str) -> np.ndarray:
     raise _unknown_name(tracks, name, at, sort)
 
 
+def check_mood(tracks: Tracks, name: str) -> str:
+    """The name of a mood that the library has. Raises: QueryError."""
+    mood = name.strip().lower()
+    if mood not in tracks.columns.moods:
+        raise _unknown_name(tracks, mood, 0, name)
+    return mood
+
+
 def _unknown_name(tracks: Tracks, name: str, at: int, text: str) -> QueryError:
     known = [*tracks.columns.moods, *FIELDS]
     close = get_close_matches(name, known, 3)
