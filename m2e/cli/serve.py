@@ -1,6 +1,7 @@
 """`m2e serve` and `m2e mcp`: a library for other programs."""
 
 import secrets
+import socket
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -68,19 +69,18 @@ def serve(
         fail(str(error))
     load = partial(load_model, model, device, max_duration, timeout)
     app = build(catalog, load, Settings(token, max_upload << 20, max_waiting=max_waiting))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError:
+        fail(f"port {port} of {host} cannot be used: choose another --port, or another --host.", 1)
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_level="warning",
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=CLOSING_SECONDS,
         server_header=False,
     )
-    try:
-        listener = config.bind_socket()
-    except (OSError, SystemExit):  # uvicorn logs the reason and exits
-        fail(f"port {port} of {host} cannot be used: choose another --port, or another --host.", 1)
     shown = f"[{host}]" if ":" in host else host
     tell(f"{tracks} tracks are served at http://{shown}:{port} until Ctrl-C.")
     try:
