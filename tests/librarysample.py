@@ -2,12 +2,12 @@
 
 import numpy as np
 
-MOODS = (
-    "happy calm sad energetic dark epic relaxing dramatic upbeat melancholic dream romantic powerful groovy hopeful"
-    " meditative tense playful soft nostalgic angry ambient heavy cool fun deep love space party sexy emotional"
+MOODS = (  # from calm to energetic
+    "meditative calm soft ambient sad relaxing melancholic nostalgic dream romantic love hopeful deep emotional dark"
+    " space cool dramatic playful happy groovy fun upbeat powerful epic sexy tense heavy angry party energetic"
 ).split()
 ADJECTIVES = "Blue Silent Golden Broken Distant Little Wild Last Electric Paper Slow Burning Northern Hollow".split()
-NOUNS = "River Morning Machine Garden Letters Harbour Dancer Winter Mirror Signal Thunder Orchard Train Echo".split()
+NOUNS = "River Morning Machine Garden Lantern Harbour Dancer Winter Mirror Signal Thunder Orchard Train Echo".split()
 TONICS = "C C# D D# E F F# G G# A A# B".split()
 ATTRIBUTES = ("energy", "danceability", "acousticness", "instrumentalness", "liveness", "speechiness")
 
@@ -25,7 +25,7 @@ def rows(count: int, seed: int = 0) -> list[dict]:
         title = f"{random.choice(ADJECTIVES)} {random.choice(NOUNS)}"
         album = f"{random.choice(NOUNS)} Songs"
         liveliness = np.array([energy[i], *random.beta(2, 4, len(ATTRIBUTES) - 1)])
-        near = np.clip((arousal[i] - 4) * 6 + 4 * random.random(4) + 6 * random.random(4), 0, len(MOODS) - 1)
+        near = np.clip((arousal[i] - 2.5) * 6 + 8 * random.random(4) - 4 * random.random(4), 0, len(MOODS) - 1)
         made.append(
             {
                 "path": f"/music/{artist}/{album}/{i % 12 + 1:02d} {title} {i}.flac",

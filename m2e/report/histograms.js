@@ -37,7 +37,7 @@ function histogram(box, facet, shape) {
     };
     const value = {
       type: "value", splitNumber: 3, axisLabel: { color: css("--muted"), fontFamily: font, fontSize: 11, formatter: "{value} %" },
-      splitLine: { lineStyle: { color: css("--line") } }, min: 0,
+      splitLine: { lineStyle: { color: css("--line") } }, min: 0, max: ({ max }) => (max > 80 ? 100 : null),
     };
     chart.setOption({
       grid: shape.horizontal ? { left: 104, right: 16, top: 2, bottom: 22 } : { left: 40, right: 8, top: 10, bottom: shape.bottom ?? 22 },

@@ -36,7 +36,7 @@ function colouring(name) {
 }
 
 const map = echarts.init(find("map"), null, { renderer: "canvas" });
-const pointSize = total < 300 ? 11 : total < 2000 ? 8 : total < 8000 ? 6 : 3.6; // below 4 ECharts draws fast squares
+const sizeOf = (count) => (count < 300 ? 10 : count < 1200 ? 7 : count < 4000 ? 5 : 3.6); // below 4 ECharts draws fast squares
 let groups = []; // the tracks of each series of points
 let colours = null; // the result of `colouring`
 
@@ -109,8 +109,8 @@ function drawMap(whole) {
   };
   const series = groups.map((group, at) => ({
     type: "scatter", id: `group${at}`, data: points(group), dimensions: ["valence", "arousal"], large: true,
-    largeThreshold: 300, progressive: 0, symbolSize: at ? pointSize : Math.max(3, pointSize - 2), silent: at === 0,
-    itemStyle: { color: paints[at], opacity: at ? (total > 5000 ? 0.65 : 0.8) : 0.5 }, z: at ? 3 : 2,
+    largeThreshold: 300, progressive: 0, symbolSize: at ? sizeOf(shown.length) : Math.max(3, sizeOf(total) - 2), silent: at === 0,
+    itemStyle: { color: paints[at], opacity: at ? (shown.length > 5000 ? 0.65 : 0.85) : 0.5 }, z: at ? 3 : 2,
     cursor: "pointer", animation: false, emphasis: { disabled: true },
   }));
   series.push({

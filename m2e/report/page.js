@@ -20,6 +20,8 @@ function drawBar() {
   const seconds = shown.reduce((sum, i) => sum + tracks.duration[i], 0);
   const count = shown.length === total ? many(total, "track") : `${shown.length.toLocaleString("en")} of ${many(total, "track")}`;
   find("count").textContent = `${count} · ${span(seconds)}`;
+  const share = shown.length === total ? "share of the tracks" : "filled: share of the selection; outlined: of the library";
+  for (const hint of document.querySelectorAll(".share")) hint.textContent = share;
   find("playlist").textContent = `Download playlist (${shown.length.toLocaleString("en")})`;
   find("playlist").disabled = shown.length === 0;
 }
