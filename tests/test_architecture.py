@@ -31,6 +31,8 @@ ALLOWED = {
     "training": BASE | {"checkpoints", "datasets", "features", "evaluation", "publish", "terminal"},
     "space": BASE | {"checkpoints", "inputs", "views", "workers"},
 }
+ALLOWED["report"] = BASE | {"library"}
+ALLOWED["serve"] = BASE | {"inputs", "library", "workers"}
 ALLOWED["cli"] = set(ALLOWED) - {"training", "publish"}
 
 

@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from m2e import __version__
-from m2e.cli import chords, demo, evaluate, features, library, playlist, predict, similar, tag
+from m2e.cli import (
+    chords,
+    demo,
+    evaluate,
+    features,
+    library,
+    playlist,
+    predict,
+    report,
+    serve,
+    similar,
+    tag,
+)
 
 app = typer.Typer(
     help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
@@ -52,6 +64,9 @@ for command in (
     similar.similar,
     playlist.playlist,
     tag.tag,
+    report.report,
+    serve.serve,
+    serve.mcp,
 ):
     app.command()(command)
 app.add_typer(library.app, name="library")

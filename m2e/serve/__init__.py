@@ -1,0 +1,1 @@
+"""A library for other programs: a REST server and an MCP server."""
