@@ -25,6 +25,7 @@ class MusicEmotionPipeline(Pipeline):
 
     top_k: how many moods a record keeps; None = all.  harmony: whether chords and key are recognised (yes).
     key_segments: whether a record also has the keys over time (no).
+    include_embedding: whether a record also has the mean embedding of the track (no).
     batch_size: tracks that go through the network at once.  name: the name of the model in records.
     """
 
@@ -57,13 +58,14 @@ class MusicEmotionPipeline(Pipeline):
         windows_per_batch: int | None = None,
         harmony: bool = True,
         key_segments: bool = False,
+        include_embedding: bool = False,
         **hub_arguments: Any,
     ) -> "MusicEmotionPipeline":
         """The pipeline of a hub repo or folder, by this installed code: none of the repo's own code is run.
 
         device: None = the first accelerator, else the CPU.  window_seconds: length of a window; None = as saved.
         windows_per_batch: windows that the encoder takes at once; None = as saved.
-        harmony, key_segments: the parameters of calls that give none.
+        harmony, key_segments, include_embedding: the parameters of calls that give none.
         Raises: ModelError where weights are missing.
         """
         hub_arguments["trust_remote_code"] = False
@@ -78,7 +80,14 @@ class MusicEmotionPipeline(Pipeline):
             processor.feature_extractor.window_seconds = float(window_seconds)
         if windows_per_batch is not None:
             processor.windows_per_batch = windows_per_batch
-        return cls(model=model, processor=processor, device=device, harmony=harmony, key_segments=key_segments)
+        return cls(
+            model=model,
+            processor=processor,
+            device=device,
+            harmony=harmony,
+            key_segments=key_segments,
+            include_embedding=include_embedding,
+        )
 
     def __call__(
         self, inputs: AudioInput | Sequence[AudioInput] | Iterator[AudioInput], *args: Any, **kwargs: Any
@@ -102,8 +111,8 @@ class MusicEmotionPipeline(Pipeline):
     def _sanitize_parameters(
         self, harmony: bool | None = None, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        if unknown := kwargs.keys() - {"top_k", "key_segments"}:
-            known = "top_k, harmony and key_segments"
+        if unknown := kwargs.keys() - {"top_k", "key_segments", "include_embedding"}:
+            known = "top_k, harmony, key_segments and include_embedding"
             raise TypeError(f"music-emotion has no parameter {', '.join(sorted(unknown))}; it takes {known}.")
         shown = {name: value for name, value in kwargs.items() if value is not None}
         return {} if harmony is None else {"harmony": harmony}, {}, shown
@@ -119,7 +128,11 @@ class MusicEmotionPipeline(Pipeline):
         return {name: output[name] for name in OUTPUTS if output.get(name) is not None} | {"track": track}
 
     def postprocess(  # type: ignore[override]
-        self, model_outputs: dict[str, Any], top_k: int | None = None, key_segments: bool = False
+        self,
+        model_outputs: dict[str, Any],
+        top_k: int | None = None,
+        key_segments: bool = False,
+        include_embedding: bool = False,
     ) -> MusicEmotion:
         track: TrackFeatures = model_outputs["track"]
         outputs = {name: value[0] for name, value in model_outputs.items() if name != "track"}
@@ -138,6 +151,8 @@ class MusicEmotionPipeline(Pipeline):
         record.moods = record.moods[:top_k]
         if key_segments and track.chords is not None:
             record.key_segments = keys_over_time(track.chords, track.key)
+        if include_embedding:
+            record.embedding = track.mean_embedding()
         return record
 
     def save_pretrained(

@@ -51,6 +51,11 @@ class TrackFeatures:
     seconds_used: float | None = None
     warnings: tuple[str, ...] = ()
 
+    def mean_embedding(self) -> np.ndarray:
+        """(width,) float32: the mean of the embeddings, weighted by the durations that the windows stand for."""
+        weights = [window.weight for window in self.windows]
+        return np.average(self.embeddings.cpu().numpy(), axis=0, weights=weights).astype(np.float32)
+
 
 class M2EProcessor(ProcessorMixin):
     """Bundles audio reading, a frozen encoder, chord recognition and the key.

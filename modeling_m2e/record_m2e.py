@@ -14,6 +14,8 @@ from .chord_labels_m2e import ChordSegment
 from .key_m2e import Key, KeySegment
 
 if TYPE_CHECKING:
+    import numpy as np
+
     try:  # else transformers asks everyone who loads a model repository to install matplotlib
         from matplotlib.figure import Figure
     except ImportError:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _TIMES = ("start", "end", "duration", "seconds_used")
 # Fields that a mapping has only where they are known; the last two only where there are warnings.
 _ON_REQUEST = ("key_segments", "seconds_used", "warnings")
+_NEVER = ("embedding",)  # an attribute only
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def _known(record: Any) -> list[str]:
     hidden = {name for name in _ON_REQUEST if getattr(record, name) is None}
     if not record.warnings:
         hidden |= {"seconds_used", "warnings"}
-    return [each.name for each in fields(record) if each.name not in hidden]
+    return [each.name for each in fields(record) if each.name not in hidden and each.name not in _NEVER]
 
 
 @dataclass
@@ -87,6 +90,8 @@ class MusicEmotion(Record):
     curve: valence and arousal over time.  model: name of the model.  error: always None; see `FailedTrack`.
     warnings: one sentence each about what is wrong with the audio; empty normally.
     seconds_used: of audio that could be decoded. A mapping has these two only where there are warnings.
+    embedding: (width,) float32, the mean of the encoder's embeddings of the windows, weighted by their durations; only
+    where it was asked for, and never in a mapping.
     """
 
     path: str | None
@@ -104,6 +109,7 @@ class MusicEmotion(Record):
     error: None = None
     seconds_used: float | None = None
     warnings: list[str] = field(default_factory=list)
+    embedding: "np.ndarray | None" = field(default=None, repr=False, compare=False)
 
     _names = _known
 
@@ -154,7 +160,7 @@ class FailedTrack(Record):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _names(self) -> list[str]:
-        return [name for name in _EMOTION_FIELDS if name not in _ON_REQUEST]
+        return [name for name in _EMOTION_FIELDS if name not in _ON_REQUEST + _NEVER]
 
 
 _EMOTION_FIELDS = tuple(each.name for each in fields(MusicEmotion))

@@ -233,7 +233,7 @@ def test_parameters(original, answers):
     assert {name: value for name, value in keys.items() if name != "key_segments"} == dict(original((LONG, RATE)))
     without = original((LONG, RATE), harmony=False)
     assert without.chords is None and without.key is None and without.valence != answers[0]["va"][0]
-    with pytest.raises(TypeError, match="top_k, harmony and key_segments"):
+    with pytest.raises(TypeError, match="top_k, harmony, key_segments and include_embedding"):
         original((LONG, RATE), topk=3)
 
 
@@ -279,3 +279,19 @@ def test_processor_of_another_model_is_an_error(original):
     config = M2EConfig.paper(embedding_size=original.model.config.embedding_size)
     with pytest.raises(ModelError, match="'m2e' chord tokens"):
         MusicEmotionPipeline(model=M2EForMusicEmotion(config), processor=original.processor)
+
+
+def test_the_mean_embedding_is_weighted_by_duration(original):
+    asked = original((LONG, RATE), include_embedding=True)
+    track = original.processor.analyze((LONG, RATE))
+    weights = np.array([window.weight for window in track.windows])
+    assert weights[-1] < 1
+    expected = (weights[:, None] * track.embeddings.numpy()).sum(axis=0) / weights.sum()
+    assert asked.embedding.dtype == np.float32 and asked.embedding.shape == (original.processor.encoder.hidden_size,)
+    np.testing.assert_allclose(asked.embedding, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_embedding_is_no_part_of_the_mapping(original):
+    plain, asked = original((SHORT, RATE)), original((SHORT, RATE), include_embedding=True)
+    assert plain.embedding is None and asked == plain
+    assert asked.to_json() == plain.to_json() and "embedding" not in asked

@@ -47,6 +47,7 @@ def load(
     batch_size: int | None = None,
     harmony: bool = True,
     key_segments: bool = False,
+    include_embedding: bool = False,
     max_duration: float | None = None,
     timeout: float | None = None,
     revision: str | None = None,
@@ -63,6 +64,7 @@ def load(
     window: length of a window in seconds.  batch_size: windows per batch of the encoder.
     harmony: recognise chords and key.
     key_segments: add the keys over time to records, for music that modulates.
+    include_embedding: add the mean embedding of the track to records.
     max_duration, timeout: refuse tracks that are longer, or whose analysis takes longer, than so many seconds.
     revision, token, cache_dir, local_files_only: as in huggingface_hub; the last three also apply to the encoder.
 
@@ -87,6 +89,7 @@ def load(
                 windows_per_batch=batch_size or (None if chosen.type == "cpu" else GPU_BATCH),
                 harmony=harmony,
                 key_segments=key_segments,
+                include_embedding=include_embedding,
                 **hub,
             )
     pipe.name = name
