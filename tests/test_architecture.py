@@ -23,6 +23,7 @@ ALLOWED = {
     "terminal": BASE | {"views"},
     "workers": BASE | {"inputs"},
     "checkpoints": BASE,
+    "batch": BASE | {"checkpoints", "inputs", "workers"},
     "datasets": BASE | {"checkpoints", "inputs"},  # taggers as teachers of the encoder; endings of audio files
     "features": BASE | {"checkpoints", "inputs", "workers"},
     "evaluation": BASE | {"checkpoints", "datasets", "features"},
