@@ -54,12 +54,15 @@ def collect(paths: Iterable[str], skipped: dict[str, str] | None = None) -> list
     return sources
 
 
-def stream(paths: Iterable[str], skipped: dict[str, str]) -> Iterator[Source]:
-    """As `collect`, one by one while folders and stores are searched; keeps some 100 bytes of each name in memory."""
+def stream(paths: Iterable[str | Source], skipped: dict[str, str]) -> Iterator[Source]:
+    """As `collect`, one by one while folders and stores are searched; keeps some 100 bytes of each name in memory.
+
+    paths: also tracks that are already known.
+    """
     files: set[int] = set()  # hashes, to keep little
     names: set[int] = set()
     for path in paths:
-        for source in _stdin(skipped) if path == STDIN else _expand(path, skipped):
+        for source in _named(path, skipped):
             file, name = hash(source.copy or identity(source.path)), hash(_absolute(source.path))
             if file not in files:
                 files.add(file)
@@ -67,6 +70,12 @@ def stream(paths: Iterable[str], skipped: dict[str, str]) -> Iterator[Source]:
                 yield source
             elif name not in names:
                 skipped[source.path] = "another name of the same file"
+
+
+def _named(path: str | Source, skipped: dict[str, str]) -> Iterator[Source]:
+    if isinstance(path, Source):
+        return iter([path])
+    return _stdin(skipped) if path == STDIN else _expand(path, skipped)
 
 
 def identity(path: str) -> str:

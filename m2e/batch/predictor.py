@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -45,8 +45,8 @@ class Predictor:
 
     @property
     def schema(self) -> pa.Schema:
-        """The schema of the rows. With embeddings it depends on the model, which is then loaded."""
-        return record_schema(self.pipe.model.config.embedding_size if self.embedding else None)
+        """The schema of the rows. Raises: ModelError, with embeddings, whose width is that of the model."""
+        return record_schema(embedding_size(self.settings["model"]) if self.embedding else None)
 
     def __call__(self, batch: Batch) -> pa.Table:
         return to_table(self.records(batch), self.schema)
@@ -82,6 +82,17 @@ def _loaded(**settings: Any) -> "MusicEmotionPipeline":
     return load(**settings)
 
 
+@lru_cache(maxsize=1)
+def embedding_size(model: str | None) -> int:
+    """The width of the embeddings of a model, which is not loaded. Raises: ModelError."""
+    from m2e.checkpoints.load import EMBEDDED, local_folder, readable
+    from modeling_m2e import M2EConfig
+
+    name = model or EMBEDDED
+    with readable(name):
+        return M2EConfig.from_pretrained(local_folder(name)[0]).embedding_size
+
+
 def tracks(batch: Batch) -> Iterator[tuple[str | None, bytes | None]]:
     """(path, bytes) of each row; either may be None. Raises: UsageError."""
     columns = _columns(batch)
@@ -101,4 +112,4 @@ def _columns(batch: Batch) -> dict[str, Sequence[Any]]:
     if isinstance(batch, pa.Table | pa.RecordBatch):
         wanted = [name for name in batch.column_names if name in ("path", "bytes", AUDIO)] or batch.column_names
         return {name: batch.column(name).to_pylist() for name in wanted}
-    return dict(batch)
+    return dict(cast(Mapping[str, Any], batch))

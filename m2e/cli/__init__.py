@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from m2e import __version__
-from m2e.cli import chords, demo, evaluate, features, predict
+from m2e.cli import chords, demo, evaluate, features, merge, predict
 
 app = typer.Typer(
     help="Predict the emotion of music: moods, valence and arousal, key and chords of audio files.",
@@ -38,5 +38,5 @@ def _root(
         print(context.get_help())
 
 
-for command in (predict.predict, chords.chords, demo.demo, evaluate.evaluate, features.features):
+for command in (predict.predict, merge.merge, chords.chords, demo.demo, evaluate.evaluate, features.features):
     app.command()(command)

@@ -14,6 +14,7 @@ from m2e import __version__
 from m2e.cli.journal import earlier_records, open_journal, refuse_to_lose
 from m2e.cli.options import BatchSize, Device, Model, Paths, Verbose, Window, end_of_pipe, tell_failures, tell_skipped
 from m2e.cli.output_file import check_output, is_special, locked, open_output, partial_name
+from m2e.cli.parquet import ColumnOption, EmbeddingOption, Request, ShardOption, predict_parquet
 from m2e.cli.plots import Plots
 from m2e.errors import M2EError, UsageError, WorkerError
 from m2e.inputs import Source, collect, identity
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
     from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
-Format = Literal["table", "json", "jsonl", "csv"]
+Text = Literal["table", "json", "jsonl", "csv"]
+Format = Text | Literal["parquet"]
 MAX_DURATION = 6 * 3600.0  # seconds
-FORMATS: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of output files; default: table
+# of output files; default: table
+FORMATS: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 
 
 def predict(
@@ -41,7 +44,10 @@ def predict(
         ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE.", show_default="stdout")
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to FILE; parquet: also into a folder.", show_default="stdout"
+        ),
     ] = None,
     window: Window = None,
     batch_size: BatchSize = None,
@@ -75,6 +81,9 @@ def predict(
         int | None,
         typer.Option(min=1, metavar="K", help="Show K moods in the table.", show_default="5; 3 for several tracks"),
     ] = None,
+    shard: ShardOption = None,
+    column: ColumnOption = None,
+    embedding: EmbeddingOption = False,
     verbose: Verbose = False,
 ) -> None:
     """Predict the emotion of music: one record per track.
@@ -84,7 +93,18 @@ def predict(
     """
     output = None if output == "-" else output
     form = form or FORMATS.get(os.path.splitext(output or "")[1].lower(), "table")
+    if form != "parquet" and (shard or column or embedding):
+        fail("--shard, --column and --embedding need --format parquet.")
     settings = {"model": model_identity(model), "window": window, "harmony": harmony, "key_segments": key_segments}
+    load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
+    if form == "parquet":
+        if key_segments and not harmony:
+            fail("--key-segments need chords: remove --no-harmony.")
+        if plot is not None:
+            fail("--plot draws every track, and parquet is for very many: remove one of them.")
+        request = Request(paths, output, shard, column, resume, verbose, model, embedding, settings)
+        predict_parquet(request, partial(load, embedding), workers)
+        return
     skipped: dict[str, str] = {}
     with ExitStack() as stack:
         try:
@@ -118,7 +138,6 @@ def predict(
 
         from m2e.workers import predictions
 
-        load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
         try:
             with predictions(load, todo, workers) as records:
                 if output is None or form == "table" or is_special(output):
@@ -142,7 +161,7 @@ def predict(
 def write(
     records: "Iterator[MusicEmotion | FailedTrack]",
     sources: Sequence[Source],
-    form: Format,
+    form: Text,
     file: TextIO,
     top_k: int | None,
     plots: Plots | None = None,
@@ -190,6 +209,7 @@ def load_model(
     key_segments: bool,
     max_duration: float,
     timeout: float | None,
+    embedding: bool = False,
 ) -> "MusicEmotionPipeline":
     from m2e.checkpoints.load import load
 
@@ -200,6 +220,7 @@ def load_model(
         batch_size=batch_size,
         harmony=harmony,
         key_segments=key_segments,
+        include_embedding=embedding,
         max_duration=max_duration,
         timeout=timeout,
     )
