@@ -14,10 +14,6 @@ class StandIn:
     def __init__(self, seconds: float = 0.0):
         self.seconds = seconds
 
-    @property
-    def pipe(self) -> "StandIn":
-        return self
-
     def __call__(self, path: str) -> MusicEmotion:
         time.sleep(self.seconds)
         if "bad" in path:

@@ -146,7 +146,7 @@ def test_wrong_requests_are_sentences(models, music):
         (["-o", "x.parquet", "--shard", "1/2"], "x.parquet is a file, and --shard writes several: give -o DIR."),
         (["--format", "parquet", "-o", "x", "--shard", "0/4"], "--shard 0/4 cannot be read: give I/N, such as 1/4"),
         (["--format", "parquet", "-o", "x", "--shard", "half"], "--shard half cannot be read"),
-        (["-o", "x.jsonl", "--shard", "1/2"], "--shard, --column and --embedding need --format parquet."),
+        (["-o", "x.jsonl", "--shard", "1/2"], "--shard, --column, --embedding and --engine ray need --format parquet."),
         (["--format", "parquet", "-o", "out", "--shard", "1/3"], "which is of another run: give another -o DIR."),
         (["--format", "parquet", "-o", "out", "--shard", "1/2"], "add --resume, or give another -o DIR."),
         (

@@ -1,19 +1,20 @@
 """Predicts very many tracks by Ray Data: names are listed lazily, actors predict them and write Parquet files.
 
-Ray schedules, retries and holds the listing back while decoding is slower. A row of the data set is a list of names, and
-each gives one file, whose name depends on these names only: a list that Ray repeats, because a machine died, replaces
-its file. The file _SUCCESS appears when all are there.
+Ray schedules, retries and holds the listing back while decoding is slower. A row of the data set is a list of names,
+and each gives one file, whose name depends on these names only: a list that Ray repeats, because a machine died,
+replaces its file. The file _SUCCESS appears when all are there.
 """
 
 import json
 import logging
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from functools import cached_property, partial
+from typing import Any
 
 import pyarrow as pa
 
@@ -25,14 +26,8 @@ from m2e.inputs import Source
 from m2e.workers import predict_one
 
 ROWS = 64  # tracks in a file
+Load = Callable[[], Callable[[str], Any]]
 Sources = Callable[[dict[str, str]], Iterable[Source]]  # receives {path: reason} of what is skipped
-
-
-class HasPipe(Protocol):
-    """A `Predictor`, or what stands in for one."""
-
-    @property
-    def pipe(self) -> Callable[[str], Any]: ...
 
 
 @dataclass(frozen=True)
@@ -48,13 +43,13 @@ class Cluster:
 
 
 def predict(
-    sources: Sources, predictor: HasPipe, folder: Folder, schema: pa.Schema, cluster: Cluster, tally: Tally
+    sources: Sources, load: Load, folder: Folder, schema: pa.Schema, cluster: Cluster, tally: Tally
 ) -> Iterator[Counter[str]]:
     """Writes the records of `sources` into `folder`, except of tracks that it holds; failed ones are tried again.
 
     Yields, while `tally` counts, why names were skipped so far.
-    sources, predictor: can be pickled; `sources` is called on the machine of this process.
-    Raises: UsageError, WorkerError; ModelError and others while the model is loaded.
+    sources, load: can be pickled.  sources: called on the machine of this process.  load: gives the model, in an actor.
+    Raises: UsageError, also for a model that cannot be loaded; WorkerError.
     """
     names = folder.names()
     folder.check(names, schema)
@@ -65,9 +60,10 @@ def predict(
         import ray
         import ray.data as data
 
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # what names mean is known here
-        names_of = partial(listed, sources, known, cluster.rows)
-        writer = {"predictor": predictor, "folder": folder.url, "schema": schema}
+        names_of = partial(listed, sources, known, cluster.rows, os.getcwd())
+        writer = {"load": load, "folder": folder.url, "schema": schema, "here": os.getcwd()}
         lists = data.from_items([{"start": 0}])
         lists.context.target_max_block_size = 1  # a block for each row: it goes to an actor as soon as it is there
         lists.context.enable_progress_bars = False
@@ -87,7 +83,9 @@ def predict(
 
 
 def add(row: dict[str, Any], tally: Tally) -> Counter[str]:
-    """Adds what a Writer says to the tally; returns why names were skipped."""
+    """Adds what a Writer says to the tally; returns why names were skipped. Raises: UsageError if it cannot go on."""
+    if row["fatal"] is not None:
+        raise UsageError(row["fatal"])
     tally.found, tally.skipped = max(tally.found, row["found"]), max(tally.skipped, row["skipped"])
     tally.add(row["errors"])
     return Counter(json.loads(row["reasons"]))
@@ -110,8 +108,11 @@ def forget_failures(folder: Folder, names: Iterable[str], schema: pa.Schema) -> 
 # --- in the cluster ---
 
 
-def listed(sources: Sources, known: Known, rows: int, start: dict[str, Any]) -> Iterator[dict[str, list[Any]]]:
-    """Lists of names, each a row; an empty one at the end."""
+def listed(
+    sources: Sources, known: Known, rows: int, here: str, start: dict[str, Any]
+) -> Iterator[dict[str, list[Any]]]:
+    """Lists of names, each a row; an empty one at the end. here: as in `Writer`."""
+    enter(here)
     tally, skipped = Tally(), dict[str, str]()
     names: list[Source] = []
 
@@ -133,26 +134,51 @@ def listed(sources: Sources, known: Known, rows: int, start: dict[str, Any]) -> 
     yield row()
 
 
-class Writer:
-    """An actor: predicts the tracks of a list, and writes their records into a file."""
+def enter(folder: str) -> None:
+    """Changes to the folder of the driver, if this machine has it."""
+    if os.path.isdir(folder):
+        os.chdir(folder)
 
-    def __init__(self, predictor: HasPipe, folder: str, schema: pa.Schema):
-        self.predictor, self.folder, self.schema = predictor, Folder(folder), schema
+
+class Writer:
+    """An actor: predicts the tracks of a list, and writes their records into a file.
+
+    here: the folder that relative names start from, if this machine has it.
+    """
+
+    def __init__(self, load: Load, folder: str, schema: pa.Schema, here: str):
+        self.load, self.folder, self.schema = load, Folder(folder), schema
+        enter(here)
+
+    @cached_property
+    def pipe(self) -> Callable[[str], Any]:
+        """The model, loaded with the first list: Ray says more about errors in calls."""
+        return self.load()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         (row,) = batch.to_pylist()
         paths = [path.decode("utf-8", "surrogateescape") for path in row.pop("path")]
         sources = [Source(path, error or None) for path, error in zip(paths, row.pop("error"), strict=True)]
-        records = [predict_one(self.predictor.pipe, source) for source in sources]
-        if records:
-            name = digest("\0".join(paths))
-            self.folder.write(f"part-{name:016x}.parquet", [to_table(records, self.schema)], self.schema)
-        row["errors"] = [record.error for record in records]
+        row["errors"] = []
+        try:
+            if sources:
+                records = [predict_one(self.pipe, source) for source in sources]
+                name = digest("\0".join(paths))
+                self.folder.write(f"part-{name:016x}.parquet", [to_table(records, self.schema)], self.schema)
+                row["errors"] = [record.error for record in records]
+        except M2EError as error:  # of the model or the output; Ray would bury it in its own
+            row["fatal"] = str(error)
         return pa.Table.from_pylist([row], REPORT)
 
 
 REPORT = pa.schema(
-    {"found": pa.int64(), "skipped": pa.int64(), "reasons": pa.string(), "errors": pa.list_(pa.string())}
+    {
+        "found": pa.int64(),
+        "skipped": pa.int64(),
+        "reasons": pa.string(),
+        "errors": pa.list_(pa.string()),
+        "fatal": pa.string(),
+    }
 )
 
 
@@ -167,7 +193,7 @@ def connected(address: str | None) -> Iterator[None]:
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a loaded machine starts slowly
     import ray
 
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)  # few tracks are fine
     mine = not ray.is_initialized()
     if mine:
         options: dict[str, Any] = {"include_dashboard": False} if address is None else {}
@@ -184,20 +210,13 @@ def connected(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def explained_by_ray() -> Iterator[None]:
-    """Raises what happened in an actor, or a WorkerError for what happened to the cluster."""
-    from ray.exceptions import RayActorError, RayError
+    """Raises a WorkerError for the death of an actor that Ray cannot repair."""
+    from ray.exceptions import RayActorError
 
     try:
         yield
-    except RayError as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, M2EError):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if isinstance(cause, M2EError):
-            raise cause from error
-        if isinstance(error, RayActorError):
-            raise WorkerError(f"an actor died, perhaps because memory ran out ({first_line(error)}).") from error
-        raise
+    except RayActorError as error:
+        raise WorkerError(f"an actor died, perhaps because memory ran out ({first_line(error)}).") from error
 
 
 def _actors(cluster: Cluster) -> int:
@@ -208,5 +227,7 @@ def _actors(cluster: Cluster) -> int:
     wanted = {"CPU": cluster.num_cpus, "GPU": cluster.num_gpus}
     room = min((int(there.get(name, 0) // count) for name, count in wanted.items() if count), default=1)
     if not room:
-        raise UsageError(f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs: ask for fewer.")
+        raise UsageError(
+            f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs: ask for fewer."
+        )
     return cluster.actors or room

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +13,7 @@ import typer
 
 from m2e.cli.output_file import locked, writing
 from m2e.errors import M2EError, UsageError, WorkerError
-from m2e.inputs import STDIN, Source, stream
+from m2e.inputs import Source, stream
 from m2e.remote import is_remote
 from m2e.terminal import fail, pace, tell
 
@@ -43,7 +43,7 @@ EmbeddingOption = Annotated[bool, typer.Option("--embedding", help="Add the mean
 class Request:
     """What `m2e predict` was asked for."""
 
-    paths: list[str]
+    paths: list[str | Source]
     output: str | None
     shard: str | None
     column: str | None
@@ -70,7 +70,7 @@ class Request:
         from m2e.batch.tables import is_table, names_in
 
         for path in self.paths:
-            if self.column is not None and is_table(path):
+            if self.column is not None and isinstance(path, str) and is_table(path):
                 yield from map(Source, names_in(path, self.column))
             else:
                 yield path
@@ -130,7 +130,9 @@ def predict_parquet(request: Request, load: Callable[[], Any], workers: int) -> 
         except KeyboardInterrupt:
             tell(f"interrupted. {RESUME}")
             raise typer.Exit(130) from None
-    report(tally, f"{url}/{name}", skipped)
+    for path, why in skipped.items() if request.verbose else ():
+        tell(f"{path}: {why}.")
+    report(tally, f"{url}/{name}", skipped.counts if isinstance(skipped, Reasons) else Counter(skipped.values()))
 
 
 def part(text: str | None) -> tuple[int, int]:
@@ -166,15 +168,11 @@ def refuse_others(folder: "Folder", shard: "Shard", resume: bool) -> None:
         raise UsageError(f"{folder.url} holds records of {shard.name}: add --resume, or give another -o DIR.")
 
 
-def report(tally: "Tally", output: str, skipped: Mapping[str, str]) -> None:
+def report(tally: "Tally", output: str, reasons: Counter[str]) -> None:
     """Prints what was done, and ends the command with exit status 1 if tracks failed."""
-    reasons = skipped.counts if isinstance(skipped, Reasons) else Counter(skipped.values())
-    if total := sum(reasons.values()):
+    if total := reasons.total():
         listed = ", ".join(f"{count} {why}" for why, count in reasons.most_common() if count)
         tell(f"{total} files or folders were skipped: {listed}.")
-    if not isinstance(skipped, Reasons):
-        for path, why in skipped.items():
-            tell(f"{path}: {why}.")
     if tally.skipped:
         tell(f"{tally.skipped} tracks are already in {output}.")
     tell(f"{tally.done} tracks were predicted into {output}, {tally.failed} of them failed.")
@@ -192,11 +190,11 @@ def tell_some(sentences: Iterable[str], count: int) -> None:
         tell(f"... and {count - len(shown)} more: see the column error.")
 
 
-def check_arguments(paths: Iterable[str], column: str | None) -> None:
+def check_arguments(paths: Iterable[str | Source], column: str | None) -> None:
     """Raises UsageError for tables without --column, and for --column without tables."""
     from m2e.batch.tables import is_table
 
-    tables = [path for path in paths if path != STDIN and is_table(path)]
+    tables = [path for path in paths if isinstance(path, str) and is_table(path)]
     if column is not None and not tables:
         raise UsageError("--column needs a table: give a .parquet or .csv file as PATH.")
     if column is None and tables:
