@@ -122,14 +122,14 @@ def no_model():
 def test_a_list_of_names_gives_one_file_and_says_what_failed(names, tmp_path):
     sources = partial(stream, [str(names), "gone.wav"])
     lists = list(listed(sources, Known(np.zeros(0)), 200, "/nowhere", {}))
-    assert [len(row["path"][0]) for row in lists] == [200, len(os.listdir(names)) - 199, 0]
+    assert [len(row["path"][0]) for row in lists] == [200, len(os.listdir(names)) - 199]
     assert lists[-1]["found"] == [len(os.listdir(names)) + 1]
     lists = [pyarrow.Table.from_pydict(row) for row in lists]
     writer = Writer(partial(StandIn, 0), str(tmp_path / "out"), SCHEMA, "/nowhere")
     for _ in range(2):  # a list that is repeated replaces its file
         reports = [writer(table).to_pylist()[0] for table in lists]
     assert len(rows(tmp_path / "out")) == len(os.listdir(names)) + 1
-    assert "gone.wav: there is no such file or folder." in reports[1]["errors"] and reports[2]["errors"] == []
+    assert "gone.wav: there is no such file or folder." in reports[1]["errors"]
     (said,) = Writer(no_model, str(tmp_path / "other"), SCHEMA, "/nowhere")(lists[0]).to_pylist()
     assert said["fatal"] == "gone: there is no such model." and not os.path.exists(tmp_path / "other")
     with pytest.raises(UsageError, match="gone: there is no such model."):

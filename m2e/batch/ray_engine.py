@@ -111,7 +111,7 @@ def forget_failures(folder: Folder, names: Iterable[str], schema: pa.Schema) -> 
 def listed(
     sources: Sources, known: Known, rows: int, here: str, start: dict[str, Any]
 ) -> Iterator[dict[str, list[Any]]]:
-    """Lists of names, each a row; an empty one at the end. here: as in `Writer`."""
+    """Lists of names, each a row; the last may be short or empty. here: as in `Writer`."""
     enter(here)
     tally, skipped = Tally(), dict[str, str]()
     names: list[Source] = []
