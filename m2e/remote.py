@@ -1,6 +1,7 @@
-"""Names in remote stores (s3://, gs://, hf://, memory://), listed while they are used. Light to import."""
+"""Files in remote stores (s3://, gs://, hf://, memory://); names are listed while they are used. Light to import."""
 
 import glob
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,19 @@ def read(url: str) -> bytes:
     files, path = filesystem(url)
     with explained(url):
         return files.cat_file(path)
+
+
+def file_size(path: str) -> int | None:
+    """The bytes of a local file or of one in a store; None if there is none. Raises: UsageError."""
+    if not is_remote(path):
+        return os.path.getsize(path) if os.path.isfile(path) else None
+    files, where = filesystem(path)
+    with explained(path):
+        try:
+            found = files.info(where)
+        except FileNotFoundError:
+            return None
+    return (found.get("size") or 0) if found["type"] == "file" else None
 
 
 def is_folder(url: str) -> bool:

@@ -25,7 +25,7 @@ ALLOWED = {
     "workers": BASE | {"inputs"},
     "checkpoints": BASE,
     "batch": BASE | {"checkpoints", "inputs", "remote", "workers"},
-    "datasets": BASE | {"checkpoints", "inputs"},  # taggers as teachers of the encoder; endings of audio files
+    "datasets": BASE | {"checkpoints", "inputs", "remote"},  # taggers as teachers of the encoder; what is audio, where
     "features": BASE | {"checkpoints", "inputs", "remote", "workers"},
     "evaluation": BASE | {"checkpoints", "datasets", "features"},
     "publish": BASE | {"checkpoints", "datasets", "evaluation"},
