@@ -13,6 +13,7 @@ import soundfile
 
 from m2e.datasets.schema import Track, listed
 from m2e.errors import AudioError, DataError, reason
+from m2e.remote import is_remote
 from modeling_m2e.audio_m2e import load
 
 DEPTH = 5  # levels of folders that are searched: unpacked archives may be nested
@@ -110,7 +111,9 @@ def verify(name: str, folder: Path, tracks: Sequence[Track], expected: int | Non
 
 
 def probe(path: Path | str) -> float | Literal["missing", "unreadable"] | None:
-    """The seconds that the header declares, None if it does not; or what is wrong with the file."""
+    """The seconds that the header declares, None if it does not or is not local; or what is wrong with the file."""
+    if is_remote(str(path)):
+        return None
     if not os.path.isfile(path):
         return "missing"
     try:

@@ -24,6 +24,7 @@ from m2e.datasets.archive import verify
 from m2e.datasets.schema import FEATURES, SCALE, Track, listed, rescale, split_words, to_dataset
 from m2e.datasets.splits import with_splits
 from m2e.errors import DataError, reason
+from m2e.remote import is_remote
 
 TABLES = ("labels.csv", "metadata.csv", "labels.jsonl", "metadata.jsonl")
 AUDIO = ("audio", "path", "file", "file_name", "filename")
@@ -44,6 +45,7 @@ def read_folder(
 ) -> Dataset:
     """The tracks of a CSV, TSV or JSON Lines table in the common schema.
 
+    Audio may be in a remote store (s3://...); its files are not checked.
     table: its name in ``folder``; by default labels or metadata, .csv or .jsonl.  va_range: the lowest and the highest
     possible rating.  check: see archive.verify.  columns: schema's name="name in the table".  Raises DataError.
     """
@@ -186,7 +188,7 @@ def _tracks(
             tracks.append(
                 Track(
                     id=str(cells["id"]) if "id" in names else os.path.splitext(path)[0].replace("/", "_"),
-                    audio=folder / path,
+                    audio=path if is_remote(path) else folder / path,
                     split=_split(cells["split"]) if "split" in names else "",
                     moods=moods[number - 1] if moods else None,
                     valence=_rating(cells.get("valence"), va_range),

@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 from m2e.errors import UsageError
+from m2e.remote import is_folder, is_pattern, is_remote, listing, read
 
 # Folders are searched for files with these suffixes; a file that is named itself may have any. They are the suffixes of
 # the formats that libsndfile and ffmpeg read, except those that mostly mean something else (.ts, .mat, .raw, ...).
@@ -42,21 +43,40 @@ class Source(NamedTuple):
 def collect(paths: Iterable[str], skipped: dict[str, str] | None = None) -> list[Source]:
     """All tracks that the arguments name, in their order, without duplicates.
 
-    paths: files, folders, globs, http(s) URLs, M3U playlists; "-" reads audio, or a list of these, from stdin: one per
-    line, or ended by NULs.
+    paths: files, folders, globs, http(s) URLs, the same in remote stores (s3://, ...), M3U playlists; "-" reads audio,
+    or a list of these, from stdin: one per line, or ended by NULs.
     skipped: receives {path: reason} of what a search of folders did not take.
     Raises UsageError if stdin is closed.
     """
     skipped = {} if skipped is None else skipped
-    sources: dict[str, Source] = {}
-    for path in paths:
-        for source in _stdin(skipped) if path == STDIN else _expand(path, skipped):
-            first = sources.setdefault(source.copy or identity(source.path), source)
-            if os.path.abspath(first.path) != os.path.abspath(source.path):
-                skipped[source.path] = "another name of the same file"
-    for source in sources.values():
+    sources = list(stream(paths, skipped))
+    for source in sources:
         skipped.pop(source.path, None)  # named by another argument
-    return list(sources.values())
+    return sources
+
+
+def stream(paths: Iterable[str | Source], skipped: dict[str, str]) -> Iterator[Source]:
+    """As `collect`, one by one while folders and stores are searched; keeps some 100 bytes of each name in memory.
+
+    paths: also tracks that are already known.
+    """
+    files: set[int] = set()  # hashes, to keep little
+    names: set[int] = set()
+    for path in paths:
+        for source in _named(path, skipped):
+            file, name = hash(source.copy or identity(source.path)), hash(_absolute(source.path))
+            if file not in files:
+                files.add(file)
+                names.add(name)
+                yield source
+            elif name not in names:
+                skipped[source.path] = "another name of the same file"
+
+
+def _named(path: str | Source, skipped: dict[str, str]) -> Iterator[Source]:
+    if isinstance(path, Source):
+        return iter([path])
+    return _stdin(skipped) if path == STDIN else _expand(path, skipped)
 
 
 def identity(path: str) -> str:
@@ -64,15 +84,21 @@ def identity(path: str) -> str:
     return path if _is_url(path) else os.path.realpath(path)
 
 
+def _absolute(path: str) -> str:
+    return path if _is_url(path) else os.path.abspath(path)
+
+
 def _is_url(path: str) -> bool:
-    return path.lower().startswith(("http://", "https://"))
+    return path.lower().startswith(("http://", "https://")) or is_remote(path)
 
 
 def _expand(path: str, skipped: dict[str, str]) -> Iterator[Source]:
-    if _is_url(path):
+    if is_remote(path):
+        yield from _expand_remote(path, skipped)
+    elif _is_url(path):
         yield Source(path)
     elif os.path.isdir(path):
-        yield from _audio_in(path, skipped) or [Source(path, f"{path}: holds no audio file.")]
+        yield from _or(_audio_in(path, skipped), Source(path, f"{path}: holds no audio file."))
     elif _is_pipe(path):
         yield _copy_of_pipe(path)
     elif os.path.lexists(path):
@@ -83,24 +109,57 @@ def _expand(path: str, skipped: dict[str, str]) -> Iterator[Source]:
         yield Source(path, f"{path}: there is no such file or folder.")
 
 
+def _or(sources: Iterable[Source], otherwise: Source) -> Iterator[Source]:
+    """The sources, or the other one if there are none."""
+    source = None
+    for source in sources:
+        yield source
+    if source is None:
+        yield otherwise
+
+
+def _expand_remote(url: str, skipped: dict[str, str]) -> Iterator[Source]:
+    """The tracks of a URL in a store. Nothing is asked about a file with the suffix of audio."""
+    try:
+        if url.lower().endswith(PLAYLIST_SUFFIXES):
+            yield from _playlist(url, skipped)
+        elif _is_audio(url) and not glob.has_magic(url):
+            yield Source(url)
+        elif is_pattern(url):
+            yield from _or(_remote_audio(url, skipped), Source(url, f"{url}: matches no audio file."))
+        elif is_folder(url):
+            yield from _or(_remote_audio(url, skipped), Source(url, f"{url}: holds no audio file."))
+        else:
+            yield Source(url)
+    except UsageError as error:
+        yield Source(url, str(error))
+
+
+def _remote_audio(url: str, skipped: dict[str, str]) -> Iterator[Source]:
+    for name in listing(url):
+        if _is_hidden(os.path.basename(name)):
+            skipped[name] = "hidden"
+        elif not _is_audio(name):
+            skipped[name] = "without the suffix of audio"
+        else:
+            yield Source(name)
+
+
 # --- folders ---
 
 
-def _audio_in(folder: str, skipped: dict[str, str]) -> list[Source]:
-    """Audio files below a folder, sorted; linked folders are searched, but none twice."""
-    tracks = []
+def _audio_in(folder: str, skipped: dict[str, str]) -> Iterator[Source]:
+    """Audio files below a folder, sorted, unreadable folders last; linked folders are searched, but none twice."""
     for where, files in _walk(folder, skipped):
         if files is None:
-            tracks.append(Source(where, skipped.pop(where)))
+            yield Source(where, skipped.pop(where))
             continue
         for name in files:
             path = os.path.join(where, name)
             if reason := _why_not(path):
                 skipped[path] = reason
             else:
-                tracks.append(Source(path))
-    # unreadable folders come last
-    return sorted(tracks, key=lambda track: track.error is not None)
+                yield Source(path)
 
 
 def _walk(folder: str, skipped: dict[str, str]) -> Iterator[tuple[str, list[str] | None]]:
@@ -197,8 +256,11 @@ def _glob(pattern: str, skipped: dict[str, str]) -> Iterator[str]:
 
 def _playlist(path: str, skipped: dict[str, str]) -> Iterator[Source]:
     try:
-        with open(path, "rb") as file:
-            lines = _names(file.read())
+        if is_remote(path):
+            lines = _names(read(path))
+        else:
+            with open(path, "rb") as file:
+                lines = _names(file.read())
     except OSError as error:
         lines, why = None, error.strerror or str(error)
     else:
@@ -216,7 +278,12 @@ def _playlist(path: str, skipped: dict[str, str]) -> Iterator[Source]:
         if identity(name) == identity(path) or line.lower().endswith(PLAYLIST_SUFFIXES):
             skipped[name] = "a playlist in a playlist"
         else:
-            yield from _expand(name, skipped)
+            yield from _listed(name, skipped)
+
+
+def _listed(name: str, skipped: dict[str, str]) -> Iterator[Source]:
+    """The tracks of a line of a list; names in stores are taken as they are, without a question for each."""
+    return iter([Source(name)]) if is_remote(name) and not name.endswith("/") else _expand(name, skipped)
 
 
 def _stdin(skipped: dict[str, str]) -> Iterator[Source]:
@@ -235,7 +302,7 @@ def _stdin(skipped: dict[str, str]) -> Iterator[Source]:
     extended = bool(lines) and lines[0].startswith("#EXTM3U")
     for line in lines:
         if not (extended and line.startswith("#")):
-            yield from _expand(line, skipped)
+            yield from _listed(line, skipped)
 
 
 def _names(data: bytes) -> list[str] | None:

@@ -39,7 +39,7 @@ def terminal_width() -> int:
 
 
 @contextmanager
-def progress(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
+def progress(total: int | None, visible: bool) -> Iterator[Callable[[int, str], Any]]:
     """A progress bar while the block runs. Call the result with the number of tracks done and the next one's name."""
     if not visible:
         yield lambda done, name: None
@@ -57,8 +57,9 @@ def progress(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
 
 
 @contextmanager
-def pace(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
-    """Progress with tracks per second and the time left: a bar in a terminal, otherwise a line every minute.
+def pace(total: int | None, visible: bool) -> Iterator[Callable[[int, str], Any]]:
+    """Progress with tracks per second and, if the total is known, the time left: a bar in a terminal, otherwise a line
+    every minute.
 
     Call the result with the number of tracks done and the next one's name.
     """
@@ -74,8 +75,8 @@ def pace(total: int, visible: bool) -> Iterator[Callable[[int, str], Any]]:
             show(done, f"{speed:.2f} tracks a second, {os.path.basename(name)}" if done else name)
             if visible and not terminal and done and (now - last_line > SECONDS_BETWEEN_LINES or done == total):
                 last_line = now
-                left = f", {span((total - done) / speed)} left" if done < total else ""
-                tell(f"{done} of {total} tracks, {speed:.2f} tracks a second{left}.")
+                left = f", {span((total - done) / speed)} left" if total and done < total else ""
+                tell(f"{done}{f' of {total}' if total else ''} tracks, {speed:.2f} tracks a second{left}.")
 
         yield begin
 

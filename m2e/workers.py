@@ -4,9 +4,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from m2e.errors import M2EError, WorkerError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from modeling_m2e.record_m2e import FailedTrack
 
 R = TypeVar("R")  # the record of a track
+DIED = "a worker process died, perhaps because memory ran out: use fewer --workers."
 CANNOT_START = "the worker processes could not start: use fewer --workers."
 
 
@@ -77,6 +79,19 @@ def predictions(
 
 
 @contextmanager
+def streamed(
+    load: Callable[[], Callable[[str], R]], sources: Iterable[Source], workers: int = 1
+) -> "Iterator[Iterator[R | FailedTrack]]":
+    """As `predictions`, of very many sources: taken as workers need them, records come as they are ready."""
+    if workers == 1:
+        pipe = load()
+        yield (predict_one(pipe, source) for source in sources)
+    else:
+        with _pool(load, workers) as pool:
+            yield _as_completed(pool, sources, workers)
+
+
+@contextmanager
 def _pool(load: Callable[[], Any], workers: int) -> Iterator[ProcessPoolExecutor]:
     spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads or a GPU may hang
     pool = ProcessPoolExecutor(workers, spawn, initializer=_start_worker, initargs=(load,))
@@ -102,7 +117,23 @@ def _results(pool: ProcessPoolExecutor, sources: Sequence[Source], workers: int)
             records = pool.map(_predict_in_worker, sources)
         yield from records
     except BrokenExecutor as error:
-        raise WorkerError("a worker process died, perhaps because memory ran out: use fewer --workers.") from error
+        raise WorkerError(DIED) from error
+
+
+def _as_completed(pool: ProcessPoolExecutor, sources: Iterable[Source], workers: int) -> Iterator[Any]:
+    more, running = iter(sources), set[Future[Any]]()
+    try:
+        while True:
+            with _starting(workers):
+                running |= {
+                    pool.submit(_predict_in_worker, source) for source in islice(more, 2 * workers - len(running))
+                }
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    except BrokenExecutor as error:
+        raise WorkerError(DIED) from error
 
 
 @contextmanager

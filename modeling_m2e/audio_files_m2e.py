@@ -19,6 +19,7 @@ from .audio_parts_m2e import FileSlice, audio_start
 from .audio_sndfile_m2e import open_sound
 from .download_m2e import download
 from .errors_m2e import AudioError
+from .remote_m2e import STORES, fetch, store_of
 
 
 def open_file(source: Any, name: str, seconds: float, stack: ExitStack, report: AudioReport) -> Decoded:
@@ -52,8 +53,8 @@ def _binary_file(source: Any, name: str, stack: ExitStack) -> tuple[BinaryIO, st
             return source, None
         path = _spool(source, stack)
     elif isinstance(source, str) and (scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)):
-        if scheme[1].lower() not in ("http", "https"):
-            raise AudioError(f"{name}: only http and https URLs are read; download it first.")
+        if scheme[1].lower() not in ("http", "https", *STORES):
+            raise AudioError(f"{name}: only http and https URLs and remote stores are read; download it first.")
         path = _download(source, name, stack)
     else:
         path = os.fsdecode(source)
@@ -79,5 +80,5 @@ def _spool(file: Any, stack: ExitStack) -> str:
 
 def _download(url: str, name: str, stack: ExitStack) -> str:
     path = os.path.join(stack.enter_context(tempfile.TemporaryDirectory(prefix="m2e-")), "audio")
-    download(url, Path(path), name)
+    (fetch if store_of(url) else download)(url, Path(path), name)
     return path

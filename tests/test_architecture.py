@@ -18,13 +18,15 @@ BASE = {"errors", "storage"}
 ALLOWED = {
     "errors": set(),
     "storage": {"errors"},
-    "inputs": BASE,
+    "inputs": BASE | {"remote"},
+    "remote": BASE,
     "views": BASE,
     "terminal": BASE | {"views"},
     "workers": BASE | {"inputs"},
     "checkpoints": BASE,
-    "datasets": BASE | {"checkpoints", "inputs"},  # taggers as teachers of the encoder; endings of audio files
-    "features": BASE | {"checkpoints", "inputs", "workers"},
+    "batch": BASE | {"checkpoints", "inputs", "remote", "workers"},
+    "datasets": BASE | {"checkpoints", "inputs", "remote"},  # taggers as teachers of the encoder; what is audio, where
+    "features": BASE | {"checkpoints", "inputs", "remote", "workers"},
     "evaluation": BASE | {"checkpoints", "datasets", "features"},
     "library": BASE | {"checkpoints", "inputs", "terminal", "views", "workers"},
     "publish": BASE | {"checkpoints", "datasets", "evaluation"},

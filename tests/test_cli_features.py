@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import tiny
+from stores import memory  # noqa: F401
 from typer.testing import CliRunner
 
 from m2e import cli, terminal
@@ -193,3 +194,23 @@ def test_durations_and_sizes_in_words():
         "412 MB",
         "1 GB",
     ]
+
+
+def test_audio_in_a_store(model, clips, memory):  # noqa: F811
+    run(*clips, status=1)
+    for number in (0, 2, 3, 4):
+        memory.pipe(f"/lib/{number}.wav", Path(f"clips/{number}.wav").read_bytes())
+    with open("clips/labels.csv", "w", newline="") as file:
+        rows = [(f"memory://lib/{number}.wav", number, "happy") for number in range(5)]
+        csv.writer(file).writerows([("audio", "id", "moods"), *rows])
+    said = run("--data", "folder", "--folder", "clips", "--out", "stored", status=1).stderr
+    assert "memory://lib/1.wav: there is no such file." in said and "memory://lib/3.wav: " in said
+    found, expected = read_features("stored"), read_features("out")
+    assert len(found) == 3
+    for track in found:
+        np.testing.assert_array_equal(found[track].embeddings, expected[track].embeddings)
+    memory.store.clear()
+    assert (
+        "3 of 5 tracks are already in stored."
+        in run("--data", "folder", "--folder", "clips", "--out", "stored", status=1).stderr
+    )

@@ -217,7 +217,7 @@ def test_load_model_knows_the_hub_signature(monkeypatch):
     from m2e.checkpoints import load as hub
 
     settings = {"window": 10.0, "batch_size": 3, "harmony": True, "key_segments": True}
-    settings |= {"max_duration": 60.0, "timeout": None}
+    settings |= {"include_embedding": False, "max_duration": 60.0, "timeout": None}
     call = signature(hub.load).bind("dir", device="cpu", **settings)
     monkeypatch.setattr(hub, "load", lambda *args, **named: (args, named))
     assert cli.predict.load_model("dir", "cpu", 10.0, 3, True, True, 60.0, None) == (

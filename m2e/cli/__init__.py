@@ -17,6 +17,7 @@ from m2e.cli import (
     evaluate,
     features,
     library,
+    merge,
     playlist,
     predict,
     report,
@@ -57,6 +58,7 @@ def _root(
 
 for command in (
     predict.predict,
+    merge.merge,
     chords.chords,
     demo.demo,
     evaluate.evaluate,

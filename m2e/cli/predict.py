@@ -28,7 +28,9 @@ from m2e.cli.options import (
     tell_skipped,
 )
 from m2e.cli.output_file import check_output, is_special, locked, open_output, partial_name
+from m2e.cli.parquet import ColumnOption, EmbeddingOption, Request, ShardOption, predict_parquet
 from m2e.cli.plots import Plots
+from m2e.cli.ray_cluster import Engine, NumCpus, NumGpus, RayAddress, Rows, predict_by_ray
 from m2e.errors import M2EError, UsageError, WorkerError
 from m2e.inputs import Source, collect, identity
 from m2e.terminal import fail, is_terminal, progress, tell, terminal_width
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
     from modeling_m2e import MusicEmotionPipeline
     from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
-Format = Literal["table", "json", "jsonl", "csv"]
-FORMATS: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv"}  # of output files; default: table
+Text = Literal["table", "json", "jsonl", "csv"]
+Format = Literal["table", "json", "jsonl", "csv", "parquet"]
+# of output files; default: table
+FORMATS: dict[str, Format] = {".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 
 
 def predict(
@@ -54,13 +58,17 @@ def predict(
         ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE.", show_default="stdout")
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to FILE; parquet: also into a folder.", show_default="stdout"
+        ),
     ] = None,
     window: Window = None,
     batch_size: BatchSize = None,
     workers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.", show_default="1"),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -83,6 +91,14 @@ def predict(
         int | None,
         typer.Option(min=1, metavar="K", help="Show K moods in the table.", show_default="5; 3 for several tracks"),
     ] = None,
+    shard: ShardOption = None,
+    column: ColumnOption = None,
+    embedding: EmbeddingOption = False,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    num_cpus: NumCpus = 1,
+    num_gpus: NumGpus = 0,
+    rows: Rows = 64,
     verbose: Verbose = False,
 ) -> None:
     """Predict the emotion of music: one record per track.
@@ -92,7 +108,22 @@ def predict(
     """
     output = None if output == "-" else output
     form = form or FORMATS.get(os.path.splitext(output or "")[1].lower(), "table")
+    if form != "parquet" and (shard or column or embedding or engine == "ray"):
+        fail("--shard, --column, --embedding and --engine ray need --format parquet.")
     settings = {"model": model_identity(model), "window": window, "harmony": harmony, "key_segments": key_segments}
+    load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
+    if form == "parquet":
+        if key_segments and not harmony:
+            fail("--key-segments need chords: remove --no-harmony.")
+        if plot is not None:
+            fail("--plot draws every track, and parquet is for very many: remove one of them.")
+        request = Request([*paths], output, shard, column, resume, verbose, model, embedding, settings)
+        if engine == "local":
+            predict_parquet(request, partial(load, embedding), workers or 1)
+        else:
+            cluster = {"address": ray_address, "num_cpus": num_cpus, "num_gpus": num_gpus, "rows": rows}
+            predict_by_ray(request, partial(load, embedding), actors=workers, **cluster)
+        return
     skipped: dict[str, str] = {}
     with ExitStack() as stack:
         try:
@@ -130,9 +161,8 @@ def predict(
 
         from m2e.workers import predictions
 
-        load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
         try:
-            with predictions(load, todo, workers) as records:
+            with predictions(load, todo, workers or 1) as records:
                 if output is None or form == "table" or is_special(output):
                     with open_output(output, for_people=form == "table") as file:
                         failures = write(records, todo, form, file, top_k, plots)
@@ -153,7 +183,7 @@ def predict(
 def write(
     records: "Iterator[MusicEmotion | FailedTrack]",
     sources: Sequence[Source],
-    form: Format,
+    form: Text,
     file: TextIO,
     top_k: int | None,
     plots: Plots | None = None,
@@ -201,6 +231,7 @@ def load_model(
     key_segments: bool,
     max_duration: float,
     timeout: float | None,
+    embedding: bool = False,
 ) -> "MusicEmotionPipeline":
     from m2e.checkpoints.light_imports import import_lightly
     from m2e.checkpoints.load import load
@@ -213,6 +244,7 @@ def load_model(
         batch_size=batch_size,
         harmony=harmony,
         key_segments=key_segments,
+        include_embedding=embedding,
         max_duration=max_duration,
         timeout=timeout,
     )

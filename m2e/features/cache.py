@@ -34,6 +34,7 @@ from m2e.features.store import (
     write_track,
 )
 from m2e.inputs import Source
+from m2e.remote import file_size, is_remote
 from m2e.workers import predictions
 from modeling_m2e import M2EProcessor
 from modeling_m2e.processing_m2e import TrackFeatures
@@ -147,8 +148,8 @@ class FeatureCache:
         for store in self.shards.values():
             store.refresh()
         for track, path in self.share:
-            size = os.path.getsize(path) if os.path.isfile(path) else None
             missing = tuple(kind for kind, store in self.shards.items() if track not in store)
+            size = file_size(path) if missing or not is_remote(path) else None  # a store is asked for what is missing
             if size is not None and any(store.audio_bytes(track) not in (None, size) for store in self.shards.values()):
                 changed.append((track, path))
             if missing:

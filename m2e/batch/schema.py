@@ -1,0 +1,65 @@
+"""Records as rows of an Arrow table whose types never depend on the values.
+
+A column that is null in a whole table keeps its type, so that all tables of a run read back as one.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
+
+
+def _structs(**types: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.struct(list(types.items())))
+
+
+_TIME = pa.float64()  # seconds
+RECORD_SCHEMA = pa.schema(
+    {
+        "path": pa.string(),
+        "duration": _TIME,
+        "valence": pa.float64(),
+        "arousal": pa.float64(),
+        "quadrant": pa.string(),
+        "moods": _structs(label=pa.string(), score=pa.float64()),
+        "selected_moods": pa.list_(pa.string()),
+        "key": pa.struct({"tonic": pa.string(), "mode": pa.string(), "confidence": pa.float64()}),
+        "chords": _structs(start=_TIME, end=_TIME, label=pa.string()),
+        "key_segments": _structs(start=_TIME, end=_TIME, key=pa.string(), confidence=pa.float64()),
+        "curve": _structs(start=_TIME, end=_TIME, valence=pa.float64(), arousal=pa.float64()),
+        "model": pa.string(),
+        "error": pa.string(),
+        "seconds_used": _TIME,
+        "warnings": pa.list_(pa.string()),
+    }
+)
+EMBEDDING = "embedding"
+
+
+def record_schema(embedding_size: int | None = None) -> pa.Schema:
+    """`RECORD_SCHEMA`; with the width of an embedding also the column "embedding", a list of so many float32."""
+    if embedding_size is None:
+        return RECORD_SCHEMA
+    return RECORD_SCHEMA.append(pa.field(EMBEDDING, pa.list_(pa.float32(), embedding_size)))
+
+
+def to_table(records: "Iterable[MusicEmotion | FailedTrack]", schema: pa.Schema = RECORD_SCHEMA) -> pa.Table:
+    """The rows of records, with the values that their JSON has; a failed track has only path, model and error."""
+    return pa.Table.from_pylist([_row(record, schema) for record in records], schema)
+
+
+def _row(record: "MusicEmotion | FailedTrack", schema: pa.Schema) -> dict[str, Any]:
+    row = {name: text(value) if isinstance(value, str) else value for name, value in record.items()}
+    if record.error is None:
+        row["warnings"] = [text(warning) for warning in record.warnings]  # a mapping leaves an empty list out
+    if EMBEDDING in schema.names:
+        row[EMBEDDING] = record.embedding
+    return row
+
+
+def text(value: str) -> str:
+    """The string in valid Unicode: undecodable bytes of a file name become \\udcff, as in JSON."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
