@@ -58,6 +58,7 @@ class MusicEmotionPipeline(Pipeline):
         device: str | torch.device | None = None,
         *,
         window_seconds: float | None = None,
+        hop_seconds: float | None = None,
         windows_per_batch: int | None = None,
         harmony: bool = True,
         key_segments: bool = False,
@@ -66,7 +67,8 @@ class MusicEmotionPipeline(Pipeline):
     ) -> "MusicEmotionPipeline":
         """The pipeline of a hub repo or folder, by this installed code: none of the repo's own code is run.
 
-        device: None = the first accelerator, else the CPU.  window_seconds: length of a window; None = as saved.
+        device: None = the first accelerator, else the CPU.  window_seconds: length of windows that follow each
+        other; hop_seconds: from window to window, if these overlap; None = as saved.
         windows_per_batch: windows that the encoder takes at once; None = as saved.
         harmony, key_segments, include_embedding: the parameters of calls that give none.
         Raises: ModelError where weights are missing.
@@ -76,6 +78,9 @@ class MusicEmotionPipeline(Pipeline):
         processor = M2EProcessor.from_pretrained(name, **hub_arguments)
         if window_seconds is not None:
             processor.feature_extractor.window_seconds = float(window_seconds)
+            processor.feature_extractor.hop_seconds = None
+        if hop_seconds is not None:
+            processor.feature_extractor.hop_seconds = float(hop_seconds)
         if windows_per_batch is not None:
             processor.windows_per_batch = windows_per_batch
         return cls(

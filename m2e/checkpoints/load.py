@@ -45,6 +45,7 @@ def load(
     *,
     device: str = "auto",
     window: float | None = None,
+    hop: float | None = None,
     batch_size: int | None = None,
     harmony: bool = True,
     key_segments: bool = False,
@@ -62,7 +63,9 @@ def load(
     layout of "amaai-lab/music2emo", which is converted once and cached (see `m2e.checkpoints.music2emo`).
     variant: the checkpoint in that layout ("J_all"); "amaai-lab/music2emo@D_all" names both at once.
     device: "auto" (an accelerator if there is one), "cpu", "cuda", "cuda:1", "mps".
-    window: length of a window in seconds.  batch_size: windows per batch of the encoder.
+    window: length of windows that follow each other, in seconds.  hop: from window to window, if they overlap; whole
+    seconds, as the window, and only for models whose encoder has an embedding of each second.
+    batch_size: windows per batch of the encoder.
     harmony: recognise chords and key.
     key_segments: add the keys over time to records, for music that modulates.
     include_embedding: add the mean embedding of the track to records.
@@ -75,6 +78,8 @@ def load(
 
     if window is not None and not 0.5 <= window < float("inf"):
         raise ModelError(f"A window of {window} s cannot be used: give at least 0.5 s.")
+    if hop is not None and not 1 <= hop < float("inf"):
+        raise ModelError(f"A hop of {hop} s cannot be used: give at least 1 s.")
     if batch_size is not None and batch_size < 1:
         raise ModelError(f"A batch of {batch_size} windows cannot be used: give at least 1.")
     chosen = _device(device)
@@ -87,6 +92,7 @@ def load(
                 folder,
                 device=chosen,
                 window_seconds=window,
+                hop_seconds=hop,
                 windows_per_batch=batch_size or (None if chosen.type == "cpu" else GPU_BATCH),
                 harmony=harmony,
                 key_segments=key_segments,

@@ -30,7 +30,21 @@ Model = Annotated[
 Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Run the networks on this device.")]
 Window = Annotated[
     float | None,
-    typer.Option(min=0.5, metavar="SECONDS", help="Set the length of a window.", show_default="the model's"),
+    typer.Option(
+        min=0.5,
+        metavar="SECONDS",
+        help="Set the length of a window; windows then follow each other.",
+        show_default="the model's",
+    ),
+]
+Hop = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        metavar="SECONDS",
+        help="Begin a window every SECONDS, so that windows overlap.",
+        show_default="the model's",
+    ),
 ]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Encode N windows at once.", show_default="the model's")

@@ -16,6 +16,7 @@ from m2e.cli.options import (
     MAX_DURATION,
     BatchSize,
     Device,
+    Hop,
     MaxDuration,
     Model,
     Paths,
@@ -64,6 +65,7 @@ def predict(
         ),
     ] = None,
     window: Window = None,
+    hop: Hop = None,
     batch_size: BatchSize = None,
     workers: Annotated[
         int | None,
@@ -111,7 +113,8 @@ def predict(
     if form != "parquet" and (shard or column or embedding or engine == "ray"):
         fail("--shard, --column, --embedding and --engine ray need --format parquet.")
     settings = {"model": model_identity(model), "window": window, "harmony": harmony, "key_segments": key_segments}
-    load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
+    settings |= {} if hop is None else {"hop": hop}
+    load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout, hop=hop)
     if form == "parquet":
         if key_segments and not harmony:
             fail("--key-segments need chords: remove --no-harmony.")
@@ -232,6 +235,7 @@ def load_model(
     max_duration: float,
     timeout: float | None,
     embedding: bool = False,
+    hop: float | None = None,
 ) -> "MusicEmotionPipeline":
     from m2e.checkpoints.light_imports import import_lightly
     from m2e.checkpoints.load import load
@@ -241,6 +245,7 @@ def load_model(
         model,
         device=device,
         window=window,
+        hop=hop,
         batch_size=batch_size,
         harmony=harmony,
         key_segments=key_segments,
