@@ -149,7 +149,7 @@ def _pool(candidates: Candidates, costs: np.ndarray, wanted: int, *ids: int | No
 
 
 def _row(ids: np.ndarray, wanted: int | None) -> int | None:
-    found = np.flatnonzero(ids == wanted) if wanted is not None else []
+    found = np.flatnonzero(ids == (0 if wanted is None else wanted))  # ids begin with 1
     return int(found[0]) if len(found) else None
 
 
