@@ -180,7 +180,8 @@ class Library:
         query = f"SELECT track_id, {name} FROM files WHERE track_id IS NOT NULL AND {name} IS NOT NULL AND missing = "
         found: dict[int, Any] = {}
         for missing in (1, 0):  # the first file that is there comes last and stays
-            found.update(self._rows(f"{query} {missing} ORDER BY id DESC"))  # type: ignore[arg-type]
+            with explained(self.path):
+                found.update(self._connection.execute(f"{query} {missing} ORDER BY id DESC").fetchall())
         return {key: os.fsdecode(value) for key, value in found.items()} if name == "path" else found
 
     def count_missing(self) -> int:
@@ -246,7 +247,8 @@ class Library:
 
     def put_record(self, track_id: int, record: "MusicEmotion", settings_id: int) -> None:
         """Stores the record of a track, with its embedding if it has one, in place of an earlier one."""
-        row = Row.of(track_id, record.to_dict(), record.embedding, settings_id)
+        values = record.to_dict()
+        row = Row.of(track_id, values, record.embedding, settings_id)
         with self.transaction():
             layout_id = self._id_of("layouts", row.layout.text())
             query = "SELECT layout_id, slot FROM tracks WHERE id = ?"
@@ -258,7 +260,7 @@ class Library:
             self._execute(
                 "UPDATE tracks SET settings_id = ?, tried_id = ?, record = ?, error = NULL, layout_id = ?, slot = ? "
                 "WHERE id = ?",
-                [settings_id, settings_id, packed(record), layout_id, slot, track_id],
+                [settings_id, settings_id, packed(values), layout_id, slot, track_id],
             )
             write_row(self._connection, layout_id, row.layout, slot, row)
 

@@ -167,5 +167,5 @@ def _key_costs(previous: float, keys: np.ndarray) -> np.ndarray:
 def numbered(texts: Sequence[str | None]) -> np.ndarray:
     """(n,) a number for each artist; the first of several, without regard to case; -1 for None."""
     numbers: dict[str, int] = {}
-    found = [-1 if text is None else text.split("; ")[0].casefold() for text in texts]
-    return np.array([-1 if isinstance(text, int) else numbers.setdefault(text, len(numbers)) for text in found])
+    names = [None if text is None else text.split("; ")[0].casefold() for text in texts]
+    return np.array([-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names], np.int64)

@@ -211,7 +211,7 @@ def run(
     with _first(plan.library.path) as first:
         sources = [Source(path) for path in (plan.todo if first else plan.todo[::-1])]
         analyzer = partial(Analyzer, plan.library.path, plan.settings, load, retry)
-        with predictions(analyzer, sources, workers) as outcomes:  # type: ignore[arg-type]
+        with predictions(analyzer, sources, workers) as outcomes:
             yield map(_checked, outcomes)
 
 
