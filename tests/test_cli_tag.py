@@ -86,6 +86,16 @@ def test_write_again_and_undo(music):
     assert run("music", "--undo").stderr == "m2e: 0 files were restored. There is nothing to undo for 2 files.\n"
 
 
+def test_undo_of_a_file_that_has_changed_since(music):
+    run("music/song.flac", "--records", "records.jsonl", "--write")
+    file = FLAC("music/song.flac")
+    file["comment"] = "mine"
+    file.save()
+    result = run("music/song.flac", "--undo")
+    assert ": changed since; MOOD, INITIALKEY, VALENCE, AROUSAL, ENERGY are as they were before 2" in result.stdout
+    assert result.stderr == "m2e: 1 file was restored.\n" and FLAC("music/song.flac").tags.keys() == ["comment"]
+
+
 def test_what_is_replaced_and_what_is_kept(music):
     file = FLAC("music/song.flac")
     file["MOOD"], file["INITIALKEY"] = ["dark\x1b[31m"], ["8B"]

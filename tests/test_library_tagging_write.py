@@ -182,20 +182,37 @@ def test_undo_finds_a_renamed_file_and_one_that_m2e_never_wrote(song, journal, t
     before = song.read_bytes()
     write(planned(song), journal)
     moved = song.rename(tmp_path / "moved.flac")
-    undo(str(moved), journal)
+    assert undo(str(moved), journal).whole
     assert moved.read_bytes() == before
     assert undo(str(other), journal) is None and other.read_bytes() == before
 
 
-def test_undo_leaves_a_file_that_has_changed_since(song, journal):
-    write(planned(song), journal)
-    file = FLAC(song)
-    file["comment"] = "by another program"
+def changed_by_another_program(path, **tags):
+    file = FLAC(path)
+    file.update(tags)
     file.save()
+
+
+def test_a_file_that_has_changed_since_gets_its_values_back(song, journal):
+    changed_by_another_program(song, MOOD="mellow", INITIALKEY="8B")
+    write(planned(song), journal)
+    write(planned(song, valence=2.0), journal)
+    changed_by_another_program(song, comment="mine", AROUSAL="9")
+    undone = undo(str(song), journal)
+    assert not undone.whole and set(undone.tags) == {"MOOD", "VALENCE", "ENERGY"}
+    assert FLAC(song)["comment"] == ["mine"] and FLAC(song)["AROUSAL"] == ["9"] and FLAC(song)["MOOD"] == ["mellow"]
+    assert FLAC(song)["INITIALKEY"] == ["8B"] and not {"VALENCE", "ENERGY"} & set(FLAC(song))
     before = song.read_bytes()
-    with pytest.raises(AudioError, match="another program has changed it since .* MOOD: none, .*VALENCE: none"):
-        undo(str(song), journal)
-    assert song.read_bytes() == before
+    assert undo(str(song), journal) is None and song.read_bytes() == before
+    write(planned(song, valence=3.0), journal)
+    assert undo(str(song), journal).whole and song.read_bytes() == before
+
+
+def test_another_song_of_the_same_name_is_left_alone(song, journal, tmp_path):
+    write(planned(song), journal)
+    make(tmp_path, "flac", seconds=0.5)
+    before = song.read_bytes()
+    assert undo(str(song), journal) is None and song.read_bytes() == before
 
 
 def test_a_damaged_journal_restores_nothing_wrong(song, journal, database):

@@ -2,8 +2,7 @@
 
 from types import SimpleNamespace
 
-from m2e.library.tagging.mapping import Rule
-from m2e.library.tagging.write import Change
+from m2e.library.tagging.mapping import Change, Rule
 from m2e.views.tags import TagDiff
 
 

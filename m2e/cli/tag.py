@@ -222,14 +222,15 @@ def restore(sources: Sequence[Source], book: "Journal", keep_times: bool) -> lis
         try:
             if sentence := _cannot_be_tagged(source):
                 raise AudioError(sentence)
-            entry = undo(source.path, book, keep_times)
+            undone = undo(source.path, book, keep_times)
         except AudioError as error:
             failures.append(str(error))
             continue
-        if entry is not None:
+        if undone is not None:
             restored += 1
-            when = entry.time[:16].replace("T", " ")
-            print(f"{printable(source.path)}: restored as it was before {when} UTC", flush=True)
+            when = undone.time[:16].replace("T", " ")
+            how = "restored as it was" if undone.whole else f"changed since; {', '.join(undone.tags)} are as they were"
+            print(f"{printable(source.path)}: {how} before {when} UTC", flush=True)
     same = len(sources) - restored - len(failures)
     nothing = f" There is nothing to undo for {files(same)}." if same else ""
     tell(f"{files(restored, 'was', 'were')} restored.{nothing}")

@@ -10,7 +10,8 @@ from rich.text import Text
 from m2e.views.records import printable
 
 if TYPE_CHECKING:
-    from m2e.library.tagging.write import Change, Plan
+    from m2e.library.tagging.mapping import Change
+    from m2e.library.tagging.write import Plan
 
 
 class TagDiff:

@@ -7,16 +7,17 @@ happen, which is harmless: entries are found by the content that a file has now.
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from m2e.errors import UsageError, reason
 from m2e.library.tagging.delta import apply_delta, make_delta
-from m2e.library.tagging.mapping import Tags
+from m2e.library.tagging.mapping import Change, Rule
 
 _VERSION = 1  # of the tables
 _APPLICATION = 0x6D32656A  # "m2ej": tells the file from other databases
@@ -29,8 +30,8 @@ CREATE TABLE writes (
     content BLOB NOT NULL,        -- SHA-256 of the file that was written
     earlier_content BLOB NOT NULL,
     earlier_mtime_ns INTEGER NOT NULL,
-    earlier_tags TEXT NOT NULL,   -- JSON: {tag: values before}
-    tags TEXT NOT NULL,           -- JSON: {tag: values written}
+    changes TEXT NOT NULL,        -- JSON: [{"rule": names of the tag, "before": values, "after": values}]
+    is_undo INTEGER NOT NULL,     -- whether it gave a changed file its earlier values back
     delta BLOB NOT NULL           -- the earlier file from the written one
 );
 CREATE INDEX writes_by_content ON writes (content);
@@ -44,8 +45,8 @@ class Entry:
 
     time: str
     earlier_mtime_ns: int
-    earlier_tags: Tags
-    tags: Tags
+    changes: list[Change]
+    is_undo: bool
     _earlier_content: bytes
     _delta: bytes
 
@@ -67,7 +68,15 @@ class Journal:
     def __init__(self, path: Path, connection: sqlite3.Connection):
         self._path, self._connection = path, connection
 
-    def add(self, path: str, earlier: bytes, written: bytes, mtime_ns: int, earlier_tags: Tags, tags: Tags) -> None:
+    def add(
+        self,
+        path: str,
+        earlier: bytes,
+        written: bytes,
+        mtime_ns: int,
+        changes: Sequence[Change],
+        is_undo: bool = False,
+    ) -> None:
         """Notes a write before it happens. earlier, written: the contents.  mtime_ns: of the earlier file.
 
         Raises UsageError if the journal cannot be written, because the disk is full for example.
@@ -78,40 +87,48 @@ class Journal:
             digest(written),
             digest(earlier),
             mtime_ns,
-            json.dumps(earlier_tags),
-            json.dumps(tags),
+            json.dumps([_plain(change) for change in changes]),
+            is_undo,
             make_delta(earlier, written),
         )
         with _explained(self._path):
             self._connection.execute(
-                "INSERT INTO writes (time, path, content, earlier_content, earlier_mtime_ns, earlier_tags, tags, delta)"
+                "INSERT INTO writes (time, path, content, earlier_content, earlier_mtime_ns, changes, is_undo, delta)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
 
     def last_write(self, path: str, content: bytes) -> Entry | None:
         """The write that gave a file its content; the file may have another name by now."""
-        return self._entry(
-            "content = ? ORDER BY path = ? DESC, id DESC", digest(content), os.fsencode(os.path.realpath(path))
-        )
+        entries = self._entries("content = ? ORDER BY path = ? DESC, id DESC LIMIT 1", digest(content), _name(path))
+        return entries[0] if entries else None
 
-    def last_write_to(self, path: str) -> Entry | None:
-        """The last write to a file of this name, whatever happened to the file since."""
-        return self._entry("path = ? ORDER BY id DESC", os.fsencode(os.path.realpath(path)))
+    def writes_to(self, path: str) -> list[Entry]:
+        """All writes to files of this name, the last one first."""
+        return self._entries("path = ? ORDER BY id DESC", _name(path))
 
     def is_earlier(self, path: str, content: bytes) -> bool:
         """Whether a file is as it was before a write to a file of its name."""
-        where = "earlier_content = ? AND path = ?"
-        return self._entry(where, digest(content), os.fsencode(os.path.realpath(path))) is not None
+        return bool(self._entries("earlier_content = ? AND path = ? LIMIT 1", digest(content), _name(path)))
 
-    def _entry(self, where: str, *values: bytes) -> Entry | None:
-        columns = "time, earlier_mtime_ns, earlier_tags, tags, earlier_content, delta"
+    def _entries(self, where: str, *values: bytes) -> list[Entry]:
+        columns = "time, earlier_mtime_ns, changes, is_undo, earlier_content, delta"
         with _explained(self._path):
-            row = self._connection.execute(f"SELECT {columns} FROM writes WHERE {where} LIMIT 1", values).fetchone()
-        if row is None:
-            return None
-        time, mtime, earlier_tags, tags, earlier_content, delta = row
-        return Entry(time, mtime, json.loads(earlier_tags), json.loads(tags), earlier_content, delta)
+            rows = self._connection.execute(f"SELECT {columns} FROM writes WHERE {where}", values).fetchall()
+        return [Entry(time, mtime, _changes(text), bool(undo), *rest) for time, mtime, text, undo, *rest in rows]
+
+
+def _name(path: str) -> bytes:
+    return os.fsencode(os.path.realpath(path))
+
+
+def _plain(change: Change) -> dict[str, Any]:
+    rule = {name: value for name, value in asdict(change.rule).items() if value is not None}
+    return {"rule": rule, "before": change.before, "after": change.after}
+
+
+def _changes(text: str) -> list[Change]:
+    return [Change(Rule(**each["rule"]), each["before"], each["after"], each["after"]) for each in json.loads(text)]
 
 
 @contextmanager

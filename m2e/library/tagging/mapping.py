@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from m2e.errors import AudioError, UsageError, reason
 from m2e.library.tagging.key_notation import Notation, written_key
 
 Existing = Literal["replace", "keep", "add"]
-Tags = dict[str, list[str]]  # name of a tag: its values
 
 OTHERS = "*"  # the table for all attributes without one of their own
 ATTRIBUTES = "attributes."
@@ -44,6 +43,18 @@ class Rule:
     mp4: str | None = None
     ape: str | None = None
     asf: str | None = None
+
+
+class Change(NamedTuple):
+    """One tag of a file, before and after; equal where the rule keeps it, or where nothing changes.
+
+    wanted: what the record says.
+    """
+
+    rule: Rule
+    before: list[str]
+    after: list[str]
+    wanted: list[str]
 
 
 def default_text() -> str:

@@ -7,18 +7,9 @@ from typing import Any, NamedTuple
 from m2e.errors import AudioError, reason
 from m2e.library.content import content_hash
 from m2e.library.tagging.formats import AudioTags, open_tags
-from m2e.library.tagging.journal import Entry, Journal
-from m2e.library.tagging.mapping import Rule, tags_of
+from m2e.library.tagging.journal import Journal
+from m2e.library.tagging.mapping import Change, Rule, tags_of
 from m2e.library.tagging.replace import FileState, Replacement, file_state
-
-
-class Change(NamedTuple):
-    """One tag of a file, before and after; equal where the rule keeps it, or where nothing changes."""
-
-    rule: Rule
-    before: list[str]
-    after: list[str]
-    wanted: list[str]
 
 
 @dataclass(frozen=True)
@@ -45,16 +36,21 @@ def plan(path: str, record: Mapping[str, Any], rules: Sequence[Rule]) -> Plan:
     Raises AudioError if the tags cannot be read or written back, and for a record that is none.
     """
     wanted = tags_of(record, rules)
-    try:
-        state = file_state(path)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read ({error.strerror or reason(error)}).") from error
-    tags = open_tags(path, [rule for rule, _ in wanted])
+    state, tags = _opened(path, [rule for rule, _ in wanted])
     changes = []
     for rule, values in wanted:
         before = tags.read(rule)
         changes.append(Change(rule, before, _after(rule, before, values), values))
     return Plan(path, tags.label, changes, state, tags)
+
+
+def _opened(path: str, rules: Sequence[Rule]) -> tuple[FileState, AudioTags]:
+    """The tags of a file, and its state before they were read. Raises AudioError."""
+    try:
+        state = file_state(path)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror or reason(error)}).") from error
+    return state, open_tags(path, rules)
 
 
 def _after(rule: Rule, before: list[str], wanted: list[str]) -> list[str]:
@@ -66,9 +62,10 @@ def _after(rule: Rule, before: list[str], wanted: list[str]) -> list[str]:
     return wanted
 
 
-def write(planned: Plan, journal: Journal, keep_times: bool = False) -> None:
+def write(planned: Plan, journal: Journal, keep_times: bool = False, is_undo: bool = False) -> None:
     """Writes a plan: the whole file is replaced at once, after it is in the journal.
 
+    is_undo: whether the journal should say that this undoes an earlier write.
     Raises AudioError if the file is left alone.
     """
     changes = planned.changed
@@ -80,9 +77,7 @@ def write(planned: Plan, journal: Journal, keep_times: bool = False) -> None:
         with open(new.path, "rb+") as copy:
             planned._tags.save(copy)
         _check(planned, new.path)
-        before = {change.rule.tag: change.before for change in changes}
-        after = {change.rule.tag: change.after for change in changes}
-        journal.add(planned.path, new.earlier, new.content(), new.mtime_ns, before, after)
+        journal.add(planned.path, new.earlier, new.content(), new.mtime_ns, changes, is_undo)
         new.commit(new.mtime_ns if keep_times else None)
 
 
@@ -100,32 +95,55 @@ def _check(planned: Plan, path: str) -> None:
             raise AudioError(f"{planned.path}: {rule.tag} would become {said}, so it is left alone.")
 
 
-def undo(path: str, journal: Journal, keep_times: bool = False) -> Entry | None:
-    """Restores a file as it was before its last write, bit for bit.
+class Undone(NamedTuple):
+    """What `undo` did.
 
-    Returns the entry of this write; None if there is nothing to undo.
-    keep_times: whether the file gets back the time of its last change, too.
-    Raises AudioError for a file that is left alone, such as one that has changed since.
+    time: of the write that is undone.  whole: whether the file is as it was before, bit for bit.
+    tags: the names of the tags that have their earlier values again.
+    """
+
+    time: str
+    whole: bool
+    tags: list[str]
+
+
+def undo(path: str, journal: Journal, keep_times: bool = False) -> Undone | None:
+    """Restores a file as it was before its last write, bit for bit; None if there is nothing to undo.
+
+    If another program has changed the file since, only the tags that still have the values of `write` get back those of
+    before; everything else stays.
+    keep_times: whether the file also gets back the time of its last change, or keeps it.
+    Raises AudioError for a file that is left alone.
     """
     with Replacement(path) as new:
         entry = journal.last_write(path, new.earlier)
-        if entry is None:
-            _refuse_changed(path, new.earlier, journal)
+        if entry is not None and not entry.is_undo:
+            try:
+                new.write(entry.restored(new.earlier))
+            except ValueError as error:
+                raise AudioError(f"{path}: the journal cannot restore it: {error}.") from error
+            new.commit(entry.earlier_mtime_ns if keep_times else None)
+            return Undone(entry.time, True, [change.rule.tag for change in entry.changes])
+        if entry is not None or journal.is_earlier(path, new.earlier):
             return None
-        try:
-            new.write(entry.restored(new.earlier))
-        except ValueError as error:
-            raise AudioError(f"{path}: the journal cannot restore it: {error}.") from error
-        new.commit(entry.earlier_mtime_ns if keep_times else None)
-    return entry
+    return _undo_values(path, journal, keep_times)
 
 
-def _refuse_changed(path: str, content: bytes, journal: Journal) -> None:
-    """Raises AudioError for a file that was written, and then changed by another program."""
-    last = journal.last_write_to(path)
-    if last is not None and not journal.is_earlier(path, content):
-        values = ", ".join(f"{tag}: {'; '.join(values) or 'none'}" for tag, values in last.earlier_tags.items())
-        raise AudioError(
-            f"{path}: another program has changed it since m2e wrote its tags on {last.time[:10]}, so it is left alone;"
-            f" the values before were {values}."
-        )
+def _undo_values(path: str, journal: Journal, keep_times: bool) -> Undone | None:
+    history = [entry for entry in journal.writes_to(path) if not entry.is_undo]
+    rules = {change.rule.tag: change.rule for entry in history for change in entry.changes}
+    if not rules:
+        return None
+    state, tags = _opened(path, list(rules.values()))
+    now = {tag: tags.read(rule) for tag, rule in rules.items()}
+    values = dict(now)
+    for entry in history:  # from the last write to the first
+        for change in entry.changes:
+            if values[change.rule.tag] == change.after:
+                values[change.rule.tag] = change.before
+    changes = [Change(rule, now[tag], values[tag], values[tag]) for tag, rule in rules.items()]
+    planned = Plan(path, tags.label, changes, state, tags)
+    if not planned.changed:
+        return None
+    write(planned, journal, keep_times, is_undo=True)
+    return Undone(history[0].time, False, [change.rule.tag for change in planned.changed])
