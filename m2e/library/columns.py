@@ -137,12 +137,13 @@ def _write(connection: sqlite3.Connection, where: tuple[int, str, int], at: int,
 def read_matrix(connection: sqlite3.Connection, layout_id: int, layout: Layout, kind: Kind) -> np.ndarray:
     """(rows, columns) of all blocks of a kind; the rows follow the slots."""
     dtype, columns = np.dtype(DTYPES[kind]), layout.columns(kind)
-    where = "FROM blocks WHERE layout_id = ? AND kind = ?"
-    count = connection.execute(f"SELECT count(*) {where}", (layout_id, kind)).fetchone()[0]
-    matrix = np.zeros((count * BLOCK_ROWS, columns), dtype)
-    for number, data in connection.execute(f"SELECT number, data {where}", (layout_id, kind)):
-        block = np.frombuffer(data, dtype).reshape(-1, columns)
-        matrix[number * BLOCK_ROWS : number * BLOCK_ROWS + len(block)] = block
+    query = "SELECT id, number FROM blocks WHERE layout_id = ? AND kind = ?"
+    blocks = connection.execute(query, (layout_id, kind)).fetchall()
+    matrix = np.empty((len(blocks) * BLOCK_ROWS, columns), dtype)
+    for key, number in blocks:
+        with connection.blobopen("blocks", "data", key, readonly=True) as blob:  # twice as fast as a query
+            block = np.frombuffer(blob.read(), dtype).reshape(-1, columns)
+        matrix[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS] = block
     return matrix
 
 

@@ -110,7 +110,7 @@ class Library:
             connection = sqlite3.connect(uri, timeout=WAIT_SECONDS, isolation_level=None, uri=True)
             try:
                 migrate(connection, name)
-                connection.execute("PRAGMA journal_mode = WAL")
+                _use_wal(connection)
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("PRAGMA foreign_keys = ON")
             except BaseException:
@@ -162,8 +162,11 @@ class Library:
 
     def columns(self, missing: bool = False) -> Columns:
         """Numbers, moods and embeddings of all tracks as arrays.  missing: see `tracks`."""
-        query = "SELECT track_id FROM files GROUP BY track_id HAVING min(missing) = 1"
-        hidden = [] if missing or not self.count_missing() else [row[0] for row in self._rows(query) if row[0]]
+        query = (
+            "SELECT DISTINCT track_id FROM files AS lost WHERE missing = 1 AND track_id IS NOT NULL AND NOT EXISTS "
+            "(SELECT 1 FROM files WHERE files.track_id = lost.track_id AND files.missing = 0)"
+        )
+        hidden = [] if missing else [row[0] for row in self._rows(query)]
         with explained(self.path):
             layouts = {key: Layout.parse(text) for key, text in self._rows("SELECT id, content FROM layouts")}
             return Columns(self._connection, layouts, np.array(hidden, np.int64))
@@ -180,7 +183,8 @@ class Library:
         query = f"SELECT track_id, {name} FROM files WHERE track_id IS NOT NULL AND {name} IS NOT NULL AND missing = "
         found: dict[int, Any] = {}
         for missing in (1, 0):  # the first file that is there comes last and stays
-            found.update(self._rows(f"{query} {missing} ORDER BY id DESC"))  # type: ignore[arg-type]
+            with explained(self.path):
+                found.update(self._connection.execute(f"{query} {missing} ORDER BY id DESC").fetchall())
         return {key: os.fsdecode(value) for key, value in found.items()} if name == "path" else found
 
     def count_missing(self) -> int:
@@ -246,7 +250,8 @@ class Library:
 
     def put_record(self, track_id: int, record: "MusicEmotion", settings_id: int) -> None:
         """Stores the record of a track, with its embedding if it has one, in place of an earlier one."""
-        row = Row.of(track_id, record.to_dict(), record.embedding, settings_id)
+        values = record.to_dict()
+        row = Row.of(track_id, values, record.embedding, settings_id)
         with self.transaction():
             layout_id = self._id_of("layouts", row.layout.text())
             query = "SELECT layout_id, slot FROM tracks WHERE id = ?"
@@ -258,7 +263,7 @@ class Library:
             self._execute(
                 "UPDATE tracks SET settings_id = ?, tried_id = ?, record = ?, error = NULL, layout_id = ?, slot = ? "
                 "WHERE id = ?",
-                [settings_id, settings_id, packed(record), layout_id, slot, track_id],
+                [settings_id, settings_id, packed(values), layout_id, slot, track_id],
             )
             write_row(self._connection, layout_id, row.layout, slot, row)
 
@@ -342,6 +347,19 @@ def _known_file(row: tuple[Any, ...]) -> KnownFile:
 def _text(value: Any) -> Any:
     """A text without the undecodable bytes of a file name, which SQLite does not take."""
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(value, str) else value
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switches to a journal that lets readers and a writer work at once; waits for others, which SQLite does not."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _grouped(rows: Iterable[tuple[Any, ...]]) -> Iterator[LibraryTrack]:

@@ -149,7 +149,7 @@ def _pool(candidates: Candidates, costs: np.ndarray, wanted: int, *ids: int | No
 
 
 def _row(ids: np.ndarray, wanted: int | None) -> int | None:
-    found = np.flatnonzero(ids == wanted) if wanted is not None else []
+    found = np.flatnonzero(ids == (0 if wanted is None else wanted))  # ids begin with 1
     return int(found[0]) if len(found) else None
 
 
@@ -167,5 +167,5 @@ def _key_costs(previous: float, keys: np.ndarray) -> np.ndarray:
 def numbered(texts: Sequence[str | None]) -> np.ndarray:
     """(n,) a number for each artist; the first of several, without regard to case; -1 for None."""
     numbers: dict[str, int] = {}
-    found = [-1 if text is None else text.split("; ")[0].casefold() for text in texts]
-    return np.array([-1 if isinstance(text, int) else numbers.setdefault(text, len(numbers)) for text in found])
+    names = [None if text is None else text.split("; ")[0].casefold() for text in texts]
+    return np.array([-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names], np.int64)

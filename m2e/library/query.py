@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Tracks:
             return self.ids.astype(np.float64)
         if name == "year":
             years = self.library.texts("year")
-            return np.array([years.get(key, np.nan) for key in self.ids.tolist()], np.float64)
+            return np.fromiter(map(years.get, self.ids.tolist(), repeat(np.nan)), np.float64, len(self.ids))
         if name in self.columns.moods:
             return self.columns.mood(name)
         values = self.columns.number(name)
@@ -66,8 +67,7 @@ class Tracks:
 
     def texts(self, name: str) -> list[str | None]:
         """n texts; None where unknown."""
-        found = self.library.texts(name)
-        return [found.get(key) for key in self.ids.tolist()]
+        return list(map(self.library.texts(name).get, self.ids.tolist()))
 
 
 def search(tracks: Tracks, text: str) -> np.ndarray:

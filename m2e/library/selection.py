@@ -52,7 +52,9 @@ def candidates(tracks: Tracks, where: str = "", also: Sequence[int] = ()) -> tup
     rows = search(tracks, where)
     if not len(rows):
         raise UsageError(NOTHING_FITS)
-    rows = np.union1d(rows, np.flatnonzero(np.isin(tracks.ids, np.asarray(also, np.int64))))
+    taken = np.isin(tracks.ids, np.asarray(also, np.int64))
+    taken[rows] = True
+    rows = np.flatnonzero(taken)
     seconds = tracks.number("duration").astype(np.float64)
     known = seconds[~np.isnan(seconds)]
     seconds = np.where(np.isnan(seconds), np.median(known) if len(known) else 0.0, seconds)

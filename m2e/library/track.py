@@ -3,6 +3,7 @@
 import json
 import os
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -75,10 +76,9 @@ class LibraryTrack:
         return " - ".join(parts) if self.tags.title else os.path.basename(self.path)
 
 
-def packed(record: "MusicEmotion") -> bytes:
-    """The record as compressed JSON, without its path."""
-    values = {**record.to_dict(), "path": None}
-    return zlib.compress(json.dumps(values, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass"))
+def packed(values: Mapping[str, Any]) -> bytes:
+    """The plain values of a record as compressed JSON, without the path."""
+    return zlib.compress(json.dumps({**values, "path": None}, ensure_ascii=False, allow_nan=False).encode())
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
