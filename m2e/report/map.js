@@ -81,7 +81,7 @@ function axis(name) {
 function zoom(id, name, [startValue, endValue]) {
   return {
     type: "inside", id, [id === "x" ? "xAxisIndex" : "yAxisIndex"]: 0, startValue, endValue, filterMode: "none",
-    minValueSpan: 0.1, moveOnMouseMove: !touch, zoomOnMouseWheel: true, throttle: 30,
+    minValueSpan: 0.1, moveOnMouseMove: !touch, preventDefaultMouseMove: !touch, zoomOnMouseWheel: true, throttle: 30,
   };
 }
 function trackTip(i) {
