@@ -54,13 +54,15 @@ def predict(
     names = folder.names()
     folder.check(names, schema)
     folder.remove(SUCCESS)
+    if names:
+        folder.sweep("part-")
     forget_failures(folder, names, schema)
     known = folder.known(folder.names())
     with connected(cluster.address), explained_by_ray():
         import ray
         import ray.data as data
 
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns that its bars are off, and of few tracks
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # what names mean is known here
         names_of = partial(listed, sources, known, cluster.rows, os.getcwd())
         writer = {"load": load, "folder": folder.url, "schema": schema, "here": os.getcwd()}
@@ -76,8 +78,9 @@ def predict(
             num_gpus=cluster.num_gpus,
             compute=data.ActorPoolStrategy(size=_actors(cluster), max_tasks_in_flight_per_actor=1),
         )
-        for batch in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for row in batch.to_pylist():
+        reports: Iterable[Any] = done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        for table in reports:
+            for row in table.to_pylist():
                 yield add(row, tally)
     folder.touch(SUCCESS)
 
@@ -193,7 +196,7 @@ def connected(address: str | None) -> Iterator[None]:
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a loaded machine starts slowly
     import ray
 
-    warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)  # few tracks are fine
+    warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)
     mine = not ray.is_initialized()
     if mine:
         options: dict[str, Any] = {"include_dashboard": False} if address is None else {}

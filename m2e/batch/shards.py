@@ -19,6 +19,7 @@ from m2e.remote import explained, filesystem, is_remote
 
 SETTINGS = b"m2e"  # key of the metadata of a file: what its records were made with, as JSON
 SUCCESS = "_SUCCESS"  # the file that says that a folder of parts is complete
+PARTIAL = ".partial"
 GROUP = 1024  # rows of a row group
 _SHARD = re.compile(r"shard-(\d+)-of-(\d+)\.parquet")
 
@@ -86,7 +87,7 @@ class Folder:
         path = f"{self.path}/{name}"
         try:
             if not is_remote(self.url):
-                partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}.partial")
+                partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}{PARTIAL}")
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 try:
                     _write(partial, tables, schema)
@@ -115,6 +116,14 @@ class Folder:
                 self.files.rm(f"{self.path}/{name}", recursive=True)
             except FileNotFoundError:
                 pass
+
+    def sweep(self, start: str) -> None:
+        """Removes what killed writers of files with this start of their names have left."""
+        with explained(self.url):
+            for path in [] if is_remote(self.url) else self.files.ls(self.path, detail=False):
+                name = os.path.basename(path)
+                if name.startswith(f".{start}") and name.endswith(PARTIAL):
+                    self.files.rm(path)
 
     def rows(self, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The rows of a file, some at a time."""
@@ -215,6 +224,7 @@ class Shard:
         if parts != [self.name]:
             self.folder.write(self.name, once(self.folder, parts), self.schema)
             self.folder.remove(self.blocks)
+            self.folder.sweep(self.name)
 
 
 def once(folder: Folder, names: list[str]) -> Iterator[pa.Table]:

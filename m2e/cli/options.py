@@ -20,7 +20,7 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH",
-        help="Files, folders (searched for audio), globs, http(s) URLs, playlists, or - for audio or a list on stdin.",
+        help="Files, folders (searched for audio), globs, URLs (http, s3, ...), playlists, or - for audio or a list.",
     ),
 ]
 Model = Annotated[
