@@ -12,7 +12,7 @@ from outcomes import RESULTS, ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from documents import put  # noqa: E402
 
-ORDER = ("poison", "fuzz", "kills", "hostile", "network", "memory")
+ORDER = ("poison", "fuzz", "kills", "kills-training", "hostile", "network", "memory")
 
 
 def table(folder: Path = RESULTS) -> str:
