@@ -180,16 +180,6 @@ def cost_table() -> str:
     return f"{costs['threads']} CPU cores:\n\n{table(head, rows)}"
 
 
-def kill_table() -> str:
-    """Killed and resumed runs that gave the same files as undisturbed ones."""
-    result = read_json(RESULTS / "kill.json")
-    rows = [
-        [command, str(len(result[name]["kills"])), str(result[name]["runs"]), str(result[name]["equal"])]
-        for name, command in (("features", "`m2e features`"), ("training", "`train.py`"))
-    ]
-    return table(["command", "kills", "runs", "identical to an undisturbed run"], rows)
-
-
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Markdown."""
     lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (head, *rows)]
@@ -205,7 +195,6 @@ def main() -> None:
         "numbers: key": key_table(),
         "numbers: mediaeval": mediaeval_table(),
         "numbers: predict": cost_table(),
-        "numbers: kill": kill_table(),
     }
     put(ROOT / "docs" / "results.md", tables)
 

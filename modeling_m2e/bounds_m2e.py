@@ -47,8 +47,8 @@ def check_common(config: PreTrainedConfig, settings: Mapping[str, Any]) -> None:
     owner = type(config).__name__
     if settings.get("num_labels") is not None:
         check_number(owner, "num_labels", settings["num_labels"], 0, MAX_LABELS, whole=True)
-    if isinstance(config.dtype, str) and config.dtype not in DTYPES:
-        raise ModelError(f"{owner}: dtype is {config.dtype[:40]!r}; use {', '.join(DTYPES)}.")
+    if config.dtype is not None and str(config.dtype).removeprefix("torch.") not in DTYPES:
+        raise ModelError(f"{owner}: dtype is {str(config.dtype)[:40]!r}; use {', '.join(DTYPES)}.")
     for name in ("attn_implementation", "_attn_implementation"):
         if "/" in str(settings.get(name)):  # a repo with compiled code
             raise ModelError(f"{owner}: {name} is {str(settings[name])[:40]!r}; use 'eager' or 'sdpa'.")

@@ -259,6 +259,8 @@ class M2EProcessor(ProcessorMixin):
                 f"{pretrained_model_name_or_path} has no processor_config.json: save or download the model again."
             )
         saved = {**read_json(file), **kwargs}
+        if not isinstance(saved.get("feature_extractor", {}), dict):
+            raise ModelError(f"{file}: feature_extractor is no object: save or download the model again.")
         extractor = M2EFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **hub)
         processor = cls(extractor, **{name: saved[name] for name in SAVED if name in saved})
         if processor.encoder_reference is None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from .errors_m2e import ModelError
+from .errors_m2e import ModelError, reason
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 M = TypeVar("M", bound=PreTrainedModel)
@@ -28,12 +28,15 @@ class CheckedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers. Raises ModelError, see `check_weights`."""
-        with _no_bars():
-            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        """As in transformers. Raises ModelError, also for settings of wrong types; see `check_weights`."""
         folder = kwargs.get("subfolder")
-        model = loaded[0] if isinstance(loaded, tuple) else loaded  # a pair, with output_loading_info
-        check_weights(model, f"{pretrained_model_name_or_path}{f', folder {folder},' if folder else ''}")
+        source = f"{pretrained_model_name_or_path}{f', folder {folder},' if folder else ''}"
+        try:
+            with _no_bars():
+                loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except (AttributeError, LookupError, TypeError) as error:  # of transformers, for wrong types
+            raise ModelError(f"{source} has a wrong config.json ({reason(error)}): download it again.") from error
+        check_weights(loaded[0] if isinstance(loaded, tuple) else loaded, source)  # a pair, with output_loading_info
         return loaded
 
 

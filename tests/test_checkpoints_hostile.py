@@ -183,6 +183,9 @@ ABSURD = [
     ("processor_config.json", {"encoder_reference": [1]}),
     *[("processor_config.json", {"feature_extractor": {"sampling_rate": value}}) for value in (10**9, 0, "x")],
     *[("processor_config.json", {"feature_extractor": {"window_seconds": value}}) for value in (10**9, 0, NAN, INF)],
+    *[("processor_config.json", {"feature_extractor": value}) for value in (-1, "../../etc/passwd", [1])],
+    *[(file, {"dtype": value}) for file in ("config.json", "encoder/config.json") for value in ([], {}, 3)],
+    *[(file, {"model_type": value}) for file in ("chords/config.json", "encoder/config.json") for value in ([], {})],
 ]
 
 

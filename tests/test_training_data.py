@@ -59,3 +59,19 @@ def test_moods_are_those_of_training_tracks_unless_the_recipe_says_others(datase
     assert moods(["z", "warm"]) == ["z", "warm"] and len(moods("jamendo")) == 56
     with pytest.raises(TrainingError, match="moods is 'mine'"):
         moods("mine")
+
+
+def test_a_recipe_says_whether_silence_is_skipped(pipe, tmp_path, monkeypatch):
+    asked = []
+
+    def from_pretrained(name, **settings):
+        asked.append((name, settings))
+        return pipe.processor.encoder
+
+    monkeypatch.setattr(material.MertEncoder, "from_pretrained", from_pretrained)
+    text = RECIPE.replace("start: m2e-small", "encoder: {id: someone/mert, layers: [1]ADDED}")
+    for added, expected in (("", False), (", skip_silence: true", True)):
+        (tmp_path / "recipe.yaml").write_text(text.replace("ADDED", added))
+        processor, start = material.load_parts(read_recipe(tmp_path / "recipe.yaml"), None, None)
+        assert processor.feature_extractor.skip_silence is expected and start is None
+    assert asked == [("someone/mert", {"layers": [1]})] * 2

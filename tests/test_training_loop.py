@@ -26,7 +26,7 @@ from m2e.training.log import scalars  # noqa: E402
 from m2e.training.recipe import Training  # noqa: E402
 
 SHORT = replace(TRAINING, epochs=2)
-KILLS = 8  # benchmarks/kill.py does more
+KILLS = 8  # benchmarks/reliability/kills.py does more
 
 
 @pytest.fixture(scope="module")

@@ -245,6 +245,8 @@ def _check_configurations(folder: Path, encoder: str) -> None:
     for part, config in configs.items():
         path = folder / part / "config.json"
         if content := read_json(path, ModelError):
+            if not isinstance(content.get("model_type", ""), str):
+                raise ModelError(f"{path} is wrong (model_type is no name): save or download the model again.")
             try:
                 config.from_dict(content)
             except (AttributeError, TypeError, ValueError) as error:  # what transformers raises for wrong types

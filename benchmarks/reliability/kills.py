@@ -1,11 +1,12 @@
-"""Kills `m2e features` and `train.py` at random moments: what they resume to equals what undisturbed runs give.
+"""Kills jobs at random moments: nothing is lost or doubled, and what they resume to equals what undisturbed runs give.
 
-    python benchmarks/kill.py [--kills 20] [--seed 0]
+    python benchmarks/reliability/kills.py [--count 50] [--jobs predict-jsonl,chords] [--seed 0] [--no-save]
 
-A few clips are synthesised; m2e-small is fine-tuned on them. Every command runs in a process of its own, which is
-killed (SIGKILL) after a random time and started again. A run that comes to its end is compared, and another one begins,
-until there have been enough kills; the last run is left to end. Compared are all features, the weights of the model,
-its scores and its log, bit for bit; and that no unfinished file is left.
+A few clips are synthesised. Every job runs in a process of its own, which is killed (SIGKILL) after a random time and
+started again. A run that comes to its end is compared, and another one begins, until there have been enough kills; the
+last run is left to end. Compared are the files of records (`m2e predict`), of chords (`m2e chords`) and all features
+(`m2e features`), and for `train.py`, which fine-tunes m2e-small, the weights, the scores and the log: bit for bit, and
+that no unfinished file is left. After every kill, a file that has its final name must be whole.
 """
 
 import argparse
@@ -23,12 +24,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from outcomes import ROOT, Campaign
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = Path(__file__).resolve().parent / "results" / "kill.json"
 RATE = 22050
 # kills hit the work, not the imports
-PRELOADED = ["m2e.cli", "m2e.features.cache", "m2e.checkpoints.load", "m2e.datasets", "train"]
+PRELOADED = ["m2e.cli", "m2e.workers", "m2e.features.cache", "m2e.checkpoints.chords", "m2e.datasets", "train"]
 UNTIMED = ("seconds", "tracks_per_second")  # of the log: these may differ
 
 
@@ -49,12 +49,26 @@ def synthesise(folder: Path, clips: int, seconds: float, seed: int) -> None:
 # --- the commands, each in a process of its own ---
 
 
-def features(clips: Path, out: Path) -> None:
+def command(out: Path, *arguments: object) -> None:
+    """`m2e` with these arguments."""
     from m2e.cli import main
 
     _log_to(out)
-    sys.argv = ["m2e", "features", "--data", "folder", "--folder", str(clips), "--out", str(out)]
+    sys.argv = ["m2e", *map(str, arguments)]
     main()
+
+
+def predict(form: str, clips: Path, model: Path, out: Path) -> None:
+    out.mkdir(exist_ok=True)
+    command(out, "predict", clips, "--model", model, "--resume", "-o", out / f"records.{form}")
+
+
+def chords(clips: Path, model: Path, out: Path) -> None:
+    command(out, "chords", clips, "--model", model, "--format", "lab", "-o", out)
+
+
+def features(clips: Path, out: Path) -> None:
+    command(out, "features", "--data", "folder", "--folder", clips, "--out", out)
 
 
 def train(clips: Path, out: Path, epochs: int) -> None:
@@ -73,6 +87,21 @@ def _log_to(out: Path) -> None:
 
 
 # --- what came of it ---
+
+
+def same_files(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files. What a kill left under an unfinished name does not count."""
+    found = [
+        {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith((".partial", ".lock"))}
+        for folder in (one, other)
+    ]
+    return found[0] == found[1]
+
+
+def whole_files(one: Path, other: Path) -> bool:
+    """Whether every file of records or chords in the second folder is as in the first."""
+    made = [path for path in other.glob("*.*") if path.suffix in (".jsonl", ".json", ".csv", ".lab")]
+    return all(path.read_bytes() == (one / path.name).read_bytes() for path in made)
 
 
 def same_features(one: Path, other: Path) -> bool:
@@ -118,12 +147,13 @@ def _log(model: Path) -> list[dict]:
 @dataclass(frozen=True)
 class Outcome:
     """whole_s: of an undisturbed run.  kills: the moment of each, in seconds.  runs: that ended and were compared.
-    equal: how many of these."""
+    equal: how many of these.  broken: kills that left a file which looks whole and is not."""
 
     whole_s: float
     kills: list[float]
     runs: int
     equal: int
+    broken: int
 
 
 def kill(
@@ -139,7 +169,7 @@ def kill(
     _end(start(whole), whole)
     duration = time.perf_counter() - began
     print(f"undisturbed: {duration:.1f} s", flush=True)
-    moments, runs, equal = [], 0, 0
+    moments, runs, equal, bad = [], 0, 0, 0
     while True:
         broken = folder / f"broken{runs}"
         fresh, began = not broken.exists(), time.perf_counter()
@@ -151,16 +181,15 @@ def kill(
                 process.kill()
                 process.join()
                 moments.append(round(moment, 2))
-                print(f"kill {len(moments)} of run {runs + 1} after {moment:.2f} s", flush=True)
+                bad += broken.exists() and not whole_files(whole, broken)
                 continue
             if fresh:  # a later run may be quicker, and kills are to hit it
                 duration = time.perf_counter() - began
         _end(process, broken)
         runs += 1
         equal += same(whole, broken)
-        print(f"run {runs} ended; equal so far: {equal}", flush=True)
         if len(moments) == kills:
-            return Outcome(round(duration, 2), moments, runs, equal)
+            return Outcome(round(duration, 2), moments, runs, equal, bad)
 
 
 def _end(process: multiprocessing.Process, out: Path) -> None:
@@ -169,45 +198,65 @@ def _end(process: multiprocessing.Process, out: Path) -> None:
         sys.exit(f"The command failed with status {process.exitcode}:\n{out.with_suffix('.log').read_text()[-2000:]}")
 
 
-def main() -> None:
-    from m2e.storage import write_text
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="of each of the two commands")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--clips", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a clip")
-    parser.add_argument("--epochs", type=int, default=40)
-    args = parser.parse_args()
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *sys.path])  # of the server that the processes come from
+def run(jobs: list[str], args: argparse.Namespace, save: bool = True) -> int:
+    campaign = Campaign("kills", "kills (SIGKILL) at random moments, and what is resumed afterwards")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
 
-    def start(target: Callable, *arguments) -> multiprocessing.Process:
+    def start(target: Callable, *arguments: object) -> multiprocessing.Process:
         process = context.Process(target=target, args=arguments)
         process.start()
         return process
 
     start(str).join()  # what is preloaded is no part of the undisturbed run
-    delays, content = random.Random(args.seed), vars(args) | {}
-    with tempfile.TemporaryDirectory(prefix="m2e-kill-") as name:
+    delays, outcomes = random.Random(args.seed), {}
+    with tempfile.TemporaryDirectory(prefix="m2e-kills-") as name:
         folder = Path(name)
-        clips = folder / "clips"
+        clips, model = folder / "clips", folder / "tiny-model"
         synthesise(clips, args.clips, args.seconds, args.seed)
-        commands = {
+        if any(job.startswith(("predict", "chords")) for job in jobs):
+            import tiny
+
+            tiny.pipeline().save_pretrained(model)
+        known: dict[str, tuple[Callable, Callable[[Path, Path], bool]]] = {
+            **{
+                f"predict-{form}": (lambda out, form=form: start(predict, form, clips, model, out), same_files)
+                for form in ("jsonl", "csv", "json")
+            },
+            "chords": (lambda out: start(chords, clips, model, out), same_files),
             "features": (lambda out: start(features, clips, out), same_features),
             "training": (lambda out: start(train, clips, out, args.epochs), same_training),
         }
-        for what, (begin, same) in commands.items():
-            print(what, flush=True)
-            (folder / what).mkdir()
-            outcome = kill(begin, same, folder / what, args.kills, delays)
-            print(f"{what}: {len(outcome.kills)} kills, {outcome.equal} of {outcome.runs} runs equal", flush=True)
-            content[what] = vars(outcome)
-    write_text(RESULTS, json.dumps(content, indent=1) + "\n")
-    if any(content[what]["equal"] < content[what]["runs"] for what in commands):
-        sys.exit("Not all resumed runs equal the undisturbed one.")
+        for job in jobs:
+            print(job, flush=True)
+            begin, same = known[job]
+            (folder / job).mkdir()
+            outcome = kill(begin, same, folder / job, args.count, delays)
+            outcomes[job] = vars(outcome)
+            campaign.tried[job] += len(outcome.kills)
+            if outcome.equal < outcome.runs:
+                campaign.count(job, "resumed", f"{outcome.runs - outcome.equal} of {outcome.runs} runs differ")
+            if outcome.broken:
+                campaign.count(job, "killed", f"{outcome.broken} kills left a file that looks whole and is not")
+            print(f"{job}: {len(outcome.kills)} kills, {outcome.equal} of {outcome.runs} runs equal", flush=True)
+    return campaign.end(save, jobs=outcomes)
+
+
+JOBS = ("predict-jsonl", "predict-csv", "predict-json", "chords", "features", "training")
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=50, help="kills of each job")
+    parser.add_argument("--jobs", default=",".join(JOBS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clips", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a clip")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--no-save", action="store_true", help="keep the result of the last run")
+    return parser.parse_args(given)
 
 
 if __name__ == "__main__":
-    main()
+    chosen = arguments()
+    sys.exit(run(chosen.jobs.split(","), chosen, save=not chosen.no_save))
