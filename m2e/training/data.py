@@ -25,7 +25,7 @@ from m2e.training.soft_labels import SoftLabels, read_soft_labels
 from modeling_m2e import DistilledEncoder, M2EForMusicEmotion, M2EProcessor, MertEncoder, TaggerEncoder
 from modeling_m2e.chords_m2e import ChordRecognizer
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
-from modeling_m2e.encoder_carried_m2e import CarriedEncoder
+from modeling_m2e.encoder_m2e import Encoder, load_encoder
 from modeling_m2e.weights_m2e import halve_weights
 
 
@@ -88,7 +88,7 @@ def load_parts(
     return M2EProcessor.build(_encoder(recipe, encoder), recognizer, vocabulary), None
 
 
-def _encoder(recipe: Recipe, folder: Path | None) -> CarriedEncoder | MertEncoder:
+def _encoder(recipe: Recipe, folder: Path | None) -> Encoder:
     settings = dict(recipe.encoder or {})
     if nets := settings.pop("nets", None):
         if folder is None:
@@ -102,6 +102,12 @@ def _encoder(recipe: Recipe, folder: Path | None) -> CarriedEncoder | MertEncode
         return DistilledEncoder(halve_weights(model).float())
     if "id" not in settings:
         raise TrainingError(f"The encoder of {recipe.name} has neither nets nor an id, nor the type m2e-encoder.")
+    if settings.get("type") == "transformers":
+        return load_encoder(settings, dtype=settings.get("dtype", "float32"))
+    if settings.pop("type", "mert") != "mert":
+        raise TrainingError(
+            f"The encoder of {recipe.name} has an unknown type: give m2e-encoder, mert or transformers."
+        )
     return MertEncoder.from_pretrained(settings.pop("id"), **settings)
 
 
