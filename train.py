@@ -46,11 +46,11 @@ def train_emotion(args: argparse.Namespace, content: Mapping[str, Any]) -> None:
         raise TrainingError("--features names several folders: give the one where features are cached.")
     cache = args.features[0] if args.features else ROOT
     accelerator = make_accelerator(recipe.training.mixed_precision)
+    with accelerator.main_process_first():  # it may have to render or to download
+        tables, ids = read_datasets(recipe, folders)
     processor, start = load_parts(recipe, args.encoder, args.chords)
     source = args.chords or (embedded_model() if start is None else Path(str(start.name_or_path)))
     run = Run(accelerator, processor, start, source, folders, args.recipe, args.ablation)
-    with accelerator.main_process_first():  # it may have to render or to download
-        tables, ids = read_datasets(recipe, folders)
     data = {}
     for name, table in tables.items():
         folder = default_folder(recipe.datasets[name].reader, folders[name], cache)

@@ -21,6 +21,14 @@ CHECKS = ("strict", "partial", "off")
 log = logging.getLogger(__name__)
 
 
+class IncompleteCopy(DataError):
+    """A copy of a data set lacks files or holds damaged ones. problem: what, without the advice of the message."""
+
+    def __init__(self, problem: str):
+        super().__init__(f"{problem}: complete the copy, or skip what is missing (--option check=partial).")
+        self.problem = problem
+
+
 def find(folder: Path, *names: str) -> Path | None:
     """The first of these files or folders (relative paths) in ``folder`` or its subfolders, nearest first."""
     for name in names:
@@ -80,7 +88,7 @@ def number(row: dict[str, str], column: str, path: Path) -> float:
 def verify(name: str, folder: Path, tracks: Sequence[Track], expected: int | None, check: str) -> list[Track]:
     """The tracks with readable audio; those without a labelled duration have that of the file's header.
 
-    expected: number of tracks in the complete data set.  check: "strict" raises a DataError that lists everything
+    expected: number of tracks in the complete data set.  check: "strict" raises IncompleteCopy, which lists everything
     missing; "partial" skips it, with a warning; "off" opens no file.
     """
     if check not in CHECKS:
@@ -105,7 +113,7 @@ def verify(name: str, folder: Path, tracks: Sequence[Track], expected: int | Non
     if problems:
         sentence = f"{name} in {folder} has {'; '.join(problems)}"
         if check == "strict" or not usable:
-            raise DataError(f"{sentence}: complete the copy, or give check='partial' to skip them.")
+            raise IncompleteCopy(sentence)
         log.warning("%s; %d tracks are used.", sentence, len(usable))
     return usable
 

@@ -254,7 +254,8 @@ def load_encoder(
     """The encoder that `Encoder.reference` described.
 
     Args:
-        reference: {"type": "mert", "id": ..., "revision": ..., "layers": [...]}, or {"type": NAME} of `CARRIED`.
+        reference: {"type": "mert" or "transformers", "id": ..., "revision": ..., "layers": [...]}, or {"type": NAME} of
+            `CARRIED`.
         repo: hub id or folder of the model repo; needed where the weights travel with it.
         dtype: of MERT's weights; the taggers are small and always run in float32.
         hub_arguments: those in HUB_ARGUMENTS are passed on, others (of Auto classes) ignored. `revision` and
@@ -275,7 +276,18 @@ def load_encoder(
         hub = {key: value for key, value in hub.items() if key not in ("revision", "subfolder")}
         layers = reference.get("layers", MERT_LAYERS)
         return MertEncoder.from_pretrained(reference["id"], reference.get("revision"), layers, dtype, **hub)
-    raise ModelError(f"There is no encoder of type {kind!r}: known types are {', '.join(['mert', *CARRIED])}.")
+    if kind == "transformers":
+        from .encoder_transformers_m2e import TransformersEncoder  # imported by those alone who use it
+
+        if not reference.get("id") or not reference.get("layers"):
+            raise ModelError("A reference to an encoder of transformers needs an id and layers.")
+        hub = {key: value for key, value in hub.items() if key not in ("revision", "subfolder")}
+        layers = reference["layers"]
+        return TransformersEncoder.from_pretrained(
+            reference["id"], reference.get("revision"), layers, _check_dtype(dtype), **hub
+        )
+    known = ", ".join(["mert", "transformers", *CARRIED])
+    raise ModelError(f"There is no encoder of type {kind!r}: known types are {known}.")
 
 
 def _check_dtype(dtype: str | torch.dtype) -> torch.dtype:

@@ -4,7 +4,7 @@ import pytest
 import soundfile
 import tiny
 
-from m2e.errors import TrainingError
+from m2e.errors import DataError, TrainingError
 
 pytest.importorskip("accelerate")
 pytest.importorskip("datasets")
@@ -75,3 +75,23 @@ def test_a_recipe_says_whether_silence_is_skipped(pipe, tmp_path, monkeypatch):
         processor, start = material.load_parts(read_recipe(tmp_path / "recipe.yaml"), None, None)
         assert processor.feature_extractor.skip_silence is expected and start is None
     assert asked == [("someone/mert", {"layers": [1]})] * 2
+
+
+def test_the_holes_of_all_copies_are_one_report(tmp_path):
+    import miniatures
+
+    for name in ("pmemo", "emomusic"):
+        getattr(miniatures, name)(tmp_path / name)
+    next((tmp_path / "pmemo").rglob("4.mp3")).unlink()
+    (tmp_path / "recipe.yaml").write_text(
+        RECIPE.replace("{mine: {reader: folder}}", "{pmemo: {}, emomusic: {}, deam: {}, folder: {}}")
+    )
+    recipe = read_recipe(tmp_path / "recipe.yaml")
+    with pytest.raises(DataError) as raised:
+        material.read_datasets(recipe, {name: str(tmp_path / name) for name in recipe.datasets})
+    message = str(raised.value)
+    for part in ("1 missing audio files (", "4.mp3", "EmoMusic in", "labels of 3 tracks, not 744", "deam holds no"):
+        assert part in message
+    assert "\n" not in message and message.endswith(
+        "skip what is missing with --set datasets.pmemo.options.check=partial datasets.emomusic.options.check=partial."
+    )

@@ -137,7 +137,7 @@ def _encoder(folder: Path, reference: Json) -> tuple[str, str]:
     what, licence, _ = encoder_terms(name)
     sentence = f"Encoder: {what}, hidden states {layers} of [{name}](https://huggingface.co/{name}) at commit "
     terms = f"The encoder {name} is not part of this repository: it is downloaded from its authors' repository"
-    terms += f", under {licence}." if licence else "."
+    terms += f", under {licence}." if licence else ", under the terms that they state there."
     if is_noncommercial(licence):
         terms += " Predictions with this model are therefore not for commercial use."
     return f"{sentence}`{reference.get('revision')}` (frozen; downloaded from there on first use).", terms

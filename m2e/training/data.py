@@ -13,8 +13,9 @@ from datasets import Dataset
 from m2e.checkpoints.convert_taggers import convert_taggers
 from m2e.checkpoints.load import embedded_model, load
 from m2e.datasets import read_dataset
+from m2e.datasets.archive import IncompleteCopy
 from m2e.datasets.protocols import apply_protocol
-from m2e.errors import TrainingError
+from m2e.errors import DataError, TrainingError
 from m2e.evaluation.data import Emotions, labels_of
 from m2e.features.cache import audio_files, compute, feature_cache
 from m2e.terminal import pace
@@ -25,7 +26,7 @@ from m2e.training.soft_labels import SoftLabels, read_soft_labels
 from modeling_m2e import DistilledEncoder, M2EForMusicEmotion, M2EProcessor, MertEncoder, TaggerEncoder
 from modeling_m2e.chords_m2e import ChordRecognizer
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
-from modeling_m2e.encoder_carried_m2e import CarriedEncoder
+from modeling_m2e.encoder_m2e import Encoder, load_encoder
 from modeling_m2e.weights_m2e import halve_weights
 
 
@@ -92,7 +93,7 @@ def load_parts(
     return M2EProcessor.build(_encoder(recipe, encoder), recognizer, vocabulary, **windows), None
 
 
-def _encoder(recipe: Recipe, folder: Path | None) -> CarriedEncoder | MertEncoder:
+def _encoder(recipe: Recipe, folder: Path | None) -> Encoder:
     settings = {name: value for name, value in (recipe.encoder or {}).items() if name not in WINDOW_SETTINGS}
     if nets := settings.pop("nets", None):
         if folder is None:
@@ -106,6 +107,12 @@ def _encoder(recipe: Recipe, folder: Path | None) -> CarriedEncoder | MertEncode
         return DistilledEncoder(halve_weights(model).float())
     if "id" not in settings:
         raise TrainingError(f"The encoder of {recipe.name} has neither nets nor an id, nor the type m2e-encoder.")
+    if settings.get("type") == "transformers":
+        return load_encoder(settings, dtype=settings.get("dtype", "float32"))
+    if settings.pop("type", "mert") != "mert":
+        raise TrainingError(
+            f"The encoder of {recipe.name} has an unknown type: give m2e-encoder, mert or transformers."
+        )
     return MertEncoder.from_pretrained(settings.pop("id"), **settings)
 
 
@@ -115,7 +122,7 @@ def read_datasets(recipe: Recipe, folders: Mapping[str, str]) -> tuple[dict[str,
     Of a train_only data set the training split alone. Raises DataError.
     """
     readers = {name: each.reader for name, each in recipe.datasets.items()}
-    tables = {name: read_dataset(each.reader, folders[name], **each.options) for name, each in recipe.datasets.items()}
+    tables = _read_all(recipe, folders)
     ids = {name: dataset["id"][:] for name, dataset in tables.items()}
     if len(set(readers.values())) < len(readers):  # the protocol knows data sets by their readers
         split = apply_protocol(tables, recipe.protocol)
@@ -126,6 +133,24 @@ def read_datasets(recipe: Recipe, folders: Mapping[str, str]) -> tuple[dict[str,
         if entry.train_only:
             split[name] = split[name].select(np.flatnonzero(np.array(split[name]["split"][:]) == "train"))
     return split, {name: list(tracks) for name, tracks in ids.items()}
+
+
+def _read_all(recipe: Recipe, folders: Mapping[str, str]) -> dict[str, Dataset]:
+    """All data sets of a recipe. Raises one DataError for all faults in all of them."""
+    tables, faults, holes = {}, [], []
+    for name, each in recipe.datasets.items():
+        try:
+            tables[name] = read_dataset(each.reader, folders[name], **each.options)
+        except IncompleteCopy as error:
+            faults.append(error.problem)
+            holes.append(f"datasets.{name}.options.check=partial")
+        except DataError as error:
+            faults.append(str(error).rstrip("."))
+    if holes:
+        faults[-1] += f": complete the copies, or skip what is missing with --set {' '.join(holes)}"
+    if faults:
+        raise DataError("; ".join(faults) + ".")
+    return tables
 
 
 def with_features(

@@ -169,7 +169,8 @@ class Recipe:
     folds: train one network more for each of so many folds of train + validation, grouped by artist, and score the
     data sets out of fold; the model itself then learns train + validation. None: no folds.
     start: model whose encoder, chord recogniser and weights are taken over; else
-    encoder: {"type": "m2e-encoder"}, {"nets": [...]} of `modeling_taggers`, or {"id": ..., "layers": [...]} of a MERT;
+    encoder: {"type": "m2e-encoder"}, {"nets": [...]} of `modeling_taggers`, {"id": ..., "layers": [...]} of a MERT, or
+    {"type": "transformers", "id": ..., "layers": [...]} of another network (`encoder_transformers_m2e`);
     "window_seconds", "hop_seconds" and "skip_silence" in it are those of M2EFeatureExtractor; with
     chord_decoding: "smooth" or "paper".
     datasets: by name; protocol: "paper" or "clean", see `datasets_scripts.protocols`.

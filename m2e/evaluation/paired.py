@@ -1,0 +1,104 @@
+"""Do two systems differ on the same tracks? Paired bootstrap: both are scored on the same resamples of the tracks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from m2e.evaluation import bootstrap
+from m2e.evaluation.data import Emotions
+from m2e.evaluation.metrics import DIMENSIONS, MIN_POSITIVES, dimension_scores, tag_scores
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A score of one system. value: on all tracks.  samples: (R,) on resamples; equal seeds draw equal tracks."""
+
+    value: float
+    samples: np.ndarray
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Of the score, see `bootstrap.interval`."""
+        low, high = bootstrap.interval(self.samples, np.array(self.value), level, (-np.inf, 1.0))
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much the second system scores above the first. probability: share of resamples where it does."""
+
+    value: float
+    low: float
+    high: float
+    probability: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether "the second is better" holds: its interval lies above 0, below 0, or includes 0."""
+        if np.isnan(self.low):
+            return "not defined"
+        return "holds" if self.low > 0 else "contradicted" if self.high < 0 else "not decided"
+
+
+def sampled(
+    labels: Emotions,
+    predictions: Emotions,
+    names: Sequence[str],
+    resamples: int = 1000,
+    seed: int = 0,
+    min_positives: int = MIN_POSITIVES,
+) -> dict[str, Sampled]:
+    """mood_pr_auc, mood_roc_auc, r2_valence, r2_arousal as `names` says, of n tracks; of labelled entries alone."""
+    found: dict[str, Sampled] = {}
+    draws = list(bootstrap.resampled_counts(len(labels), resamples, seed))
+    for column, dimension in enumerate(DIMENSIONS):
+        if (name := f"r2_{dimension}") in names:
+            pair = labels.va[:, column], predictions.va[:, column]
+            parts = [bootstrap.resampled_dimension(*pair, counts)["r2"] for counts in draws]
+            found[name] = Sampled(dimension_scores(*pair)["r2"], _joined(parts))
+    if {"mood_pr_auc", "mood_roc_auc"} & set(names):
+        curves = tag_scores(labels.moods, predictions.moods, min_positives)
+        areas = _areas(labels.moods, predictions.moods, np.flatnonzero(curves.used), draws)
+        values = {"mood_roc_auc": curves.roc_auc_macro, "mood_pr_auc": curves.pr_auc_macro}
+        found |= {name: Sampled(values[name], areas[name]) for name in values if name in names}
+    return found
+
+
+def _areas(
+    labels: np.ndarray, scores: np.ndarray, tags: np.ndarray, draws: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Macro means on resamples; a tag counts where a resample has both classes."""
+    ranked = []
+    for tag in tags:
+        rows = np.flatnonzero(~np.isnan(labels[:, tag]))
+        ranked.append(bootstrap.RankedEntries(labels[rows, tag], scores[rows, tag], rows, len(labels)))
+    parts: dict[str, list[np.ndarray]] = {"mood_roc_auc": [], "mood_pr_auc": []}
+    for counts in draws:
+        empty = np.full((2, 1, counts.shape[1]), np.nan)
+        areas = np.stack([each(counts) for each in ranked], axis=1) if ranked else empty
+        with np.errstate(invalid="ignore"):
+            means = np.nansum(areas, axis=1) / (~np.isnan(areas)).sum(axis=1)
+        for name, values in zip(parts, means, strict=True):
+            parts[name].append(values)
+    return {name: _joined(values) for name, values in parts.items()}
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def over_seeds(systems: Sequence[Sampled]) -> Sampled:
+    """The mean score of several networks."""
+    return Sampled(float(np.mean([s.value for s in systems])), np.mean([s.samples for s in systems], axis=0))
+
+
+def difference(first: Sampled, second: Sampled, level: float = 0.95) -> Difference:
+    """Second - first. The interval is that of the paired differences, moved so that their mean is the difference."""
+    paired = second.samples - first.samples
+    paired = paired[~np.isnan(paired)]
+    value = second.value - first.value
+    if not len(paired) or np.isnan(value):
+        return Difference(value, float("nan"), float("nan"), float("nan"))
+    tail = 50 * (1 - level)
+    low, high = np.percentile(paired, [tail, 100 - tail]) - paired.mean() + value
+    return Difference(value, float(low), float(high), float((paired - paired.mean() + value > 0).mean()))
