@@ -114,9 +114,9 @@ def test_a_file_that_may_not_be_read(scans, monkeypatch):
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(analysis, "content_hash", locked)
-    assert scans() == {"failed": 4}
+    assert scans() == {"failed": 4} and scans() == {"failed": 4}
     monkeypatch.undo()
-    assert scans() == {"unchanged": 4} and scans(retry=True) == {"predicted": 4}
+    assert scans() == {"predicted": 4}
 
 
 def test_removed_files_are_missing_until_they_return(scans, tmp_path):
@@ -190,6 +190,23 @@ def test_a_folder_that_cannot_be_read_marks_nothing(scans, monkeypatch):
 
     monkeypatch.setattr(os, "listdir", broken)
     assert scans() == {"unchanged": 3} and len(scans.plan.away) == 1 and len(scans.names()) == 4
+
+
+def test_a_folder_that_cannot_be_searched_is_named(scans, monkeypatch):
+    scans()
+
+    def broken(function):
+        def call(folder):
+            if str(folder) == str(scans.music / "deep"):
+                raise OSError(5, "Input/output error", str(folder))
+            return function(folder)
+
+        return call
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, broken(getattr(os, name)))
+    assert scans() == {"unchanged": 2} and scans.plan.errors == [f"{scans.music / 'deep'}: Input/output error."]
+    assert len(scans.names()) == 4
 
 
 def test_a_folder_that_was_never_there(scans, tmp_path):

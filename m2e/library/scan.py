@@ -111,7 +111,8 @@ def plan_scan(
             plan.errors.append(f"{source.path} cannot be part of a library: it is no file.")
             continue
         if source.error is not None:
-            if not any(_is_below(each, path) for each in known):
+            unreadable = os.path.exists(path) and _rest_of(path)[1] is None
+            if unreadable or not any(_is_below(each, path) for each in known):  # else `_sort_out` says what is away
                 plan.errors.append(source.error)
             continue
         file, state = known.get(path), _state(path)
@@ -137,9 +138,9 @@ def plan_scan(
 
 
 def _is_done(file: KnownFile, settings_id: int, retry: bool) -> bool:
-    if retry and file.error is not None:
+    if file.track_id is None or (retry and file.error is not None):  # a file that could not be read may be readable now
         return False
-    return file.track_id is None or file.tried_id == settings_id
+    return file.tried_id == settings_id
 
 
 def _is_below(path: str, root: str) -> bool:
