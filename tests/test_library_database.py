@@ -138,6 +138,26 @@ def test_a_killed_writer_leaves_a_consistent_database(tmp_path):
         assert len(library.columns()) == 1 and library.embeddings()[1].tolist() == [list(range(8))]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_several_processes_make_and_write_one_database(tmp_path):
+    path, children = tmp_path / "library.db", []
+    for number in range(6):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with Library.open(path, create=True) as library:
+                    for name in range(5):
+                        tools.add(library, f"{number}-{name}.mp3", tools.record(embedding=np.ones(8)))
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 6
+    with Library.open(path) as library:
+        assert len(library) == len(library.columns()) == len(library.embeddings()[0]) == 30
+
+
 # --- what can be wrong with a database ---
 
 

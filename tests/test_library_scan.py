@@ -202,6 +202,12 @@ def test_what_is_no_file_is_refused(scans, path):
         scans(path)
 
 
+def test_addresses_in_playlists_are_refused(scans, tmp_path):
+    (tmp_path / "list.m3u8").write_text(f"{scans.music / 'a.wav'}\nhttps://example.com/b.mp3\n")
+    assert scans(tmp_path / "list.m3u8") == {"predicted": 1}
+    assert scans.plan.errors == ["https://example.com/b.mp3 cannot be part of a library: it is no file."]
+
+
 # --- names ---
 
 

@@ -47,6 +47,10 @@ class Analyzer:
         self._load, self._retry = load, retry
         self._predict: Predict | None = None
 
+    def __del__(self) -> None:
+        if hasattr(self, "_library"):
+            self._library.close()
+
     def __call__(self, path: str) -> Outcome:
         try:
             return self._analyze(path)

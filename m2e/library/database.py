@@ -110,7 +110,7 @@ class Library:
             connection = sqlite3.connect(uri, timeout=WAIT_SECONDS, isolation_level=None, uri=True)
             try:
                 migrate(connection, name)
-                connection.execute("PRAGMA journal_mode = WAL")
+                _use_wal(connection)
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("PRAGMA foreign_keys = ON")
             except BaseException:
@@ -162,8 +162,11 @@ class Library:
 
     def columns(self, missing: bool = False) -> Columns:
         """Numbers, moods and embeddings of all tracks as arrays.  missing: see `tracks`."""
-        query = "SELECT track_id FROM files GROUP BY track_id HAVING min(missing) = 1"
-        hidden = [] if missing or not self.count_missing() else [row[0] for row in self._rows(query) if row[0]]
+        query = (
+            "SELECT DISTINCT track_id FROM files AS lost WHERE missing = 1 AND track_id IS NOT NULL AND NOT EXISTS "
+            "(SELECT 1 FROM files WHERE files.track_id = lost.track_id AND files.missing = 0)"
+        )
+        hidden = [] if missing else [row[0] for row in self._rows(query)]
         with explained(self.path):
             layouts = {key: Layout.parse(text) for key, text in self._rows("SELECT id, content FROM layouts")}
             return Columns(self._connection, layouts, np.array(hidden, np.int64))
@@ -344,6 +347,19 @@ def _known_file(row: tuple[Any, ...]) -> KnownFile:
 def _text(value: Any) -> Any:
     """A text without the undecodable bytes of a file name, which SQLite does not take."""
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(value, str) else value
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switches to a journal that lets readers and a writer work at once; waits for others, which SQLite does not."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _grouped(rows: Iterable[tuple[Any, ...]]) -> Iterator[LibraryTrack]:

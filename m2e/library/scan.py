@@ -107,6 +107,9 @@ def plan_scan(
     moved: dict[str, FileState] = {}  # known files whose states have changed, but not their contents
     for source in collect(paths, plan.skipped):
         path = identity(source.path)
+        if source.copy is not None or "://" in source.path:  # a pipe, or an address in a playlist
+            plan.errors.append(f"{source.path} cannot be part of a library: it is no file.")
+            continue
         if source.error is not None:
             if not any(_is_below(each, path) for each in known):
                 plan.errors.append(source.error)
