@@ -5,7 +5,7 @@ from the place on the path in the valence-arousal plane, and how badly its key m
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -27,13 +27,15 @@ class Candidates:
     """n tracks, of which a playlist is made.
 
     ids: (n,).  plane: (n, 2) valence and arousal in standard deviations of the library.  keys: (n,) 0-23 or NaN.
-    artists: (n,) a number for each artist, -1 where unknown.  seconds: (n,) durations.
+    artists, songs: (n,) a number for each artist, and for each song, which may be there several times; -1 where
+    unknown.  seconds: (n,) durations.
     """
 
     ids: np.ndarray
     plane: np.ndarray
     keys: np.ndarray
     artists: np.ndarray
+    songs: np.ndarray
     seconds: np.ndarray
 
     def __len__(self) -> int:
@@ -41,7 +43,8 @@ class Candidates:
 
     def take(self, rows: np.ndarray) -> "Candidates":
         """Some of the tracks."""
-        return Candidates(self.ids[rows], self.plane[rows], self.keys[rows], self.artists[rows], self.seconds[rows])
+        columns = (getattr(self, column.name)[rows] for column in fields(self))
+        return Candidates(*columns)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def arrange(
     total = None if length.minutes is None else length.minutes * 60
     end = _row(some.ids, last)
     if end is not None:
-        free[end] = False
+        free &= _others(some.songs, end)
         free &= (some.artists != some.artists[end]) | (some.artists < 0) | (some.ids == first) | (gap == 1)
     reserved = some.seconds[end] if end is not None and total is not None else 0.0
 
@@ -128,9 +131,16 @@ def arrange(
             if after > before:  # nearer to the length without it
                 break
         chosen.append(best)
-        free[best] = False
+        free &= _others(some.songs, best)
         elapsed += float(some.seconds[best])
     return [int(some.ids[row]) for row in [*chosen, *([] if end is None else [end])]]
+
+
+def _others(songs: np.ndarray, row: int) -> np.ndarray:
+    """(n,) bool: whether a track is another song than that of a row."""
+    others = (songs != songs[row]) | (songs < 0)
+    others[row] = False
+    return others
 
 
 def _share(count: int, elapsed: float, length: Length, total: float | None, some: Candidates) -> float:
@@ -165,7 +175,8 @@ def _key_costs(previous: float, keys: np.ndarray) -> np.ndarray:
 
 
 def numbered(texts: Sequence[str | None]) -> np.ndarray:
-    """(n,) a number for each artist; the first of several, without regard to case; -1 for None."""
+    """(n,) a number for each text, without regard to case; -1 for None."""
     numbers: dict[str, int] = {}
-    names = [None if text is None else text.split("; ")[0].casefold() for text in texts]
-    return np.array([-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names], np.int64)
+    return np.array(
+        [-1 if text is None else numbers.setdefault(text.casefold(), len(numbers)) for text in texts], np.int64
+    )

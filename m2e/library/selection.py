@@ -58,8 +58,12 @@ def candidates(tracks: Tracks, where: str = "", also: Sequence[int] = ()) -> tup
     seconds = tracks.number("duration").astype(np.float64)
     known = seconds[~np.isnan(seconds)]
     seconds = np.where(np.isnan(seconds), np.median(known) if len(known) else 0.0, seconds)
-    artists = numbered(tracks.texts("artist"))
-    return Candidates(tracks.ids, Plane(tracks).points, tracks.number("key"), artists, seconds).take(rows), rows
+    artists = [None if text is None else text.split("; ")[0] for text in tracks.texts("artist")]
+    titles = tracks.texts("title")
+    songs = [f"{artist}\n{title}" if artist and title else None for artist, title in zip(artists, titles, strict=True)]
+    keys, plane = tracks.number("key"), Plane(tracks).points
+    everything = Candidates(tracks.ids, plane, keys, numbered(artists), numbered(songs), seconds)
+    return everything.take(rows), rows
 
 
 def like(tracks: Tracks, names: Sequence[str], length: Length, where: str = "", seed: int = 0) -> list[int]:
