@@ -288,7 +288,7 @@ def test_the_links_of_a_document_lead_somewhere(document):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_the_modules_that_a_document_names_exist(document):
     names = set(re.findall(r"[\w./-]+\.(?:py|yaml)\b", document.read_text(encoding="utf-8")))
-    folders = [*PACKAGES, *TRAINING_FOLDERS, "configuration", "examples", "tests"]
+    folders = [*PACKAGES, *TRAINING_FOLDERS, "configuration", "docker", "examples", "tests"]
     files = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.*")}
     files |= {path.name for path in ROOT.iterdir()}
     real = {name for name in names if not re.search(r"[A-Z]", name) and "scripts/download" not in name}
