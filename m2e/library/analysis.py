@@ -67,8 +67,6 @@ class Analyzer:
         known = self._known(path, state)
         if known is not None and known.track_id is not None:
             track_id = known.track_id
-        elif known is not None and not self._retry:
-            return Outcome(path, "known")  # it cannot be read, and has not changed
         else:
             try:
                 content, tags = content_hash(path), read_tags(path)

@@ -11,6 +11,7 @@ from m2e.errors import UsageError
 
 if TYPE_CHECKING:
     from lark import Lark, Token
+    from lark.exceptions import UnexpectedInput
 
 # A comma is an "and" that binds least. A value may have several words: artist = Miles Davis
 GRAMMAR = r"""
@@ -109,25 +110,33 @@ Node = All | Any_ | Not | Mood | Comparison
 
 def parse(text: str) -> Node:
     """The tree of a query. Raises: QueryError."""
-    from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+    from lark.exceptions import UnexpectedInput
 
     try:
-        tree = _parser().parse(text)
+        return _node(_parser().parse(text))
     except UnexpectedInput as error:
-        if isinstance(error, UnexpectedToken):
-            expected, ended = error.accepts or error.expected, error.token.type == "$END"
-        else:
-            expected = error.allowed if isinstance(error, UnexpectedCharacters) else set()
-            ended = isinstance(error, UnexpectedEOF)
-        at = len(text) if ended or error.pos_in_stream is None else error.pos_in_stream
-        if text[at : at + 1] in ("'", '"'):
-            raise QueryError(text, at, "a quote is not closed") from None
-        rest = text[at:].split()
-        found = f'there is "{rest[0]}"' if rest else "the query ends"
-        words = [word for name, word in _WORDS.items() if name in (expected or ())]
-        what = f", where {_either(words)} is expected" if words else ""
-        raise QueryError(text, at, found + what) from None
-    return _node(tree)
+        raise _explained(text, error) from None
+
+
+def _explained(text: str, error: "UnexpectedInput") -> QueryError:
+    """What the parser found, and what it could have taken, in words."""
+    from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+    at = len(text) if error.pos_in_stream is None else error.pos_in_stream
+    expected: set[str] = set()
+    if isinstance(error, UnexpectedToken):
+        expected = error.accepts or error.expected
+        at = len(text) if error.token.type == "$END" else at
+    elif isinstance(error, UnexpectedCharacters):
+        if text[at] in "'\"":
+            return QueryError(text, at, "a quote is not closed")
+        expected = error.allowed or set()
+    words = [word for name, word in _WORDS.items() if name in expected]
+    if "WORD" in expected and "LPAR" not in expected:  # after a comparison, or inside a value
+        words = words[1:] if "COMMA" in expected else ["a value"]
+    rest = text[at:].split()
+    found = f'there is "{rest[0].strip(chr(34))}"' if rest else "the query ends"
+    return QueryError(text, at, found + (f", where {_either(words)} is expected" if words else ""))
 
 
 @cache

@@ -137,9 +137,9 @@ def plan_scan(
 
 
 def _is_done(file: KnownFile, settings_id: int, retry: bool) -> bool:
-    if retry and file.error is not None:
+    if file.track_id is None or (retry and file.error is not None):  # a file that could not be read may be readable now
         return False
-    return file.track_id is None or file.tried_id == settings_id
+    return file.tried_id == settings_id
 
 
 def _is_below(path: str, root: str) -> bool:
