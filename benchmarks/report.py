@@ -40,8 +40,11 @@ requestAnimationFrame(step);
 
 def measure(tracks: int, folder: Path) -> dict:
     """The size and the times of a page of made-up tracks."""
-    import librarysample
-    from selenium import webdriver
+    try:
+        import librarysample
+        from selenium import webdriver
+    except ImportError as error:
+        raise SystemExit(f"{error.name} is missing: run this in a checkout, with selenium installed.") from error
 
     from m2e.report.page import page
 
