@@ -192,6 +192,23 @@ def test_a_folder_that_cannot_be_read_marks_nothing(scans, monkeypatch):
     assert scans() == {"unchanged": 3} and len(scans.plan.away) == 1 and len(scans.names()) == 4
 
 
+def test_a_folder_that_cannot_be_searched_is_named(scans, monkeypatch):
+    scans()
+
+    def broken(function):
+        def call(folder):
+            if str(folder) == str(scans.music / "deep"):
+                raise OSError(5, "Input/output error", str(folder))
+            return function(folder)
+
+        return call
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, broken(getattr(os, name)))
+    assert scans() == {"unchanged": 2} and scans.plan.errors == [f"{scans.music / 'deep'}: Input/output error."]
+    assert len(scans.names()) == 4
+
+
 def test_a_folder_that_was_never_there(scans, tmp_path):
     assert scans(tmp_path / "nothing") == {} and "no such file" in scans.plan.errors[0]
 

@@ -111,7 +111,8 @@ def plan_scan(
             plan.errors.append(f"{source.path} cannot be part of a library: it is no file.")
             continue
         if source.error is not None:
-            if not any(_is_below(each, path) for each in known):
+            unreadable = os.path.exists(path) and _rest_of(path)[1] is None
+            if unreadable or not any(_is_below(each, path) for each in known):  # else `_sort_out` says what is away
                 plan.errors.append(source.error)
             continue
         file, state = known.get(path), _state(path)
