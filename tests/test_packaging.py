@@ -75,7 +75,7 @@ def extra(name: str) -> set[str]:
 
 def test_what_predicts_needs_only_the_base_requirements():
     paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-    lazy = set().union(*map(extra, ("train", "demo", "paper", "ray")))  # imported when they are called for
+    lazy = set().union(*map(extra, ("train", "demo", "paper", "ray", "serve", "mcp")))  # imported when called for
     assert undeclared(paths, modules_of(setup()["options"]["install_requires"]) | lazy) == []
 
 
@@ -291,7 +291,7 @@ def test_the_links_of_a_document_lead_somewhere(document):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_the_modules_that_a_document_names_exist(document):
     names = set(re.findall(r"[\w./-]+\.(?:py|yaml)\b", document.read_text(encoding="utf-8")))
-    folders = [*PACKAGES, *NAMESPACES, *TRAINING_FOLDERS, "configuration", "examples", "tests"]
+    folders = [*PACKAGES, *NAMESPACES, *TRAINING_FOLDERS, "configuration", "docker", "examples", "tests"]
     files = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.*")}
     files |= {path.name for path in ROOT.iterdir()}
     real = {name for name in names if not re.search(r"[A-Z]", name) and "scripts/download" not in name}

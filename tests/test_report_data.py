@@ -71,7 +71,7 @@ def test_deviations_are_robust_and_skip_what_is_unknown():
 
 
 def test_the_page_is_whole_and_has_a_policy():
-    text = page(librarysample.rows(3), "A <b>", "today")
-    assert "<title>A &lt;b&gt;</title>" in text and "@@" not in text
+    text = page(librarysample.rows(3), "A <b> \udce9", "today")
+    assert text.encode("utf-8") and "<title>A &lt;b&gt; ?</title>" in text and "@@" not in text
     assert "default-src &#x27;none&#x27;; script-src &#x27;sha256-" in text
     assert "https://" not in text.partition("<script>")[0]

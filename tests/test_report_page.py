@@ -13,7 +13,7 @@ from m2e.report.page import page
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT / "build" / "report"
-SECONDS = 120  # until a test gives up; a laden machine is slow
+SECONDS = 300  # until a test gives up; a laden machine is slow
 TRACKS = 20_000
 HOSTILE = [
     "</script><script>window.pwned = 1</script>",
@@ -106,6 +106,7 @@ def browser(tmp_path_factory):
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     started.set_page_load_timeout(SECONDS)
+    started.set_script_timeout(SECONDS)
     yield Browser(started, folder)
     started.quit()
 

@@ -54,6 +54,6 @@ def report(
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror or reason(error)}.", 1)
     shown = sum(row.get("error") is None for row in rows)
-    tell(f"{output} shows {shown} tracks.")
+    tell(f"{output} shows {shown} track{'s' * (shown != 1)}.")
     if browser:
         typer.launch(output.absolute().as_uri())

@@ -36,7 +36,7 @@ function histogram(box, facet, shape) {
       axisLabel: { color: css("--ink"), fontFamily: font, fontSize: 12, ...shape.label() }, inverse: shape.horizontal,
     };
     const value = {
-      type: "value", splitNumber: 3, axisLabel: { color: css("--muted"), fontFamily: font, fontSize: 11, formatter: "{value} %" },
+      type: "value", splitNumber: 3, axisLabel: { color: css("--muted"), fontFamily: font, fontSize: 11, formatter: "{value} %", hideOverlap: true },
       splitLine: { lineStyle: { color: css("--line") } }, min: 0, max: ({ max }) => (max > 80 ? 100 : null),
     };
     chart.setOption({

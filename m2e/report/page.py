@@ -16,6 +16,7 @@ LICENCE = "/*! Contains Apache ECharts 6.1.0, https://echarts.apache.org, Apache
 
 def page(rows: Iterable[Mapping[str, Any]], title: str, made: str, missing: int = 0) -> str:
     """The HTML of a library; see `content` for the parameters. Text of tracks is data in it, never markup."""
+    title = title.encode("utf-8", "replace").decode()  # arguments need not be UTF-8
     # "<" cannot end the element; lone surrogates, from names that are not UTF-8, stay escaped
     data = json.dumps(content(rows, title, made, missing), allow_nan=False, separators=(",", ":")).replace(
         "<", "\\u003c"

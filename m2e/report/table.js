@@ -19,10 +19,12 @@ const columns = [
 ];
 if (!tracks.key.some((key) => key >= 0)) columns.splice(columns.findIndex(({ name }) => name === "key"), 1);
 
+// What tells apart tracks without tags: the folder, as far as it is not that of all.
+const folderOf = (i) => tracks.path[i].replace(/[^\\/]*$/, "").replace(/[\\/]$/, "");
 function titleCell(i) {
   const under = [tracks.artist[i], narrowPage.matches ? moodNames(i).slice(0, 3).join(", ") : tracks.album[i]];
   return element("span", { class: "title", title: data.root + tracks.path[i] },
-    element("b", {}, titles[i]), element("small", {}, under.filter(Boolean).join(" · ") || tracks.path[i]));
+    element("b", {}, titles[i]), element("small", {}, under.filter(Boolean).join(" · ") || folderOf(i)));
 }
 const shownColumns = () => narrowPage.matches
   ? columns.filter(({ name }) => ["title", "valence", "arousal"].includes(name)) : columns;
