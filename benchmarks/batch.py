@@ -45,7 +45,7 @@ def keep(name: str, values: dict[str, Any]) -> None:
 # --- a track ---
 
 
-def track(minutes: float = 4.0, repeats: int = 2) -> None:
+def track(minutes: float = 4.0, repeats: int = 1) -> None:
     """CPU seconds of a warm prediction in one thread, and the bytes of a row in a file, without and with embedding."""
     import torch
     from predict import write_mp3
@@ -81,6 +81,9 @@ def varied(table: Any, rng: np.random.Generator) -> Any:
         for part in row[name]:
             for number in numbers:
                 part[number] = round(part[number] + rng.normal(0, 0.05), 4)
+    labels = rng.permutation([chord["label"] for chord in row["chords"]])
+    row["chords"] = [chord | {"label": str(label)} for chord, label in zip(row["chords"], labels, strict=True)]
+    rng.shuffle(row["moods"])
     if row.get("embedding"):
         row["embedding"] = [value + rng.normal(0, 0.05) for value in row["embedding"]]
     return pa.Table.from_pylist([row], table.schema)

@@ -60,6 +60,7 @@ def test_datasets(music, tmp_path):
     same(tmp_path / "out.parquet", music / "expected.parquet")
 
 
+@pytest.mark.cluster
 def test_ray(music, tmp_path):
     pytest.importorskip("ray")
     settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
@@ -67,6 +68,7 @@ def test_ray(music, tmp_path):
     same(tmp_path / "out", music / "expected.parquet")
 
 
+@pytest.mark.cluster
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
 def test_spark(music, tmp_path):
     pytest.importorskip("pyspark")

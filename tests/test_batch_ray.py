@@ -90,6 +90,7 @@ def rows(folder):
     return found
 
 
+@pytest.mark.cluster
 def test_a_node_dies_and_every_track_is_there_once(nodes, names, tmp_path):
     killed = threading.Event()
 
@@ -156,6 +157,7 @@ def command(*arguments, status=1):
     return result.stderr
 
 
+@pytest.mark.cluster
 def test_the_cluster_predicts_what_this_machine_predicts(nodes, music):
     model = ["--model", "tiny", "--embedding", "--device", "cpu"]
     said = command("music", "-o", "cluster", "--format", "parquet", "--engine", "ray", "--rows", "2", *model)
