@@ -55,6 +55,7 @@ class MusicEmotionPipeline(Pipeline):
         *,
         window_seconds: float | None = None,
         windows_per_batch: int | None = None,
+        encoder_dtype: str | torch.dtype = "float32",
         harmony: bool = True,
         key_segments: bool = False,
         **hub_arguments: Any,
@@ -63,6 +64,7 @@ class MusicEmotionPipeline(Pipeline):
 
         device: None = the first accelerator, else the CPU.  window_seconds: length of a window; None = as saved.
         windows_per_batch: windows that the encoder takes at once; None = as saved.
+        encoder_dtype: precision of a MERT encoder; other encoders are small and computed in float32.
         harmony, key_segments: the parameters of calls that give none.
         Raises: ModelError where weights are missing.
         """
@@ -73,7 +75,7 @@ class MusicEmotionPipeline(Pipeline):
             missing = min(report["missing_keys"])
             raise ModelError(f"{name} lacks weights of the model, the first is {missing}: save or download it again.")
         check_weights(model, str(name))
-        processor = M2EProcessor.from_pretrained(name, **hub_arguments)
+        processor = M2EProcessor.from_pretrained(name, encoder_dtype=encoder_dtype, **hub_arguments)
         if window_seconds is not None:
             processor.feature_extractor.window_seconds = float(window_seconds)
         if windows_per_batch is not None:

@@ -45,6 +45,7 @@ def load(
     device: str = "auto",
     window: float | None = None,
     batch_size: int | None = None,
+    dtype: str = "float32",
     harmony: bool = True,
     key_segments: bool = False,
     max_duration: float | None = None,
@@ -61,6 +62,7 @@ def load(
     variant: the checkpoint in that layout ("J_all"); "amaai-lab/music2emo@D_all" names both at once.
     device: "auto" (an accelerator if there is one), "cpu", "cuda", "cuda:1", "mps".
     window: length of a window in seconds.  batch_size: windows per batch of the encoder.
+    dtype: precision of a MERT encoder, "float32", "bfloat16", "float16", or "auto" (the fastest on the device).
     harmony: recognise chords and key.
     key_segments: add the keys over time to records, for music that modulates.
     max_duration, timeout: refuse tracks that are longer, or whose analysis takes longer, than so many seconds.
@@ -79,12 +81,14 @@ def load(
     model = EMBEDDED if model is None else fspath(model)
     with _loading, readable(model):
         folder, name = local_folder(model, variant, revision, hub)
-        with explained(_encoder_id(folder) or name):
+        mert = _encoder_id(folder)
+        with explained(mert or name):
             pipe = MusicEmotionPipeline.from_pretrained(
                 folder,
                 device=chosen,
                 window_seconds=window,
-                windows_per_batch=batch_size or (None if chosen.type == "cpu" else GPU_BATCH),
+                windows_per_batch=batch_size or _windows_per_batch(chosen, window if mert else None),
+                encoder_dtype=_dtype(dtype, chosen),
                 harmony=harmony,
                 key_segments=key_segments,
                 **hub,
@@ -106,6 +110,19 @@ def _device(name: str) -> "torch.device":
     except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: PyTorch was built without it
         raise ModelError(f"This machine has no usable device {name!r}: choose another one, or auto.") from error
     return torch.device(name)
+
+
+def _windows_per_batch(device: "torch.device", window: float | None) -> int | None:
+    """None: as saved.  window: seconds, of an encoder with large dense layers, which work best on 30 s at once."""
+    if device.type != "cpu":
+        return GPU_BATCH
+    return max(1, int(30 / window)) if window else None
+
+
+def _dtype(name: str, device: "torch.device") -> "str | torch.dtype":
+    from modeling_m2e.encoder_mert_m2e import fastest_dtype
+
+    return fastest_dtype(device) if name == "auto" else name
 
 
 # --- the folder of a model ---

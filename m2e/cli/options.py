@@ -33,6 +33,10 @@ Window = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Encode N windows at once.", show_default="the model's")
 ]
+Precision = Annotated[
+    Literal["float32", "bfloat16", "float16", "auto"],
+    typer.Option(help="Set the precision of MERT. auto: bfloat16 where the CPU is faster in it."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Name all files that a search of folders skips.")]
 DataName = Annotated[
     str, typer.Option(metavar="NAME", help="Name the data set: mtg-jamendo, deam, 4q, folder, hub, ...")

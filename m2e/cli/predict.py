@@ -12,7 +12,18 @@ import typer
 
 from m2e import __version__
 from m2e.cli.journal import earlier_records, open_journal, refuse_to_lose
-from m2e.cli.options import BatchSize, Device, Model, Paths, Verbose, Window, end_of_pipe, tell_failures, tell_skipped
+from m2e.cli.options import (
+    BatchSize,
+    Device,
+    Model,
+    Paths,
+    Precision,
+    Verbose,
+    Window,
+    end_of_pipe,
+    tell_failures,
+    tell_skipped,
+)
 from m2e.cli.output_file import check_output, is_special, locked, open_output, partial_name
 from m2e.cli.plots import Plots
 from m2e.errors import M2EError, UsageError, WorkerError
@@ -45,6 +56,7 @@ def predict(
     ] = None,
     window: Window = None,
     batch_size: BatchSize = None,
+    dtype: Precision = "float32",
     workers: Annotated[
         int, typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.")
     ] = 1,
@@ -85,6 +97,7 @@ def predict(
     output = None if output == "-" else output
     form = form or FORMATS.get(os.path.splitext(output or "")[1].lower(), "table")
     settings = {"model": model_identity(model), "window": window, "harmony": harmony, "key_segments": key_segments}
+    settings |= {} if dtype == "float32" else {"dtype": dtype}
     skipped: dict[str, str] = {}
     with ExitStack() as stack:
         try:
@@ -118,7 +131,9 @@ def predict(
 
         from m2e.workers import predictions
 
-        load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
+        load = partial(
+            load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout, dtype
+        )
         try:
             with predictions(load, todo, workers) as records:
                 if output is None or form == "table" or is_special(output):
@@ -190,6 +205,7 @@ def load_model(
     key_segments: bool,
     max_duration: float,
     timeout: float | None,
+    dtype: str = "float32",
 ) -> "MusicEmotionPipeline":
     from m2e.checkpoints.light_imports import import_lightly
     from m2e.checkpoints.load import load
@@ -200,6 +216,7 @@ def load_model(
         device=device,
         window=window,
         batch_size=batch_size,
+        dtype=dtype,
         harmony=harmony,
         key_segments=key_segments,
         max_duration=max_duration,
