@@ -240,7 +240,7 @@ def _check_configurations(folder: Path, encoder: str) -> None:
     from modeling_m2e import BTCConfig, M2EConfig
     from modeling_m2e.encoder_carried_m2e import CARRIED
 
-    configs = {".": M2EConfig, "chords": BTCConfig}
+    configs: dict[str, Any] = {".": M2EConfig, "chords": BTCConfig}
     if encoder in CARRIED:
         configs["encoder"] = CARRIED[encoder].network.config_class
     for part, config in configs.items():
