@@ -242,6 +242,17 @@ def test_the_trained_encoder_has_a_card_and_makes_a_repository(pool, tmp_path):
     assert "pipeline_m2e.py" not in files
 
 
+def test_training_continues_an_encoder(pool, tmp_path):
+    first = training.train(recipe(), pool, tmp_path / "first")
+    start = str(tmp_path / "first" / "encoder")
+    begun = training.first_encoder(recipe(start=start, model={}))
+    for name, value in first.state_dict().items():
+        assert torch.equal(begun.state_dict()[name], value), name
+    assert all(parameter.requires_grad for parameter in begun.parameters())
+    with pytest.raises(TrainingError, match="cannot change its model"):
+        recipe(start=start)
+
+
 def test_the_table_of_fidelity_begins_with_all_clips():
     table = fidelity_section({"b": {"whole": 0.5}, "all": {"whole": 0.25, "parts": 1}})
     assert table.splitlines()[-4:] == [

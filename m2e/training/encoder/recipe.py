@@ -20,7 +20,8 @@ class EncoderRecipe:
     hours: of training audio, a fixed random choice of clips; None: all.
     steps, batch_seconds: batches, and audio in each.  crops: lengths in seconds, one drawn for each batch.
     learning_rate: the peak, after the share `warmup` of all steps.  ema: decay of the averaged weights.
-    evaluate_every: steps between checkpoints.  model: fields of M2EEncoderConfig.
+    evaluate_every: steps between checkpoints.  start: folder of an encoder that training continues; else
+    model: fields of M2EEncoderConfig.
     """
 
     teachers: dict[str, float]
@@ -41,11 +42,14 @@ class EncoderRecipe:
     mixed_precision: bool = False
     evaluate_every: int = 250
     augmentation: Augmentation = field(default_factory=Augmentation)
+    start: str | None = None
     model: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.teachers or self.steps < 1 or not self.crops or min(self.crops) <= 0:
             raise TrainingError("A recipe of the encoder needs teachers, at least one step, and crops above 0 s.")
+        if self.start is not None and self.model:
+            raise TrainingError("A recipe that continues an encoder (start) cannot change its model.")
 
 
 def read_recipe(path: Path, settings: Mapping[str, Any]) -> EncoderRecipe:

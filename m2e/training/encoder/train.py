@@ -29,6 +29,7 @@ from m2e.training.encoder.data import Batch, Pool, Scale, Target
 from m2e.training.encoder.output import write
 from m2e.training.encoder.recipe import EncoderRecipe, read_recipe
 from m2e.training.settings import parse_setting
+from modeling_m2e.encoder_carried_m2e import DistilledEncoder
 from modeling_m2e.modeling_encoder import M2EEncoderConfig, M2EEncoderModel
 from modeling_m2e.weights_m2e import halve_weights
 
@@ -171,10 +172,19 @@ def learning_rate(step: int, recipe: EncoderRecipe) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, recipe.steps - rise)))
 
 
+def first_encoder(recipe: EncoderRecipe) -> M2EEncoderModel:
+    """What training begins with: random weights, or those of `start`. Raises ModelError."""
+    if recipe.start is None:
+        return M2EEncoderModel(M2EEncoderConfig(**recipe.model))
+    encoder = DistilledEncoder.from_network(recipe.start).model.requires_grad_(True)
+    assert isinstance(encoder, M2EEncoderModel)
+    return encoder
+
+
 def train(recipe: EncoderRecipe, pool: Pool, out: Path) -> M2EEncoderModel:
     """The encoder of the averaged weights, also saved in `out` after every `evaluate_every` steps."""
     torch.manual_seed(recipe.seed)
-    student = Student(M2EEncoderModel(M2EEncoderConfig(**recipe.model)), pool.scales)
+    student = Student(first_encoder(recipe), pool.scales)
     ema = copy.deepcopy(student).requires_grad_(False)
     decayed = [p for p in student.parameters() if p.ndim > 1]
     rest = [p for p in student.parameters() if p.ndim <= 1]
