@@ -38,7 +38,8 @@ def predicted() -> str:
 def models() -> str:
     """One row per available model. Scores are those of the first test split in the model's evaluation."""
     small, chords = embedded_model(), embedded_model() / "chords"
-    track, recogniser = read_json(RESULTS / "predict.json")["runs"][0], read_json(RESULTS / "chord_speed.json")
+    measured = read_json(RESULTS / "speed.json")
+    track, recogniser = measured["track"]["now"], measured["chords"]["now"]
     moods, songs = PUBLISHED["mtg-jamendo"].results[0].scores, PUBLISHED["emomusic"].results[0].scores
     recipe = "[`configuration/mert-95m.yaml`](configuration/mert-95m.yaml)"
     ours = f"cc-by-nc-sa-4.0; {MERT_LICENCE}"
@@ -47,7 +48,7 @@ def models() -> str:
             f"`{EMBEDDED}`, in the package",
             "start here: offline, on a laptop; a separate head predicts the quadrant; calibrated moods",
             f"{megabytes(small):.1f} MB",
-            f"{60 * track['minutes'] / track['warm_s']:.0f}",
+            f"{track['audio_s'] / track['median_s']:.0f}",
             Facts.load(small).license,
             tested(
                 small,
@@ -61,7 +62,7 @@ def models() -> str:
             f"{Facts.load(chords).name}, part of it: `m2e chords`",
             "for chords and key only",
             f"{megabytes(chords):.1f} MB",
-            str(recogniser["times_real_time"]),
+            f"{recogniser['audio_s'] / recogniser['median_s']:.0f}",
             Facts.load(chords).license,
             tested(chords, majmin="WCSR majmin", sevenths="sevenths", key="key"),
         ],
@@ -164,20 +165,31 @@ def mediaeval_table() -> str:
 
 
 def cost_table() -> str:
-    """Time and memory of a prediction."""
-    costs = read_json(RESULTS / "predict.json")
-    rows = [
-        [
-            f"{run['minutes']:g} min",
-            f"{run['load_s']} s",
-            f"{run['first_s']} s",
-            "" if run["warm_s"] is None else f"{run['warm_s']} s",
-            f"{run['peak_mb']} MB",
+    """Time and memory of a prediction, by stage and by length, of the first answer, and of many clips."""
+    costs = read_json(RESULTS / "speed.json")
+    parts = [f"{costs['machine']['cores']} CPU cores, medians."]
+    for name in ("stages of m2e-small", "stages of mert-95m"):
+        result = costs[name]
+        rows = [
+            [stage, f"{seconds:.3f}", f"{seconds / result['all_s']:.1%}"]
+            for stage, seconds in (result["stages_s"] | {"all": result["all_s"]}).items()
         ]
-        for run in costs["runs"]
+        parts += [f"The {name}, an MP3 of {result['audio_s']:.0f} s:", table(["stage", "seconds", "share"], rows)]
+    rows = [
+        [f"{run['audio_s'] / 60:.0f} min", f"{run['median_s']:.2f} s", f"{run['peak_mb']} MB"]
+        for run in (costs["track"]["now"], costs["long"]["now"])
     ]
-    head = ["MP3", "load", "first track", "next track", "peak memory"]
-    return f"{costs['threads']} CPU cores:\n\n{table(head, rows)}"
+    parts += ["By length:", table(["MP3", "time", "peak memory"], rows)]
+    names = "m2e --help", "m2e predict CLIP"
+    rows = [[f"`{name}`", f"{costs[name]['now']['s']:.2f} s", f"{costs[name]['now']['cpu_s']:.2f} s"] for name in names]
+    parts += ["In a new process, with a clip of 30 s:", table(["command", "time", "CPU time"], rows)]
+    rows = []
+    for name, sides in costs.items():
+        if ", workers " in name:
+            marks = [f"{value} MB" for key, value in sides["now"].items() if key.startswith("mb_at_clip")]
+            rows.append([name, f"{sides['now']['clips_per_s']:.2f}", " / ".join(marks)])
+    parts += ["Many clips of 30 s:", table(["", "clips per second", "memory after a fifth / at the end"], rows)]
+    return "\n\n".join(parts)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

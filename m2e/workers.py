@@ -136,6 +136,13 @@ def _as_completed(pool: ProcessPoolExecutor, sources: Iterable[Source], workers:
         raise WorkerError(DIED) from error
 
 
+def available_cores() -> int:
+    """The cores that this process may use, which a container or a scheduler may have limited."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def _starting(workers: int) -> Iterator[None]:
     """What workers inherit when they are started in this block: a share of the cores, and no Ctrl-C.
@@ -144,7 +151,7 @@ def _starting(workers: int) -> Iterator[None]:
     """
     with ExitStack() as undo:
         if "OMP_NUM_THREADS" not in os.environ:  # read when a worker imports torch
-            os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers))
+            os.environ["OMP_NUM_THREADS"] = str(max(1, available_cores() // workers))
             undo.callback(os.environ.pop, "OMP_NUM_THREADS", None)
         if hasattr(signal, "pthread_sigmask"):  # not on Windows
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from .chord_labels_m2e import QUALITIES, ROOTS, VOCABULARY
 
@@ -64,6 +65,7 @@ TABLE = np.array(
 ONSET_HOP = 245  # samples at 22,050 Hz
 ONSET_SECONDS = 1 / 90  # of a hop
 ONSET_WINDOW = 2 * ONSET_HOP
+ONSET_FRAMES = 1024  # transformed at once: bounds the memory
 MAX_MOVE = 0.15  # seconds that a border is moved at most
 SPREAD = 0.06  # seconds, standard deviation of a border's error
 
@@ -201,11 +203,16 @@ def onset_strength(waveform: np.ndarray) -> np.ndarray:
     log(1 + |STFT|), of all frequencies together rise. Value i is the rise around (i - 0.5) * 245 samples."""
     if len(waveform) < ONSET_WINDOW:
         return np.zeros(len(waveform) // ONSET_HOP, np.float32)
-    window = torch.hann_window(ONSET_WINDOW)
-    spectrum = torch.stft(torch.from_numpy(waveform), ONSET_WINDOW, ONSET_HOP, window=window, return_complex=True)
-    magnitudes = spectrum.abs().log1p()
-    rises = magnitudes.diff(dim=1).clamp(min=0).sum(0)
-    return np.pad(rises.numpy(), (1, 0))[: len(waveform) // ONSET_HOP]
+    window, half = torch.hann_window(ONSET_WINDOW), ONSET_WINDOW // 2
+    padded = F.pad(torch.from_numpy(waveform)[None], (half, half), mode="reflect")[0]
+    frames = 1 + len(waveform) // ONSET_HOP
+    rises = [torch.zeros(1)]
+    for first in range(0, frames - 1, ONSET_FRAMES):
+        last = min(first + ONSET_FRAMES, frames - 1)  # the last frame of a piece is also the first of the next
+        piece = padded[first * ONSET_HOP : last * ONSET_HOP + ONSET_WINDOW]
+        spectrum = torch.stft(piece, ONSET_WINDOW, ONSET_HOP, window=window, center=False, return_complex=True)
+        rises.append(spectrum.abs().log1p().diff(dim=1).clamp(min=0).sum(0))
+    return torch.cat(rises).numpy()[: len(waveform) // ONSET_HOP]
 
 
 def move_to_onsets(borders: np.ndarray, strength: np.ndarray) -> np.ndarray:

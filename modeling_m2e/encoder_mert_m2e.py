@@ -99,6 +99,16 @@ def build(config: HubertConfig, weights: dict[str, Tensor], dtype: torch.dtype, 
     return model
 
 
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """The precision that a network of dense layers is fastest in, at a relative error near 1 %; float32 where the
+    device computes nothing else faster."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # True where PyTorch emulates it, too: ask for the instructions. Older versions cannot tell.
+    instructions = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16"))
+    return torch.bfloat16 if device.type == "cpu" and any(ask and ask() for ask in instructions) else torch.float32
+
+
 def read_weights(path: str, depth: int) -> dict[str, Tensor]:
     """Tensors of a checkpoint without the layers above `depth` and without the mask embedding."""
 

@@ -69,10 +69,10 @@ MIN_KEY_SECONDS = 8.0
 
 _TIE = 1e-7  # scores closer than this differ by rounding only
 # (170, 12): the pitch classes that sound in each chord class; none for N and X.
-_SOUNDING = np.array(
-    [[chord.kind == "chord" and p in chord.pitch_classes for p in range(12)] for chord in map(parse_chord, VOCABULARY)],
-    dtype=np.float64,
-)
+_SOUNDING = np.zeros((len(VOCABULARY), 12))
+for _index, _chord in enumerate(map(parse_chord, VOCABULARY)):
+    if _chord.kind == "chord":
+        _SOUNDING[_index, _chord.pitch_classes] = 1
 
 
 def key_profile(chord_vocabulary: str) -> str:

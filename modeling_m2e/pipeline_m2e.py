@@ -60,6 +60,7 @@ class MusicEmotionPipeline(Pipeline):
         window_seconds: float | None = None,
         hop_seconds: float | None = None,
         windows_per_batch: int | None = None,
+        encoder_dtype: str | torch.dtype = "float32",
         harmony: bool = True,
         key_segments: bool = False,
         include_embedding: bool = False,
@@ -70,12 +71,13 @@ class MusicEmotionPipeline(Pipeline):
         device: None = the first accelerator, else the CPU.  window_seconds: length of windows that follow each
         other; hop_seconds: from window to window, if these overlap; None = as saved.
         windows_per_batch: windows that the encoder takes at once; None = as saved.
+        encoder_dtype: precision of a MERT encoder; other encoders are small and computed in float32.
         harmony, key_segments, include_embedding: the parameters of calls that give none.
         Raises: ModelError where weights are missing.
         """
         hub_arguments["trust_remote_code"] = False
         model = load_complete(M2EForMusicEmotion, name, **hub_arguments)
-        processor = M2EProcessor.from_pretrained(name, **hub_arguments)
+        processor = M2EProcessor.from_pretrained(name, encoder_dtype=encoder_dtype, **hub_arguments)
         if window_seconds is not None:
             processor.feature_extractor.window_seconds = float(window_seconds)
             processor.feature_extractor.hop_seconds = None

@@ -249,7 +249,8 @@ class M2EProcessor(ProcessorMixin):
 
         Not by the base class, which would load any class and any other repo that the files name: `trust_remote_code`
         is ignored, because no code of the repo is needed.
-        kwargs: those of the hub, and parameters of the processor that replace saved ones; others are ignored.
+        kwargs: those of the hub, and parameters of the processor that replace saved ones; encoder_dtype, the precision
+        of MERT ("float32"); others are ignored.
         Raises: ModelError.
         """
         hub = {name: kwargs[name] for name in HUB_ARGUMENTS if kwargs.get(name) is not None}
@@ -265,7 +266,9 @@ class M2EProcessor(ProcessorMixin):
         processor = cls(extractor, **{name: saved[name] for name in SAVED if name in saved})
         if processor.encoder_reference is None:
             raise ModelError(f"{pretrained_model_name_or_path} names no encoder: save or download the model again.")
-        processor._encoder = load_encoder(processor.encoder_reference, pretrained_model_name_or_path, **hub)
+        processor._encoder = load_encoder(
+            processor.encoder_reference, pretrained_model_name_or_path, kwargs.get("encoder_dtype") or "float32", **hub
+        )
         if processor.has_chords:
             processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)
         return processor

@@ -171,6 +171,17 @@ def conversions(monkeypatch) -> list[str]:
     return made
 
 
+@pytest.mark.parametrize(("instructions", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_short_windows_share_a_batch_in_the_fastest_precision(checkout, cache, track, monkeypatch, instructions, dtype):
+    for name in ("amx_tile", "avx512_bf16"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda: instructions, raising=False)
+    pipe = m2e.load(checkout, cache_dir=cache, device="cpu", window=5, dtype="auto")
+    assert pipe.processor.encoder.model.dtype == dtype and pipe.processor.windows_per_batch == 6
+    exact = m2e.load(checkout, cache_dir=cache, device="cpu", window=5, batch_size=1)
+    assert exact.processor.encoder.model.dtype == torch.float32 and exact.processor.windows_per_batch == 1
+    assert pipe(track).valence == pytest.approx(exact(track).valence, abs=0.05)
+
+
 def test_folder_is_converted_once_per_variant_and_content(checkout, cache, track, conversions):
     pipe = m2e.load(checkout, cache_dir=cache)
     assert pipe.name == "Music2Emotion@J_all" and len(conversions) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from m2e.errors import AudioError, ModelError
 from m2e.inputs import Source
-from m2e.workers import predictions
+from m2e.workers import available_cores, predictions
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = """
@@ -67,7 +67,7 @@ def test_workers_share_the_cores_and_the_parent_keeps_its_own_settings(monkeypat
         monkeypatch.setenv("OMP_NUM_THREADS", given)
     before = dict(os.environ)
     with predictions(Pipe, [Source("a.wav"), Source("b.wav")], workers=2) as results:
-        assert list(results) == [given or str(max(1, os.cpu_count() // 2))] * 2
+        assert list(results) == [given or str(max(1, available_cores() // 2))] * 2
         assert dict(os.environ) == before
     assert dict(os.environ) == before
 

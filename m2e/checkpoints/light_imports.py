@@ -1,7 +1,8 @@
 """The model package without what only training needs: a command answers more than a second sooner.
 
 transformers imports PyTorch's compiler (`torch._dynamo`) and its distributed tensors together with its model class.
-Nothing that predicts on one device uses them, and they take as long to import as all else.
+Nothing that predicts on one device uses them, and they take as long to import as all else. And it reads the source of
+all of its models twice, to learn their names.
 """
 
 import gc
@@ -9,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +28,7 @@ def import_lightly(module: str) -> ModuleType:
         return importlib.import_module(module)
     gc.disable()  # hundreds of thousands of objects are made, and none of them is garbage
     try:
-        with _without_compiler():
+        with _without_compiler(), _models_listed_once():
             return importlib.import_module(module)
     except (AttributeError, ImportError):  # a version of transformers that needs more of the compiler
         return importlib.import_module(module)
@@ -52,6 +54,31 @@ def _without_compiler() -> Iterator[None]:
     finally:
         vars(torch.distributed)["is_available"] = distributed
         del vars(torch)["_dynamo"], sys.modules[COMPILER]  # an import from now on finds the real one
+
+
+@contextmanager
+def _models_listed_once() -> Iterator[None]:
+    """While the block runs, `transformers.models` takes the names of its content from what `transformers` has found."""
+    import transformers
+    from transformers.utils import import_utils
+
+    models = Path(transformers.__file__).parent / "models"
+    original = import_utils.define_import_structure
+
+    def define_import_structure(path: str, prefix: str | None = None) -> dict[frozenset[str], dict[str, set[str]]]:
+        if prefix is not None or Path(path) != models / "__init__.py":
+            return original(path, prefix=prefix)
+        known = original(models, prefix="models").items()  # kept since the first time
+        return {
+            needed: {name.removeprefix("models."): names[name] for name in names if name.startswith("models.")}
+            for needed, names in known
+        }
+
+    vars(import_utils)["define_import_structure"] = define_import_structure
+    try:
+        yield
+    finally:
+        vars(import_utils)["define_import_structure"] = original
 
 
 def _unchanged(function: Any = None, *args: Any, **kwargs: Any) -> Any:

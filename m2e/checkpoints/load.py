@@ -47,6 +47,7 @@ def load(
     window: float | None = None,
     hop: float | None = None,
     batch_size: int | None = None,
+    dtype: str = "float32",
     harmony: bool = True,
     key_segments: bool = False,
     include_embedding: bool = False,
@@ -66,6 +67,7 @@ def load(
     window: length of windows that follow each other, in seconds.  hop: from window to window, if they overlap; whole
     seconds, as the window, and only for models whose encoder has an embedding of each second.
     batch_size: windows per batch of the encoder.
+    dtype: precision of a MERT encoder, "float32", "bfloat16", "float16", or "auto" (the fastest on the device).
     harmony: recognise chords and key.
     key_segments: add the keys over time to records, for music that modulates.
     include_embedding: add the mean embedding of the track to records.
@@ -87,13 +89,15 @@ def load(
     model = EMBEDDED if model is None else fspath(model)
     with _loading, readable(model):
         folder, name = local_folder(model, variant, revision, hub)
-        with explained(_encoder_id(folder) or name):
+        mert = _encoder_id(folder)
+        with explained(mert or name):
             pipe = MusicEmotionPipeline.from_pretrained(
                 folder,
                 device=chosen,
                 window_seconds=window,
                 hop_seconds=hop,
-                windows_per_batch=batch_size or (None if chosen.type == "cpu" else GPU_BATCH),
+                windows_per_batch=batch_size or _windows_per_batch(chosen, window if mert else None),
+                encoder_dtype=_dtype(dtype, chosen),
                 harmony=harmony,
                 key_segments=key_segments,
                 include_embedding=include_embedding,
@@ -122,6 +126,19 @@ def _device(name: str) -> "torch.device":
     except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: PyTorch was built without it
         raise ModelError(f"This machine has no usable device {name!r}: choose another one, or auto.") from error
     return torch.device(name)
+
+
+def _windows_per_batch(device: "torch.device", window: float | None) -> int | None:
+    """None: as saved.  window: seconds, of an encoder with large dense layers, which work best on 30 s at once."""
+    if device.type != "cpu":
+        return GPU_BATCH
+    return max(1, int(30 / window)) if window else None
+
+
+def _dtype(name: str, device: "torch.device") -> "str | torch.dtype":
+    from modeling_m2e.encoder_mert_m2e import fastest_dtype
+
+    return fastest_dtype(device) if name == "auto" else name
 
 
 # --- the folder of a model ---
@@ -239,7 +256,7 @@ def _check_configurations(folder: Path, encoder: str) -> None:
     from modeling_m2e import BTCConfig, M2EConfig
     from modeling_m2e.encoder_carried_m2e import CARRIED
 
-    configs = {".": M2EConfig, "chords": BTCConfig}
+    configs: dict[str, Any] = {".": M2EConfig, "chords": BTCConfig}
     if encoder in CARRIED:
         configs["encoder"] = CARRIED[encoder].network.config_class
     for part, config in configs.items():

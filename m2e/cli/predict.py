@@ -20,6 +20,7 @@ from m2e.cli.options import (
     MaxDuration,
     Model,
     Paths,
+    Precision,
     Timeout,
     Verbose,
     Window,
@@ -67,6 +68,7 @@ def predict(
     window: Window = None,
     hop: Hop = None,
     batch_size: BatchSize = None,
+    dtype: Precision = "float32",
     workers: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.", show_default="1"),
@@ -114,7 +116,9 @@ def predict(
         fail("--shard, --column, --embedding and --engine ray need --format parquet.")
     settings = {"model": model_identity(model), "window": window, "harmony": harmony, "key_segments": key_segments}
     settings |= {} if hop is None else {"hop": hop}
-    load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout, hop=hop)
+    settings |= {} if dtype == "float32" else {"dtype": dtype}
+    load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
+    load = partial(load, hop=hop, dtype=dtype)
     if form == "parquet":
         if key_segments and not harmony:
             fail("--key-segments need chords: remove --no-harmony.")
@@ -236,6 +240,7 @@ def load_model(
     timeout: float | None,
     embedding: bool = False,
     hop: float | None = None,
+    dtype: str = "float32",
 ) -> "MusicEmotionPipeline":
     from m2e.checkpoints.light_imports import import_lightly
     from m2e.checkpoints.load import load
@@ -247,6 +252,7 @@ def load_model(
         window=window,
         hop=hop,
         batch_size=batch_size,
+        dtype=dtype,
         harmony=harmony,
         key_segments=key_segments,
         include_embedding=embedding,
