@@ -29,7 +29,7 @@ def campaign(name: str, *arguments: str) -> str:
 def test_made_files_with_every_fault():
     if shutil.which("ffmpeg") is None:
         pytest.skip("ffmpeg is the oracle of what a file holds")
-    assert "poison: 63 tried, 0 failed" in campaign("poison", "--formats", "wav,ogg,mp3,m4a")
+    assert "poison: 58 tried, 0 failed" in campaign("poison", "--formats", "wav,ogg,mp3,m4a")
 
 
 def test_mutated_files():

@@ -181,6 +181,7 @@ def test_a_model_is_loaded_once_however_it_is_asked_for(monkeypatch):
         assert all(pipe is first for pipe in same)
         list(app.add([], [], 0, "m", 0, True))  # as the page calls it
         settings = {"window": None, "harmony": True, "key_segments": True, "max_duration": tracks.MAX_SECONDS}
+        settings["timeout"] = tracks.MAX_ANALYSIS_SECONDS
         assert loads == [(("m",), settings)]
         assert tracks.pipeline("m", 5.0) is not first and len(loads) == 2
     finally:

@@ -1,11 +1,12 @@
 """The command line `m2e`. Results go to stdout, everything else to stderr.
 
-Exit status: 0 success, 1 some files failed or could not be written, 2 wrong usage, 130 interrupted. An error that is
-not an M2EError is a bug: it shows its traceback and exits with 1. Light to import: torch and transformers are loaded
-with the model, after the arguments have been checked.
+Exit status: 0 success, 1 some files failed or could not be written, 2 wrong usage, 130 interrupted (Ctrl-C, SIGTERM or
+SIGHUP). An error that is not an M2EError is a bug: it shows its traceback and exits with 1. Light to import: torch and
+transformers are loaded with the model, after the arguments have been checked.
 """
 
 import signal
+import threading
 from typing import Annotated
 
 import typer
@@ -37,10 +38,11 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
-    for name in ("SIGTERM", "SIGHUP"):  # end as with Ctrl-C, which removes temporary files and keeps the results
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
-            signal.signal(number, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # end as with Ctrl-C, which removes temporary files and keeps the results
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+                signal.signal(number, signal.default_int_handler)
     app()
 
 

@@ -21,6 +21,7 @@ from m2e.workers import predict_one
 from modeling_m2e import MusicEmotion, MusicEmotionPipeline
 from modeling_m2e.audio_m2e import stream
 from modeling_m2e.download_m2e import download as fetch
+from modeling_m2e.limits_m2e import Limits
 from modeling_m2e.record_m2e import FailedTrack
 
 OUTLINE_RATE, OUTLINE_PEAKS = 8000, 100  # Hz of the decoded audio; peaks per second, before they are joined
@@ -28,6 +29,7 @@ OUTLINE_BINS = 360  # peaks of a whole track
 MODELS_AT_ONCE = 2  # in memory
 KEPT_SECONDS = 1800.0  # after which the server deletes uploads and downloads
 MAX_SECONDS = 900.0  # of a track
+MAX_ANALYSIS_SECONDS = 600.0  # a file that makes a decoder hang must not close the queue
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,14 @@ def pipeline(model: str, window: float | None = None, harmony: bool = True) -> M
 @lru_cache(maxsize=MODELS_AT_ONCE)
 def _loaded(model: str, window: float | None, harmony: bool) -> MusicEmotionPipeline:
     # lru_cache takes f(a) and f(a, None) for two calls, so all arguments are given here
-    return load(model, window=window, harmony=harmony, key_segments=True, max_duration=MAX_SECONDS)
+    return load(
+        model,
+        window=window,
+        harmony=harmony,
+        key_segments=True,
+        max_duration=MAX_SECONDS,
+        timeout=MAX_ANALYSIS_SECONDS,
+    )
 
 
 Pipe = Callable[[str], MusicEmotion]  # what a MusicEmotionPipeline is for a file
@@ -108,7 +117,7 @@ def outline(file: str, bins: int = OUTLINE_BINS) -> list[float]:
     size = OUTLINE_RATE // OUTLINE_PEAKS
     blocks: list[np.ndarray] = []
     rest = np.zeros(0, np.float32)
-    for block in stream(file, [OUTLINE_RATE]):
+    for block in stream(file, [OUTLINE_RATE], limits=Limits(MAX_SECONDS, MAX_ANALYSIS_SECONDS)):
         samples = np.abs(np.concatenate([rest, block[OUTLINE_RATE]]))
         whole = len(samples) // size * size
         blocks.append(samples[:whole].reshape(-1, size).max(axis=1))
