@@ -34,7 +34,7 @@ def plan(
     feature_hours = disk = 0.0
     for name, table in splits.items():
         ids, files, durations = table["id"][:], table["audio"][:], table["duration"][:]
-        missing = {job.track for job in feature_cache(caches[name], zip(ids, files, strict=True), processor).jobs()}
+        missing = {job.id for job in feature_cache(caches[name], zip(ids, files, strict=True), processor).jobs()}
         left = sum(seconds or 0.0 for track, seconds in zip(ids, durations, strict=True) if track in missing)
         hours = left / processor.encoder.window_seconds * windows / 3600 + left / HARMONY_SPEED / 3600
         size = left / processor.encoder.window_seconds * processor.encoder.hidden_size * 2 / 1e9

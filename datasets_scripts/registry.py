@@ -17,6 +17,7 @@ READERS = {
     "pmemo": ("pmemo", "read"),
     "4q": ("panda4q", "read"),
     "emopia": ("emopia", "read"),
+    "emotify": ("emotify", "read"),
     "folder": ("generic", "read_folder"),
     "hub": ("generic", "read_hub"),
 }
@@ -29,6 +30,7 @@ DATASETS = {  # id on model cards -> name and the paper that describes it
     "emomusic": "EmoMusic (Soleymani et al.: 1000 Songs for Emotional Analysis of Music, CrowdMM 2013)",
     "pmemo": "PMEmo (Zhang et al.: The PMEmo Dataset for Music Emotion Recognition, ICMR 2018)",
     "emopia": "EMOPIA (Hung et al.: EMOPIA: A Multi-Modal Pop Piano Dataset, ISMIR 2021)",
+    "emotify": "Emotify (Aljanaki, Wiering, Veltkamp: Studying Emotion Induced by Music, IPM 2016)",
     "pop909": "POP909 (Wang et al.: POP909: A Pop-Song Dataset for Music Arrangement Generation, ISMIR 2020)",
 }
 

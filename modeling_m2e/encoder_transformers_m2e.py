@@ -114,7 +114,8 @@ class TransformersEncoder:
             layer.register_forward_hook(partial(self._keep_output, place))
         self.extractor, self.name, self.revision = extractor, name, revision
         self.sampling_rate: int = extractor.sampling_rate
-        self.hidden_size = sum(_width(self.model.config, layer) for layer in self.layers)
+        self.widths = [_width(self.model.config, layer) for layer in self.layers]
+        self.hidden_size = sum(self.widths)
         self._native = _native_samples(self.model.config, extractor)
         self._least = _least_samples(self.model.config, extractor)
 
