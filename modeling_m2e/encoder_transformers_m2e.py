@@ -90,8 +90,7 @@ class TransformersEncoder:
         name, revision: hub id (or folder) and commit that `reference` reports.
     """
 
-    window_seconds = WINDOW_SECONDS
-    seconds = None
+    window_seconds, seconds = WINDOW_SECONDS, None
 
     def __init__(
         self,

@@ -53,18 +53,17 @@ ROOT = Path("runs", "features")
 
 def encoder_settings(processor: M2EProcessor) -> dict[str, Any]:
     """Everything that embeddings and windows depend on, JSON-able."""
-    encoder, reference = processor.encoder, processor.encoder_reference or {}
+    encoder, extractor, reference = processor.encoder, processor.feature_extractor, processor.encoder_reference or {}
     if os.path.isdir(reference.get("id") or ""):  # the same weights may lie elsewhere on another machine
         reference = reference | {"id": None}
     return {
         "version": EMBEDDINGS_VERSION,
         "encoder": reference,
         **encoder.settings(),
-        "sampling_rate": processor.feature_extractor.sampling_rate,
-        "window_seconds": processor.feature_extractor.window_seconds,
-        # else caches keep their names
-        **({"skip_silence": True} if processor.feature_extractor.skip_silence else {}),
-        **({"hop_seconds": hop} if (hop := processor.feature_extractor.hop_seconds) is not None else {}),
+        "sampling_rate": extractor.sampling_rate,
+        "window_seconds": extractor.window_seconds,
+        **({"skip_silence": True} if extractor.skip_silence else {}),  # else caches keep their names
+        **({"hop_seconds": extractor.hop_seconds} if extractor.hop_seconds is not None else {}),
     }
 
 

@@ -2,7 +2,10 @@
 
 import re
 
-PITCHES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
+# The tonics of keys in the spelling with the fewest accidentals, from C upwards: of major keys, then of minor ones.
+TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B") + (
+    "C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B"
+)  # fmt: skip
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _NAME = re.compile(r"([A-G])([#b♯♭]?)[\s:]*(m|min|minor|moll|maj|major|dur)?", re.IGNORECASE)
 _CAMELOT = re.compile(r"(1[0-2]|[1-9])([AB])", re.IGNORECASE)
@@ -28,13 +31,13 @@ def parse_key(text: str) -> int | None:
 
 
 def key_name(number: int) -> str:
-    """'A minor', 'Gb major'."""
-    return f"{PITCHES[number % 12]} {'minor' if number >= 12 else 'major'}"
+    """'A minor', 'F# major'."""
+    return f"{TONICS[number]} {'minor' if number >= 12 else 'major'}"
 
 
 def short_key(number: int) -> str:
-    """'Am', 'Gb'."""
-    return PITCHES[number % 12] + ("m" if number >= 12 else "")
+    """'Am', 'F#'."""
+    return TONICS[number] + ("m" if number >= 12 else "")
 
 
 def camelot(number: int) -> tuple[int, bool]:
