@@ -99,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
         "--encoder",
         type=Path,
         metavar="FOLDER",
-        help="folder of an m2e-encoder (default: that of m2e-small), or of published tagger weights",
+        help="folder of an m2e-encoder (default: that of the package), or of published tagger weights",
     )
     options.add_argument("--chords", type=Path, help="folder with a chord recogniser (default: that of m2e-small)")
     options.add_argument("--ablation", nargs="+", default=[], metavar="NAME", help="apply ablations of the recipe")

@@ -48,7 +48,7 @@ def keep(name: str, values: dict[str, Any]) -> None:
 def track(minutes: float = 4.0, repeats: int = 1) -> None:
     """CPU seconds of a warm prediction in one thread, and the bytes of a row in a file, without and with embedding."""
     import torch
-    from predict import write_mp3
+    from speed import write_mp3
 
     from m2e.batch import Predictor
     from m2e.batch.shards import Folder

@@ -8,8 +8,15 @@ from m2e.library.keys import camelot, key_distance, key_name, key_number, neighb
 @pytest.mark.parametrize(
     "text, name",
     [("Am", "A minor"), ("a minor", "A minor"), ("A:min", "A minor"), ("C", "C major"), ("c maj", "C major")]
-    + [("F#", "F# major"), ("gb", "F# major"), ("dbm", "C# minor"), ("B♭m", "Bb minor"), ("Cb", "B major"), ("B#", "C major")]
-    + [("8A", "A minor"), ("8B", "C major"), ("9b", "G major"), ("1A", "Ab minor"), ("12b", "E major")],
+    + [
+        ("F#", "F# major"),
+        ("gb", "F# major"),
+        ("dbm", "C# minor"),
+        ("B♭m", "Bb minor"),
+        ("Cb", "B major"),
+        ("B#", "C major"),
+    ]
+    + [("8A", "A minor"), ("8B", "C major"), ("9b", "G major"), ("1A", "G# minor"), ("12b", "E major")],
 )
 def test_keys_of_any_spelling(text, name):
     assert key_name(parse_key(text)) == name

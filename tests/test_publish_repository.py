@@ -188,7 +188,7 @@ def test_unknown_licence(folder):
 # --- Spaces ---
 
 OWN = {"README.md", "app.py", "examples/song.ogg", "requirements.txt"}
-CLIPS = {f"examples/{path.name}" for path in (tiny.ROOT / "examples").iterdir()}
+CLIPS = {f"examples/{path.name}" for path in (tiny.ROOT / "examples").iterdir() if path.suffix in (".ogg", ".md")}
 FRONT = "---\ntitle: Emotions\nsdk: gradio\napp_file: app.py\n---\n\n# Emotions\n"
 
 

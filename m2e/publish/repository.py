@@ -146,7 +146,7 @@ def _notices(folder: Path) -> Repository:
 
 
 def space(folder: str | Path, model: str | None = None) -> Repository:
-    """The files of a Space: its folder, the folder `examples` next to it and, unless its requirements name m2e, this
+    """The files of a Space: its folder, the clips in the folder `examples` next to it and, unless its requirements name m2e, this
     project's packages with their licences.
 
     model: hub id of a model to link to. Raises PublishError for a folder without a Gradio app.
@@ -168,8 +168,7 @@ def space(folder: str | Path, model: str | None = None) -> Repository:
         listed = front.data.get(key) or []
         if value and value not in listed:
             front.data[key] = [*listed, value]
-    parent = folder.resolve().parent
-    files = _tree(folder, folder) | _tree(parent, parent / "examples")
+    files = _tree(folder, folder) | _clips(folder.resolve().parent / "examples")
     if not re.search(r"(?mi)^(m2e|[^#\n]*[/=]m2e)\b", (folder / "requirements.txt").read_text(encoding="utf-8")):
         files |= _tree(PACKAGES, PACKAGES / "m2e") | _tree(PACKAGES, PACKAGES / "modeling_m2e")
         files |= {name: _project_file(name) for name in ("LICENSE", "NOTICE")}

@@ -80,7 +80,7 @@ def load_parts(
 ) -> tuple[M2EProcessor, M2EForMusicEmotion | None]:
     """The processor, and the model that training starts from or None.
 
-    encoder: folder of an m2e-encoder (None: that of the embedded model), or of published tagger weights, as the recipe
+    encoder: folder of an m2e-encoder (None: that of the package), or of published tagger weights, as the recipe
     says.  chords: folder of a chord recogniser; None: that of the embedded model. Raises TrainingError, ModelError.
     """
     if recipe.start is not None:
@@ -102,7 +102,7 @@ def _encoder(recipe: Recipe, folder: Path | None) -> Encoder:
         return TaggerEncoder(halve_weights(convert_taggers(folder, nets)).float())
     if settings.get("type") == DistilledEncoder.kind:
         if folder is None:
-            return DistilledEncoder.from_pretrained(embedded_model())
+            return DistilledEncoder.from_network(embedded_model().parent / DistilledEncoder.kind)
         model = DistilledEncoder.from_network(folder).model
         return DistilledEncoder(halve_weights(model).float())
     if "id" not in settings:
