@@ -72,7 +72,5 @@ def test_number_of_moods(pipe):
 def test_parameters_that_do_not_exist(pipe):
     with pytest.raises(M2EError, match="errors is 'ignore'; use 'raise' or 'record'"):
         pipe(GOOD, errors="ignore")
-    with pytest.raises(
-        TypeError, match="no parameter error; it takes top_k, harmony, key_segments, include_embedding and errors"
-    ):
+    with pytest.raises(TypeError, match="no parameter error; it takes top_k, harmony, .* and errors"):
         pipe(GOOD, error="record")

@@ -146,7 +146,7 @@ def _notices(folder: Path) -> Repository:
 
 
 def space(folder: str | Path, model: str | None = None) -> Repository:
-    """The files of a Space: its folder, the clips in the folder `examples` next to it and, unless its requirements name m2e, this
+    """The files of a Space: its folder, the clips of `examples` next to it and, unless its requirements name m2e, this
     project's packages with their licences.
 
     model: hub id of a model to link to. Raises PublishError for a folder without a Gradio app.
