@@ -122,7 +122,7 @@ def folders(mert, fixtures, tmp_path_factory) -> tuple[dict[str, Path], dict[str
     found["me/btc"] = root / "btc"
     pipe.processor.chord_recognizer.save_pretrained(found["me/btc"])
     for repo, each in (("me/chords", recognizer), ("me/btc", pipe.processor.chord_recognizer)):
-        answers[repo] = [[chord.start, chord.end, chord.label] for chord in each(TRACK)]
+        answers[repo] = [[chord.start, min(chord.end, 4.0), chord.label] for chord in each(TRACK)]
     assert len(answers["me/chords"]) > 2 and {label for _, _, label in answers["me/btc"]} == {"A:min"}
     return found, answers
 
@@ -141,7 +141,7 @@ def answer(r):
     return {**r, "moods": moods, "va": (r.valence, r.arousal), "path": None, "model": None}
 
 def listed(chords):
-    return [[chord.start, chord.end, chord.label] for chord in chords]
+    return [[chord.start, min(chord.end, 4.0), chord.label] for chord in chords]  # as published, the last may be longer
 
 def installed(repos):
     sys.path.insert(0, root)

@@ -296,7 +296,7 @@ def test_the_space_installs_what_the_package_needs():
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     lines = (ROOT / "space" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line[0] not in "#-"] == [
-        *setup["options"]["install_requires"].split(),
+        *setup["options"]["install_requires"].strip().splitlines(),
         "matplotlib",
     ]
 
