@@ -18,8 +18,10 @@ import torch
 from m2e.datasets.encoder.pool import CLIP_SECONDS, Clip, by_shard, read_clip, read_index
 from m2e.datasets.encoder.teachers import TEACHERS, Teacher
 from m2e.storage import write_whole
+from modeling_m2e.modeling_encoder import loudness
 
 READING_RATE = 32000  # Hz; the highest of all teachers
+LEVEL_DB = -14.0  # of full scale; what Panda 4Q's clips have in the median
 
 
 def cells(waveform: np.ndarray, teacher: Teacher) -> np.ndarray:
@@ -34,12 +36,18 @@ def cells(waveform: np.ndarray, teacher: Teacher) -> np.ndarray:
     return np.stack([waveform[start : start + samples] for start in starts])
 
 
+def levelled(waveform: np.ndarray) -> np.ndarray:
+    """The waveform at LEVEL_DB. The encoder does not know the level, and the taggers' answers depend on it."""
+    power = loudness(torch.from_numpy(waveform)[None]).item()
+    return waveform * np.float32(10 ** (LEVEL_DB / 20) / max(power, 1e-9) ** 0.5)
+
+
 def label_shard(path: Path, waveforms: list[np.ndarray | None], teacher: Teacher) -> None:
     """Writes the labels of waveforms at `READING_RATE`."""
     labels: list[tuple[np.ndarray, np.ndarray] | None] = []
     for waveform in waveforms:
         if waveform is not None:
-            resampled = soxr.resample(waveform, READING_RATE, teacher.sampling_rate, "HQ")
+            resampled = soxr.resample(levelled(waveform), READING_RATE, teacher.sampling_rate, "HQ")
             labels.append(teacher.label(cells(resampled, teacher)))
         else:
             labels.append(None)
