@@ -116,10 +116,10 @@ def test_cells_divide_a_clip_evenly(seconds):
 
 @pytest.mark.parametrize("gain", [0.003, 1.0])
 def test_teachers_get_every_clip_at_the_same_level(gain):
-    noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32)
     waveform = labelling.levelled(gain * np.concatenate([noise, np.zeros_like(noise)]))
     assert waveform.dtype == np.float32
-    assert 10 * np.log10(np.square(waveform[:RATE]).mean()) == pytest.approx(labelling.LEVEL_DB, abs=0.2)
+    assert 10 * np.log10(np.square(waveform[: 10 * RATE]).mean()) == pytest.approx(labelling.LEVEL_DB, abs=0.2)
 
 
 def test_labels_are_cached_by_shard_and_missing_audio_is_nan(tmp_path):
