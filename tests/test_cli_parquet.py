@@ -23,7 +23,7 @@ TRACKS, BAD = 30, ("05.wav", "11.wav", "23.wav")
 def models(monkeypatch):
     loaded = []
 
-    def load_model(model, device, window, batch_size, harmony, key_segments, *limits):
+    def load_model(model, device, window, batch_size, harmony, key_segments, *limits, embedding):
         loaded.append(FakeModel(harmony=harmony, key_segments=key_segments, limits=limits))
         return loaded[-1]
 
@@ -101,7 +101,7 @@ def test_a_shard_is_resumed_and_failed_tracks_are_tried_again(models, music):
             return super().__call__(path)
 
     models_before = cli.predict.load_model
-    cli.predict.load_model = lambda *_: models.append(Stopping(harmony=True, key_segments=False)) or models[-1]
+    cli.predict.load_model = lambda *_, **__: models.append(Stopping(harmony=True, key_segments=False)) or models[-1]
     try:
         result = run("music", "-o", "out.parquet", status=130)
     finally:

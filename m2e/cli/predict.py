@@ -126,10 +126,10 @@ def predict(
             fail("--plot draws every track, and parquet is for very many: remove one of them.")
         request = Request([*paths], output, shard, column, resume, verbose, model, embedding, settings)
         if engine == "local":
-            predict_parquet(request, partial(load, embedding), workers or 1)
+            predict_parquet(request, partial(load, embedding=embedding), workers or 1)
         else:
             cluster = {"address": ray_address, "num_cpus": num_cpus, "num_gpus": num_gpus, "rows": rows}
-            predict_by_ray(request, partial(load, embedding), actors=workers, **cluster)
+            predict_by_ray(request, partial(load, embedding=embedding), actors=workers, **cluster)
         return
     skipped: dict[str, str] = {}
     with ExitStack() as stack:
