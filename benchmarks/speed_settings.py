@@ -13,6 +13,7 @@ import copy
 import json
 import statistics
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Setting:
 def encoders(model: str | None, size: int) -> dict[tuple[str, int | None], Any]:
     """{(dtype, layers): encoder}, with the same weights in every precision."""
     from modeling_m2e.encoder_m2e import MertEncoder
+    from modeling_m2e.encoder_mert_m2e import build
 
     torch.manual_seed(0)
     if model is None:
@@ -52,8 +54,11 @@ def encoders(model: str | None, size: int) -> dict[tuple[str, int | None], Any]:
         everything = MertEncoder.from_pretrained(model, layers=(ALL_LAYERS,))
         read = MertEncoder.from_pretrained(model)
     half, whole_numbers = copy.deepcopy(read), copy.deepcopy(read)
-    half.model.to(torch.bfloat16)
-    whole_numbers.model = torch.ao.quantization.quantize_dynamic(whole_numbers.model, {torch.nn.Linear}, torch.qint8)
+    half.model = build(read.model.config, read.model.state_dict(), torch.bfloat16, "the random network").eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated in favour of a package that is not needed otherwise
+        dense = {torch.nn.Linear}
+        whole_numbers.model = torch.ao.quantization.quantize_dynamic(whole_numbers.model, dense, torch.qint8)
     return {
         ("float32", ALL_LAYERS): everything,
         ("float32", None): read,
@@ -114,7 +119,7 @@ def main() -> None:
     network = head(found["float32", None].hidden_size)
     rate = found["float32", None].sampling_rate
     waveform = 0.1 * torch.randn(int(args.seconds * rate), generator=torch.Generator().manual_seed(0))
-    published = Setting("float32", 30, 1, args.threads[0], ALL_LAYERS)
+    published = Setting("float32", min(30, args.seconds), 1, args.threads[0], ALL_LAYERS)
     settings = [published] + [
         Setting(dtype, window, batch, threads)
         for threads in args.threads
