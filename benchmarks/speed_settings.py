@@ -45,7 +45,6 @@ class Setting:
 def encoders(model: str | None, size: int) -> dict[tuple[str, int | None], Any]:
     """{(dtype, layers): encoder}, with the same weights in every precision."""
     from modeling_m2e.encoder_m2e import MertEncoder
-    from modeling_m2e.encoder_mert_m2e import build
 
     torch.manual_seed(0)
     if model is None:
@@ -54,7 +53,7 @@ def encoders(model: str | None, size: int) -> dict[tuple[str, int | None], Any]:
         everything = MertEncoder.from_pretrained(model, layers=(ALL_LAYERS,))
         read = MertEncoder.from_pretrained(model)
     half, whole_numbers = copy.deepcopy(read), copy.deepcopy(read)
-    half.model = build(read.model.config, read.model.state_dict(), torch.bfloat16, "the random network").eval()
+    half.model.to(torch.bfloat16)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated in favour of a package that is not needed otherwise
         dense = {torch.nn.Linear}
@@ -107,7 +106,9 @@ def valence_arousal(network: Any, embeddings: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="hub id or folder of a MERT")
-    parser.add_argument("--size", type=int, default=768, help="width of the random network")
+    parser.add_argument(
+        "--size", type=int, default=768, help="width of the random network; below 256 bfloat16 is inexact"
+    )
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
