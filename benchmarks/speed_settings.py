@@ -106,9 +106,7 @@ def valence_arousal(network: Any, embeddings: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="hub id or folder of a MERT")
-    parser.add_argument(
-        "--size", type=int, default=768, help="width of the random network; below 256 bfloat16 is inexact"
-    )
+    parser.add_argument("--size", type=int, default=768, help="width of the random network, at least 256")
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
