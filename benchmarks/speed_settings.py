@@ -13,6 +13,7 @@ import copy
 import json
 import statistics
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,10 @@ def encoders(model: str | None, size: int) -> dict[tuple[str, int | None], Any]:
         read = MertEncoder.from_pretrained(model)
     half, whole_numbers = copy.deepcopy(read), copy.deepcopy(read)
     half.model.to(torch.bfloat16)
-    whole_numbers.model = torch.ao.quantization.quantize_dynamic(whole_numbers.model, {torch.nn.Linear}, torch.qint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated in favour of a package that is not needed otherwise
+        dense = {torch.nn.Linear}
+        whole_numbers.model = torch.ao.quantization.quantize_dynamic(whole_numbers.model, dense, torch.qint8)
     return {
         ("float32", ALL_LAYERS): everything,
         ("float32", None): read,
@@ -102,7 +106,7 @@ def valence_arousal(network: Any, embeddings: torch.Tensor) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="hub id or folder of a MERT")
-    parser.add_argument("--size", type=int, default=768, help="width of the random network")
+    parser.add_argument("--size", type=int, default=768, help="width of the random network, at least 256")
     parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
@@ -114,7 +118,7 @@ def main() -> None:
     network = head(found["float32", None].hidden_size)
     rate = found["float32", None].sampling_rate
     waveform = 0.1 * torch.randn(int(args.seconds * rate), generator=torch.Generator().manual_seed(0))
-    published = Setting("float32", 30, 1, args.threads[0], ALL_LAYERS)
+    published = Setting("float32", min(30, args.seconds), 1, args.threads[0], ALL_LAYERS)
     settings = [published] + [
         Setting(dtype, window, batch, threads)
         for threads in args.threads

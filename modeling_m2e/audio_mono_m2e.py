@@ -45,6 +45,7 @@ class MonoMixer:
         """(n,) float32 of a block (n, channels). Raises: AudioError for samples that are no audio."""
         if not len(block):
             return np.zeros(0, np.float32)
+        block = np.asfortranarray(block)  # channel by channel: sums and maxima are several times as fast
         block = self._without_offset(self._on_scale(block))
         mono = np.ascontiguousarray(block[:, 0] if block.shape[1] == 1 else self._mixed(block), dtype=np.float32)
         self._low, self._high = min(self._low, float(mono.min())), max(self._high, float(mono.max()))
