@@ -142,6 +142,22 @@ def test_the_tables_of_miniature_archives(command, monkeypatch, capsys):
     assert len(trained) == 18 and (out / "tables.md").read_text() == before
 
 
+def test_published_predictions_are_scored(command, tmp_path):
+    """After the tables above, whose models are used."""
+    run, out = command
+    labels, _, moods = paper.loaded(out / "models" / "J+D+E+P-seed0", "mtg-jamendo")
+    assert moods == sorted(MOODS) and labels.moods.shape == (SPLITS["test"], 2)
+    np.save(tmp_path / "groundtruth.npy", labels.moods)
+    for name in ("baseline_vggish", "lileonardo"):
+        np.save(tmp_path / f"{name}_predictions.npy", np.random.default_rng(0).random(labels.moods.shape))
+    run("--partial", "--only", "IV", "--mediaeval", str(tmp_path))
+    text = (out / "tables.md").read_text()
+    assert "| lileonardo |" in text and "| SELAB-HCMUS (quoted) |" in text and "| J+D+E+P > lileonardo |" in text
+    np.save(tmp_path / "groundtruth.npy", 1 - labels.moods)
+    with pytest.raises(SystemExit, match="other tracks or tags than the test split here"):
+        run("--partial", "--only", "IV", "--mediaeval", str(tmp_path))
+
+
 def test_one_table_of_another_protocol(command):
     run, out = command
     run("--partial", "--protocol", "clean", "--only", "I")
