@@ -135,6 +135,11 @@ def test_the_tables_of_miniature_archives(command, monkeypatch, capsys):
     student = out / "models" / "J+D+E+P-seed0"
     for name in ("model.safetensors", "README.md", "card.json", "evaluation.json", "training.jsonl", "tensorboard"):
         assert (student / name).exists()
+    taught, plain = (
+        paper.loaded(out / "models" / name, "mtg-jamendo")[1].moods
+        for name in ("J+D+E+P-seed0", "J+D+E+P-undistilled-seed0")
+    )
+    assert taught.shape == plain.shape and not np.array_equal(taught, plain)
     card = (student / "README.md").read_text()
     assert "Distillation (paper)" in card and "protocol" in card.lower()
     before = text
