@@ -93,7 +93,7 @@ def _shares(table: Path) -> list[dict[str, str]]:
 
 def _answers(table: Path) -> dict[str, dict[str, str]]:
     """{track: genre and shares} of the archive's table, which has a row per answer."""
-    rows = defaultdict(list)
+    rows: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
     for row in read_table(table, columns=("track id", "genre", *EMOTIONS)):
         rows[row["track id"]].append(row)
     shares = {}

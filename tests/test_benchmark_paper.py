@@ -135,11 +135,32 @@ def test_the_tables_of_miniature_archives(command, monkeypatch, capsys):
     student = out / "models" / "J+D+E+P-seed0"
     for name in ("model.safetensors", "README.md", "card.json", "evaluation.json", "training.jsonl", "tensorboard"):
         assert (student / name).exists()
+    taught, plain = (
+        paper.loaded(out / "models" / name, "mtg-jamendo")[1].moods
+        for name in ("J+D+E+P-seed0", "J+D+E+P-undistilled-seed0")
+    )
+    assert taught.shape == plain.shape and not np.array_equal(taught, plain)
     card = (student / "README.md").read_text()
     assert "Distillation (paper)" in card and "protocol" in card.lower()
     before = text
     run("--partial")
     assert len(trained) == 18 and (out / "tables.md").read_text() == before
+
+
+def test_published_predictions_are_scored(command, tmp_path):
+    """After the tables above, whose models are used."""
+    run, out = command
+    labels, _, moods = paper.loaded(out / "models" / "J+D+E+P-seed0", "mtg-jamendo")
+    assert moods == sorted(MOODS) and labels.moods.shape == (SPLITS["test"], 2)
+    np.save(tmp_path / "groundtruth.npy", labels.moods)
+    for name in ("baseline_vggish", "lileonardo"):
+        np.save(tmp_path / f"{name}_predictions.npy", np.random.default_rng(0).random(labels.moods.shape))
+    run("--partial", "--only", "IV", "--mediaeval", str(tmp_path))
+    text = (out / "tables.md").read_text()
+    assert "| lileonardo |" in text and "| SELAB-HCMUS (quoted) |" in text and "| J+D+E+P > lileonardo |" in text
+    np.save(tmp_path / "groundtruth.npy", 1 - labels.moods)
+    with pytest.raises(SystemExit, match="other tracks or tags than the test split here"):
+        run("--partial", "--only", "IV", "--mediaeval", str(tmp_path))
 
 
 def test_one_table_of_another_protocol(command):

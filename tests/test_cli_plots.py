@@ -30,7 +30,7 @@ def music(tmp_path, monkeypatch):
             path=source, duration=1.0, valence=6.0, arousal=4.0, quadrant="Q4", moods=[], selected_moods=[], curve=[]
         )
 
-    monkeypatch.setattr(cli.predict, "load_model", lambda *settings: model)
+    monkeypatch.setattr(cli.predict, "load_model", lambda *settings, **_: model)
     return tmp_path
 
 

@@ -25,7 +25,7 @@ def model(monkeypatch):
     """The models that were loaded; every other one of the command line's is replaced by a fake."""
     loaded = []
 
-    def load_model(model, device, window, batch_size, harmony, key_segments, *limits):
+    def load_model(model, device, window, batch_size, harmony, key_segments, *limits, **_):
         network = {"model": model, "device": device, "window": window, "batch_size": batch_size}
         loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments, limits=limits))
         return loaded[-1]
@@ -180,7 +180,7 @@ def test_wrong_usage_is_reported_before_anything_is_loaded(model, music, argumen
 
 
 def loads(monkeypatch, error):
-    def load_model(*settings):
+    def load_model(*settings, **_):
         raise error
 
     monkeypatch.setattr(cli.predict, "load_model", load_model)
@@ -217,13 +217,11 @@ def test_load_model_knows_the_hub_signature(monkeypatch):
     from m2e.checkpoints import load as hub
 
     settings = {"window": 10.0, "batch_size": 3, "harmony": True, "key_segments": True}
-    settings |= {"include_embedding": False, "max_duration": 60.0, "timeout": None}
+    settings |= {"include_embedding": False, "max_duration": 60.0, "timeout": None, "hop": None, "dtype": "float32"}
     call = signature(hub.load).bind("dir", device="cpu", **settings)
     monkeypatch.setattr(hub, "load", lambda *args, **named: (args, named))
-    assert cli.predict.load_model("dir", "cpu", 10.0, 3, True, True, 60.0, None) == (
-        call.args[:1],
-        dict(list(call.arguments.items())[1:]),
-    )
+    (model,), named = cli.predict.load_model("dir", "cpu", 10.0, 3, True, True, 60.0, None)
+    assert {"model": model, **named} == dict(call.arguments)
 
 
 def test_the_limits_of_a_track_reach_the_model(model, music):

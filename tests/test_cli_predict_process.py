@@ -51,7 +51,7 @@ class Model:
         return MusicEmotion(path=path, duration=1.0, valence=5.0, arousal=5.0, quadrant="Q1", moods=[Mood("calm", 0.5)],
                             selected_moods=[], curve=[], model=str(os.getpid()))
 
-def load_model(model, *settings):
+def load_model(model, *settings, **_):
     if model == "missing":
         raise ModelError("there is no model missing.")
     if model == "bug":

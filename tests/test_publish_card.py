@@ -212,10 +212,10 @@ def test_packages_are_those_that_the_code_imports():
 
     found = {name for path in (tiny.ROOT / "modeling_m2e").glob("*.py") for name in get_imports(path)}
     found -= set(sys.stdlib_module_names) | {
+        "fsspec",
+        "huggingface_hub",
         "numpy",
         "safetensors",
-        "huggingface_hub",
-        "fsspec",
     }  # torch and transformers bring these
     assert found == set(PACKAGES.split())
 

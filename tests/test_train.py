@@ -248,7 +248,10 @@ def test_another_seed_or_input_is_another_model(paper):
         ([FINE_TUNE, "--data", "x", "--set", "task=key"], "task 'key': choose emotion or chords"),
         ([str(ROOT / "configuration" / "chords.yaml"), "--set", "gain=high"], "gain is 'high': give a number"),
         ([str(ROOT / "configuration" / "chords.yaml")], "features holds no validation-*.npz"),
-        ([str(ROOT / "configuration" / "m2e-small.yaml"), "--data", "4q=x", "emopia=y"], "give their --encoder"),
+        (
+            [str(ROOT / "configuration" / "m2e-small.yaml"), "--data", "4q=x", "emopia=y"],
+            "panda_dataset_taffc_metadata.csv nor metadata.csv: give the 4Q folder; y holds no midis",
+        ),
     ],
 )
 def test_faults_end_in_one_sentence(tmp_path, arguments, expected):

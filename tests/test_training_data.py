@@ -4,7 +4,7 @@ import pytest
 import soundfile
 import tiny
 
-from m2e.errors import DataError, TrainingError
+from m2e.errors import DataError, M2EError, TrainingError
 
 pytest.importorskip("accelerate")
 pytest.importorskip("datasets")
@@ -95,3 +95,19 @@ def test_the_holes_of_all_copies_are_one_report(tmp_path):
     assert "\n" not in message and message.endswith(
         "skip what is missing with --set datasets.pmemo.options.check=partial datasets.emomusic.options.check=partial."
     )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "expected"),
+    [
+        ({"nets": ["fcn_msd"]}, "give their --encoder"),
+        ({"layers": [1]}, "neither nets nor an id"),
+        ({"type": "muq", "id": "x"}, "an unknown type: give m2e-encoder, mert or transformers"),
+        ({"type": "transformers", "id": "x"}, "needs an id and layers"),
+    ],
+)
+def test_encoders_that_cannot_be_made(tmp_path, encoder, expected):
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    recipe = read_recipe(tmp_path / "recipe.yaml", settings={"start": None, "encoder": encoder})
+    with pytest.raises(M2EError, match=expected):
+        material.load_parts(recipe, None, None)

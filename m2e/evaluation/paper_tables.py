@@ -106,7 +106,7 @@ Scores = Mapping[str, Mapping[str, Mapping[str, Sequence[Sampled]]]]  # row -> d
 
 def cells(row: str, dataset: str, scores: Scores) -> list[dict[str, Any]]:
     """Paper, ours, difference and interval of a row on a data set, one for each score."""
-    made = []
+    made: list[dict[str, Any]] = []
     for name, seeds in scores.get(row, {}).get(dataset, {}).items():
         ours, theirs = over_seeds(seeds), published(row, dataset).get(name)
         low, high = ours.interval()
@@ -127,17 +127,17 @@ def cells(row: str, dataset: str, scores: Scores) -> list[dict[str, Any]]:
 
 def judged(claim: Claim, scores: Scores) -> list[dict[str, Any]]:
     """The claim on every score: the paper's difference, ours with its interval, and whether it holds."""
-    made = []
+    made: list[dict[str, Any]] = []
     worse, better = (scores.get(each, {}).get(claim.dataset, {}) for each in (claim.worse, claim.better))
     for name in worse.keys() & better.keys():
         found = difference(over_seeds(worse[name]), over_seeds(better[name]))
-        theirs = [published(each, claim.dataset).get(name) for each in (claim.worse, claim.better)]
+        low, high = (published(each, claim.dataset).get(name) for each in (claim.worse, claim.better))
         made.append(
             {
                 "claim": f"{claim.better} > {claim.worse}",
                 "dataset": claim.dataset,
                 "score": name,
-                "paper": None if None in theirs else theirs[1] - theirs[0],
+                "paper": None if low is None or high is None else high - low,
                 "ours": found.value,
                 "interval": [found.low, found.high],
                 "probability": found.probability,

@@ -137,7 +137,9 @@ def read_datasets(recipe: Recipe, folders: Mapping[str, str]) -> tuple[dict[str,
 
 def _read_all(recipe: Recipe, folders: Mapping[str, str]) -> dict[str, Dataset]:
     """All data sets of a recipe. Raises one DataError for all faults in all of them."""
-    tables, faults, holes = {}, [], []
+    tables: dict[str, Dataset] = {}
+    faults: list[str] = []
+    holes: list[str] = []
     for name, each in recipe.datasets.items():
         try:
             tables[name] = read_dataset(each.reader, folders[name], **each.options)
