@@ -23,7 +23,7 @@ TRACKS, BAD = 30, ("05.wav", "11.wav", "23.wav")
 def models(monkeypatch):
     loaded = []
 
-    def load_model(model, device, window, batch_size, harmony, key_segments, *limits, embedding, **_):
+    def load_model(model, device, window, batch_size, harmony, key_segments, *limits, embedding=False, **_):
         loaded.append(FakeModel(harmony=harmony, key_segments=key_segments, limits=limits))
         return loaded[-1]
 
