@@ -25,8 +25,9 @@ def model(monkeypatch):
     """The models that were loaded; every other one of the command line's is replaced by a fake."""
     loaded = []
 
-    def load_model(model, device, window, batch_size, harmony, key_segments, *limits):
+    def load_model(model, device, window, batch_size, harmony, key_segments, *more):
         network = {"model": model, "device": device, "window": window, "batch_size": batch_size}
+        limits = more[:2]  # then the precision
         loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments, limits=limits))
         return loaded[-1]
 
@@ -217,10 +218,10 @@ def test_load_model_knows_the_hub_signature(monkeypatch):
     from m2e.checkpoints import load as hub
 
     settings = {"window": 10.0, "batch_size": 3, "harmony": True, "key_segments": True}
-    settings |= {"max_duration": 60.0, "timeout": None}
+    settings |= {"max_duration": 60.0, "timeout": None, "dtype": "bfloat16"}
     call = signature(hub.load).bind("dir", device="cpu", **settings)
     monkeypatch.setattr(hub, "load", lambda *args, **named: (args, named))
-    assert cli.predict.load_model("dir", "cpu", 10.0, 3, True, True, 60.0, None) == (
+    assert cli.predict.load_model("dir", "cpu", 10.0, 3, True, True, 60.0, None, "bfloat16") == (
         call.args[:1],
         dict(list(call.arguments.items())[1:]),
     )
