@@ -27,7 +27,6 @@ def model(monkeypatch):
 
     def load_model(model, device, window, batch_size, harmony, key_segments, *limits, **_):
         network = {"model": model, "device": device, "window": window, "batch_size": batch_size}
-        limits = more[:2]  # then the precision
         loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments, limits=limits))
         return loaded[-1]
 

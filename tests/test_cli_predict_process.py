@@ -194,7 +194,7 @@ def test_a_bug_while_the_model_is_loaded_shows_its_traceback(script, workers):
 def test_a_worker_that_dies_ends_the_run_with_a_sentence(script):
     command = [*script, "crash.wav", "b.wav", "--workers", "2", "-o", "out.jsonl"]
     process = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert process.returncode == 1 and process.stderr.startswith("m2e: a worker process died")
+    assert process.returncode == 1 and "m2e: a worker process died" in process.stderr
     assert not Path("out.jsonl").exists()
 
 

@@ -47,7 +47,7 @@ def test_json_lines_and_csv(folder):
     query(folder, "", "-o", folder / "all.csv")
     with open(folder / "all.csv", newline="") as file:
         table = list(csv.DictReader(file))
-    assert len(table) == 5 and table[3]["key"] == "Gb major" and table[0]["mood_calm"] == "0.9"
+    assert len(table) == 5 and table[3]["key"] == "F# major" and table[0]["mood_calm"] == "0.9"
     assert table[4]["key"] == "" and table[4]["artist"] == "" and table[0]["selected_moods"] == "calm;happy"
     assert query(folder, "calm > 2", "--format", "csv", status=1).stdout == "id,path\n"
 
@@ -112,7 +112,7 @@ def test_similar_to_a_file_that_is_not_in_the_library(folder, monkeypatch):
     other = folder / "other.mp3"
     other.write_bytes(b"")
     assert "made by another model (fake)" in run(folder, "similar", other, status=2).stderr
-    monkeypatch.setattr(similar_command, "settings_of", lambda *arguments: tools.SETTINGS)
+    monkeypatch.setattr("m2e.library.scan.settings_of", lambda *arguments: tools.SETTINGS)
     monkeypatch.setattr(similar_command, "_predicted", lambda *arguments: np.eye(8, dtype=np.float32)[2])
     rows = run(folder, "similar", other, "--format", "jsonl", "-n", "1").stdout.splitlines()
     assert json.loads(rows[0])["id"] == 4

@@ -117,6 +117,7 @@ class Loudness:
     """An encoder with the members of `Encoder` and no others."""
 
     sampling_rate, hidden_size, window_seconds = 8000, 2, 2.0
+    seconds = None
 
     def __init__(self, gain: float = 1.0):
         self.gain = gain

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +12,11 @@ from m2e.cli.options import BatchSize, Database, Device, Model, Verbose, Window,
 from m2e.cli.predict import MAX_DURATION
 from m2e.cli.track_output import Form, Null, Output, Relative, chosen_form, refuse, write_tracks
 from m2e.errors import M2EError, UsageError
-from m2e.library.database import Library, default_path
-from m2e.library.query import Tracks, order, search
-from m2e.library.scan import ScanPlan, plan_scan, run, settings_of
 from m2e.terminal import fail, pace, tell
 from m2e.views.records import printable
+
+if TYPE_CHECKING:
+    from m2e.library.scan import ScanPlan
 
 SHOWN_FAILURES = 10
 TABLE_ROWS = 50
@@ -50,6 +50,9 @@ def scan(
     known by their audio: names, places and tags may change. A scan may be interrupted at any time; start it again.
     """
     try:
+        from m2e.library.database import Library
+        from m2e.library.scan import plan_scan, settings_of
+
         with Library.open(database, create=True) as library:
             settings = settings_of(model, window, harmony)
             plan = plan_scan(library, paths, settings, retry, gone)
@@ -71,8 +74,10 @@ def scan(
         raise typer.Exit(1)
 
 
-def _run(plan: ScanPlan, load: "partial[object]", workers: int, retry: bool) -> list[str]:
+def _run(plan: "ScanPlan", load: "partial[object]", workers: int, retry: bool) -> list[str]:
     """The sentences of the files that failed, which are told, as is what was done."""
+    from m2e.library.scan import run
+
     counts = {"predicted": 0, "known": 0, "failed": 0, "gone": 0}
     failures: list[str] = []
     start = time.monotonic()
@@ -117,6 +122,8 @@ def status(
     missing: Annotated[bool, typer.Option("--missing", help="List the files that are missing.")] = False,
 ) -> None:
     """Describe a library: its folders, models, and the files that cannot be used."""
+    from m2e.library.database import Library, default_path
+
     path = database or default_path()
     try:
         with Library.open(path) as library:
@@ -180,6 +187,9 @@ def query(
     """
     try:
         form = chosen_form(form, output, null)
+        from m2e.library.database import Library
+        from m2e.library.query import Tracks, order, search
+
         with Library.open(database) as library:
             tracks = Tracks(library)
             found = search(tracks, text)

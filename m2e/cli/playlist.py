@@ -7,10 +7,6 @@ import typer
 from m2e.cli.options import Database
 from m2e.cli.track_output import Form, Output, Relative, chosen_form, refuse, write_tracks
 from m2e.errors import M2EError, UsageError
-from m2e.library import selection
-from m2e.library.database import Library
-from m2e.library.playlists import Length
-from m2e.library.query import Tracks
 from m2e.terminal import tell
 
 TRACKS = 25  # if neither a number nor minutes are asked for
@@ -56,6 +52,11 @@ def playlist(
             raise UsageError("give one of --like, --mood, --quadrant, or --from with --to.")
         if minutes is not None and count is not None:
             raise UsageError("give --minutes or --count, not both.")
+        from m2e.library import selection
+        from m2e.library.database import Library
+        from m2e.library.playlists import Length
+        from m2e.library.query import Tracks
+
         length = Length(count or (TRACKS if minutes is None else None), minutes)
         with Library.open(database) as library:
             tracks = Tracks(library)

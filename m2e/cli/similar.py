@@ -8,13 +8,11 @@ import typer
 from m2e.cli.options import Database, Device, Model
 from m2e.cli.track_output import Form, Null, Output, Relative, chosen_form, refuse, write_tracks
 from m2e.errors import M2EError, UsageError
-from m2e.library.database import Library
-from m2e.library.scan import settings_of
-from m2e.library.selection import find_track
-from m2e.library.similarity import embeddings_of, nearest
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from m2e.library.database import Library
 
 
 def similar(
@@ -32,6 +30,10 @@ def similar(
 
     A FILE that is not in the library is predicted first; --model must then be the model of the library.
     """
+    from m2e.library.database import Library
+    from m2e.library.selection import find_track
+    from m2e.library.similarity import embeddings_of, nearest
+
     try:
         form = chosen_form(form, output, null)
         with Library.open(database) as library:
@@ -51,8 +53,10 @@ def similar(
         refuse(error)
 
 
-def _embedding(library: Library, path: str, model: str | None, device: str) -> "np.ndarray":
+def _embedding(library: "Library", path: str, model: str | None, device: str) -> "np.ndarray":
     """The embedding of a file by the model of the library. Raises: UsageError, ModelError, AudioError."""
+    from m2e.library.scan import settings_of
+
     settings, _ = library.counts_of_settings()[0]
     if settings != settings_of(model, settings.get("window"), settings.get("harmony", True)):
         raise UsageError(

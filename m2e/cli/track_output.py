@@ -4,18 +4,19 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from m2e.cli.options import end_of_pipe
 from m2e.cli.output_file import check_output, open_output, writing
 from m2e.errors import LibraryError, M2EError, UsageError
-from m2e.library import listing, playlist_files
 from m2e.library.query_language import QueryError
-from m2e.library.track import LibraryTrack
 from m2e.storage import write_whole
 from m2e.terminal import is_terminal, tell, terminal_width
+
+if TYPE_CHECKING:
+    from m2e.library.track import LibraryTrack
 
 Name = Literal["table", "jsonl", "csv", "parquet", "m3u8", "jspf", "paths"]
 SUFFIXES: dict[str, Name] = {
@@ -56,7 +57,7 @@ def chosen_form(form: Name | None, output: str | None, null: bool = False) -> Na
 
 
 def write_tracks(
-    tracks: Iterable[LibraryTrack],
+    tracks: "Iterable[LibraryTrack]",
     form: Name,
     output: str | None,
     relative: bool | None = None,
@@ -64,6 +65,8 @@ def write_tracks(
     name: str | None = None,
 ) -> None:
     """Writes tracks in a format of `chosen_form`.  name: of the playlist. Raises: UsageError."""
+    from m2e.library import listing
+
     output = None if output == "-" else output
     try:
         if form == "table":
@@ -83,8 +86,15 @@ def write_tracks(
 
 
 def _playlist(
-    tracks: Iterable[LibraryTrack], form: Name, output: str | None, relative: bool | None, null: bool, name: str | None
+    tracks: "Iterable[LibraryTrack]",
+    form: Name,
+    output: str | None,
+    relative: bool | None,
+    null: bool,
+    name: str | None,
 ) -> str:
+    from m2e.library import playlist_files
+
     if form == "paths":
         return "".join(track.path + ("\0" if null else "\n") for track in tracks)
     if form == "jspf":
