@@ -123,7 +123,7 @@ class DistilledEncoder(CarriedEncoder):
         return self.model(windows).pooler_output
 
     @torch.no_grad()
-    def seconds(self, windows: Tensor) -> Tensor:  # type: ignore[override]
+    def seconds(self, windows: Tensor) -> Tensor:
         """Embeddings (n, seconds, hidden_size) of each second of windows (n, samples), float32 on the CPU."""
         return self.model(check_windows(windows).to(self.device)).last_hidden_state.float().cpu()
 

@@ -47,7 +47,11 @@ class Encoder(Protocol):
     sampling_rate: int
     hidden_size: int
     window_seconds: float
-    seconds: Callable[[Tensor], Tensor] | None
+
+    @property
+    def seconds(self) -> Callable[[Tensor], Tensor] | None:
+        """See above."""
+        ...
 
     def to(self, device: str | torch.device) -> "Encoder":
         """This encoder, moved."""
