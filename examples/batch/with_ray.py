@@ -15,6 +15,6 @@ records = ray.data.read_parquet(tracks, columns=["path"]).map_batches(
     fn_constructor_kwargs={"embedding": True, "max_duration": 1200},
     batch_size=16,
     batch_format="pyarrow",  # keeps the types of columns that are null in a whole batch
-    compute=ray.data.ActorPoolStrategy(size=2),  # each loads the model once
+    compute=ray.data.ActorPoolStrategy(min_size=1, max_size=8),  # each loads the model once; reading needs a CPU too
 )
 records.write_parquet(out)
