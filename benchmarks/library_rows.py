@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
 KEYS = [f"{tonic} {mode}" for tonic in "C Db D Eb E F Gb G Ab A Bb B".split() for mode in ("major", "minor")]
 QUERY = "calm and happy, not dark, valence > 6, key = Am, year >= 1990"
-sys.path.insert(0, str(ROOT))
+sys.path.append(str(ROOT))
 
 MOODS = sorted(
     "action adventure advertising background ballad calm children christmas commercial cool corporate dark deep "

@@ -278,5 +278,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))  # of train.py
+    sys.path.append(str(ROOT))  # of train.py
     main()

@@ -13,7 +13,8 @@ SCRIPTS = ROOT / "benchmarks" / "reliability"
 
 
 def campaign(name: str, *arguments: str) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}  # scripts share files
+    environment["OMP_NUM_THREADS"] = "1"
     done = subprocess.run(
         [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments, "--no-save"],
         capture_output=True,
