@@ -96,6 +96,15 @@ def test_another_model_or_setting_predicts_again_but_identifies_nothing_again(sc
         assert len(library.columns()) == 4
 
 
+def test_every_copy_of_a_bad_file_is_a_failure(scans):
+    for name in ("x.mp3", "y.mp3", "deep/z.mp3"):
+        (scans.music / name).write_bytes(b"no audio")
+    assert scans() == {"predicted": 4, "failed": 3}
+    with scans.library() as library:
+        failures = dict(library.failures())
+    assert set(failures) == {str(scans.music / name) for name in ("x.mp3", "y.mp3", "deep/z.mp3")}
+
+
 def test_bad_files_are_listed_and_not_tried_again(scans):
     (scans.music / "text.mp3").write_text("no audio")
     (scans.music / "empty.wav").write_bytes(b"")

@@ -94,7 +94,10 @@ class Analyzer:
     def _predicted(self, path: str, track_id: int) -> Outcome:
         # asked here, as another scan or another file of the same content may have been faster
         if self._library.is_tried(track_id, self._settings_id, failed=not self._retry):
-            return Outcome(path, "known")
+            file = self._library.file(path)
+            if file is None or file.error is None:
+                return Outcome(path, "known")
+            return Outcome(path, "failed", f"{path}: {file.error}")  # a copy of a file that failed
         if self._predict is None:
             try:
                 self._predict = self._load()
@@ -103,9 +106,8 @@ class Analyzer:
         try:
             record = self._predict(path)
         except Exception as error:  # one track must not end a scan
-            sentence = sentence_of(error, Source(path))
-            sentence = sentence if path in sentence else f"{path}: {sentence}"
-            self._library.put_failure(track_id, sentence, self._settings_id)
-            return Outcome(path, "failed", sentence)
+            reason = sentence_of(error, Source(path)).removeprefix(f"{path}: ")  # it may have copies
+            self._library.put_failure(track_id, reason, self._settings_id)
+            return Outcome(path, "failed", reason if path in reason else f"{path}: {reason}")
         self._library.put_record(track_id, record, self._settings_id)
         return Outcome(path, "predicted")
