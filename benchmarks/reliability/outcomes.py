@@ -13,7 +13,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "reliability"
 MAX_LISTED = 50  # failures in the file
 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path += [str(ROOT), str(ROOT / "tests")]
 
 
 def without_torch() -> None:
