@@ -85,8 +85,10 @@ class SlidingEmbeddings(WindowEmbeddings):
         spans = sliding_plan(len(seconds), self._size, self._hop)
         sums = torch.cat([torch.zeros(1, seconds.shape[1]), seconds]).double().cumsum(0)
         means = [(sums[end] - sums[start]) / (end - start) for start, end in spans]
-        rate, last = self._encoder.sampling_rate, spans[-1][1] + 1  # an incomplete second belongs to the last window
-        windows = [self._cutter.span(start * rate, (end if end < last - 1 else last) * rate) for start, end in spans]
+        rate = self._encoder.sampling_rate
+        # an incomplete second belongs to the last window
+        ends = [end if end < len(seconds) else end + 1 for _, end in spans]
+        windows = [self._cutter.span(start * rate, end * rate) for (start, _), end in zip(spans, ends, strict=True)]
         return windows, torch.stack(means).float()
 
     def _without_repeated(self, seconds: torch.Tensor) -> torch.Tensor:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from m2e.cli.options import BatchSize, Database, Device, Model, Verbose, Window, tell_skipped
-from m2e.cli.predict import MAX_DURATION
+from m2e.cli.options import MAX_DURATION, BatchSize, Database, Device, Model, Verbose, Window, interrupted, tell_skipped
 from m2e.cli.track_output import Form, Null, Output, Relative, chosen_form, refuse, write_tracks
 from m2e.errors import M2EError, UsageError
 from m2e.terminal import fail, pace, tell
@@ -68,8 +67,7 @@ def scan(
     except M2EError as error:
         fail(str(error), 2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
-        tell("interrupted. What was predicted is stored; start the scan again to go on.")
-        raise typer.Exit(130) from None
+        interrupted("What was predicted is stored; start the scan again to go on.")
     if failures or plan.errors:
         raise typer.Exit(1)
 

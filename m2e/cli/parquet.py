@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from m2e.cli.options import interrupted
 from m2e.cli.output_file import locked, writing
 from m2e.errors import M2EError, UsageError, WorkerError
 from m2e.inputs import Source, stream
@@ -128,8 +129,7 @@ def predict_parquet(request: Request, load: Callable[[], Any], workers: int) -> 
         except M2EError as error:
             fail(str(error))
         except KeyboardInterrupt:
-            tell(f"interrupted. {RESUME}")
-            raise typer.Exit(130) from None
+            interrupted(RESUME)
     for path, why in skipped.items() if request.verbose else ():
         tell(f"{path}: {why}.")
     report(tally, f"{url}/{name}", skipped.counts if isinstance(skipped, Reasons) else Counter(skipped.values()))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from m2e.cli.options import interrupted
 from m2e.cli.output_file import locked, writing
 from m2e.cli.parquet import RESUME, SUFFIX, Request, check_arguments, report
 from m2e.errors import M2EError, UsageError, WorkerError
 from m2e.inputs import STDIN, Source, stream
 from m2e.remote import is_remote
-from m2e.terminal import fail, pace, tell
+from m2e.terminal import fail, pace
 
 if TYPE_CHECKING:
     from m2e.batch.shards import Folder
@@ -70,8 +71,7 @@ def predict_by_ray(request: Request, load: Callable[[], Any], **settings: Any) -
         except M2EError as error:
             fail(str(error))
         except KeyboardInterrupt:
-            tell(f"interrupted. {RESUME}")
-            raise typer.Exit(130) from None
+            interrupted(RESUME)
     report(tally, folder.url, reasons)
 
 

@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from m2e.cli.options import Database, Device, Model, Verbose, end_of_pipe, tell_failures, tell_skipped
-from m2e.cli.predict import MAX_DURATION, load_model
+from m2e.cli.options import (
+    MAX_DURATION,
+    Database,
+    Device,
+    Model,
+    Verbose,
+    end_of_pipe,
+    interrupted,
+    tell_failures,
+    tell_skipped,
+)
+from m2e.cli.predict import load_model
 from m2e.errors import AudioError, M2EError, UsageError, WorkerError
 from m2e.inputs import Source, collect, identity
 from m2e.terminal import fail, is_terminal, progress, tell
@@ -100,8 +110,7 @@ def tag(
         except BrokenPipeError:
             end_of_pipe()
         except KeyboardInterrupt:
-            tell("interrupted. Every file is either as it was or completely written.")
-            raise typer.Exit(130) from None
+            interrupted("Every file is either as it was or completely written.")
     tell_failures(failures, len(sources))
 
 
