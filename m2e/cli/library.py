@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from m2e.cli.options import MAX_DURATION, BatchSize, Database, Device, Model, Verbose, Window, interrupted, tell_skipped
+from m2e.cli.predict import load_model
 from m2e.cli.track_output import Form, Null, Output, Relative, chosen_form, refuse, write_tracks
 from m2e.errors import M2EError, UsageError
 from m2e.terminal import fail, pace, tell
@@ -101,17 +102,7 @@ def _run(plan: "ScanPlan", load: "partial[object]", workers: int, retry: bool) -
 
 
 def _load(model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool) -> object:
-    from m2e.checkpoints.load import load
-
-    return load(
-        model,
-        device=device,
-        window=window,
-        batch_size=batch_size,
-        harmony=harmony,
-        include_embedding=True,
-        max_duration=MAX_DURATION,
-    )
+    return load_model(model, device, window, batch_size, harmony, False, MAX_DURATION, None, embedding=True)
 
 
 @app.command()
