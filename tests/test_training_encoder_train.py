@@ -52,7 +52,7 @@ def pool(pool_folder) -> Pool:
 
 
 def recipe(**settings) -> training.EncoderRecipe:
-    base = {"teachers": {"whole": 1.0, "parts": 0.5}, "steps": 4, "batch_seconds": 24, "crops": (3.0,), "model": TINY}
+    base = {"teachers": {"whole": 1.0, "parts": 0.5}, "steps": 4, "batch_seconds": 48, "crops": (6.0,), "model": TINY}
     return training.EncoderRecipe(**(base | {"evaluate_every": 2, "learning_rate": 0.01} | settings))
 
 
@@ -80,6 +80,11 @@ def test_unlabelled_clips_are_marked(pool):
     target = pool.targets(np.array([0, 1]), np.zeros(2), 10.0)["parts"]
     assert target.present.tolist() == [True, False]
     assert target.embeddings.isfinite().all()
+
+
+def test_a_short_crop_does_not_learn_what_is_true_of_a_longer_cell(pool):
+    present = [pool.targets(np.array([0]), np.zeros(1), seconds)["whole"].present.item() for seconds in (4.0, 6.0)]
+    assert present == [False, True]  # the cell lasts 10 s
 
 
 def test_a_crop_at_another_speed_has_another_pitch(pool):

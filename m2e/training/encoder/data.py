@@ -12,6 +12,7 @@ from m2e.errors import TrainingError
 from modeling_m2e.modeling_encoder import loudness
 
 SMALLEST_DEVIATION = 1e-3  # of an embedding's dimension; below it is constant
+SMALLEST_PART = 0.5  # of a teacher's cell that a crop holds; less does not tell what the teacher answers for the cell
 
 
 @dataclass(frozen=True)
@@ -141,11 +142,16 @@ class Pool:
         return float(self._levels[row])
 
     def targets(self, rows: np.ndarray, starts: np.ndarray, seconds: float) -> dict[str, Target]:
-        """The outputs of the teachers for crops that begin at `starts` and last `seconds`."""
+        """The outputs of the teachers for crops that begin at `starts` and last `seconds`.
+
+        A teacher whose cells are more than twice as long as the crop is absent.
+        """
         targets = {}
         for name, labels in self.labels.items():
-            weights = cell_weights(labels.embeddings.shape[1], self.seconds[rows], starts, seconds)
-            present = labels.present[rows]
+            cells = labels.embeddings.shape[1]
+            weights = cell_weights(cells, self.seconds[rows], starts, seconds)
+            cell_seconds = np.minimum(CLIP_SECONDS / cells, self.seconds[rows])
+            present = labels.present[rows] & (seconds >= SMALLEST_PART * cell_seconds)
             embeddings, tags = (torch.from_numpy(np.nan_to_num(part)) for part in labels.of_crops(rows, weights))
             scale = self.scales[name]
             targets[name] = Target((embeddings - scale.mean) / scale.deviation, tags, torch.from_numpy(present))
