@@ -39,6 +39,13 @@ def check_finite(owner: str, name: str, values: list[float]) -> None:
         raise ModelError(f"{owner}: {name} has numbers that are not finite: save or download the model again.")
 
 
+def check_names(owner: str, name: str, values: Any, most: int = 64) -> None:
+    """Raises ModelError unless the value is a list of at most `most` different words."""
+    words = isinstance(values, list) and all(isinstance(value, str) and 0 < len(value) <= 64 for value in values)
+    if not words or len(set(values)) < len(values) or len(values) > most:
+        raise ModelError(f"{owner}: {name} is {str(values)[:60]}; give at most {most} different words.")
+
+
 def check_common(config: PreTrainedConfig, settings: Mapping[str, Any]) -> None:
     """Raises ModelError for settings of every configuration that cost memory or name code.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
 
-from .bounds_m2e import MAX_LABELS, Bounds, check_common, check_finite, check_numbers, check_parameters
+from .bounds_m2e import MAX_LABELS, Bounds, check_common, check_finite, check_names, check_numbers, check_parameters
 from .errors_m2e import ModelError
 
 # Tracks per mood/theme tag in the official MTG-Jamendo split-0 training set (autotagging_moodtheme-train.tsv,
@@ -106,6 +106,7 @@ class M2EConfig(PreTrainedConfig):
     Losses
         mood_frequencies: share of training tracks with the tag, per tag, for the class weighting. None = unweighted.
         mood_loss_weight, va_loss_weight, quadrant_loss_weight: factors in the total.
+        descriptors: names of what a linear map reads from the embedding: "music", and attributes such as "energy".
     Outputs
         mood_scale, mood_offset: probability = sigmoid(scale * logit + offset), per tag. None = 1 and 0.
         mood_thresholds: a tag is selected above this probability, per tag. None = 0.5.
@@ -144,6 +145,7 @@ class M2EConfig(PreTrainedConfig):
     dropout: float = 0.2
     num_quadrants: int = 0
     num_members: int = 1
+    descriptors: list[str] | None = None
     va_initial: float | None = 5.0
 
     mood_frequencies: list[float] | None = None
@@ -198,6 +200,9 @@ class M2EConfig(PreTrainedConfig):
             if values is not None and len(values) != self.num_labels:
                 raise ModelError(f"M2EConfig: {name} has {len(values)} numbers for {self.num_labels} moods.")
         _check_frequencies(self.mood_frequencies or [])
+
+        if self.descriptors is not None:
+            check_names("M2EConfig", "descriptors", self.descriptors)
 
     def _check_sizes(self) -> None:
         check_numbers(self, WHOLE, REAL, optional=("max_chords", "va_initial"))

@@ -49,6 +49,7 @@ class M2EOutput(ModelOutput):
     va: (B, 2) valence, arousal on the 1-9 scale, not clipped.
     quadrant_logits: (B, 4) for Q1..Q4, or None without that branch.
     window_va: (B, W, 2) of each window, or None when not asked for.
+    descriptor_logits: (B, D) log-odds of config.descriptors, or None without them.
     hidden_states: harmony vector (B, chord_size), if the network has one, and trunk output (B, fusion_size); those of
     the members of an ensemble are concatenated. None when not asked for.
     mood_loss, va_loss, quadrant_loss: the parts of the loss before their factors.
@@ -59,6 +60,7 @@ class M2EOutput(ModelOutput):
     va: torch.Tensor = None  # type: ignore[assignment]
     quadrant_logits: torch.Tensor | None = None
     window_va: torch.Tensor | None = None
+    descriptor_logits: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     mood_loss: torch.Tensor | None = None
     va_loss: torch.Tensor | None = None
@@ -266,7 +268,8 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         self.va_branch[-1].bias_start = config.va_initial  # type: ignore[assignment]  # read by _init_weights
         self.quadrant_branch = self._branch(config.num_quadrants) if config.num_quadrants else None
         alone = copy.deepcopy(config)
-        alone.num_members = 1
+        alone.num_members, alone.descriptors = 1, None
+        self.descriptor_head = nn.Linear(config.embedding_size, len(config.descriptors)) if config.descriptors else None
         self.others = nn.ModuleList([M2EForMusicEmotion(alone) for _ in range(config.num_members - 1)])
         self.post_init()
 
@@ -332,6 +335,10 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         output = _mean([member._predict(inputs, bool(output_hidden_states)) for member in self.members])
+        if self.descriptor_head is not None and embeddings is not None:
+            output.descriptor_logits = self.descriptor_head(
+                _weighted_mean(self.m2e._windows(embeddings), window_weights)
+            )
 
         config = self.config
         losses: dict[str, torch.Tensor] = {}

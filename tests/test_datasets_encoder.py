@@ -9,8 +9,8 @@ import soundfile
 import torch
 
 from m2e.datasets.encoder import label as labelling
+from m2e.datasets.encoder import not_music, soft_tracks
 from m2e.datasets.encoder import pool as pools
-from m2e.datasets.encoder import soft_tracks
 from m2e.datasets.encoder.packages import keep_audio
 from m2e.datasets.encoder.teachers import CLIP_SECONDS, TEACHERS, Teacher, kaldi_mel
 from m2e.datasets.registry import read_dataset
@@ -232,3 +232,21 @@ def test_clips_of_a_pool_become_a_data_set(tmp_path):
     assert dataset["valence"][:] == [5.5, 5.5]
     soft = read_soft_labels(tmp_path / "out" / "moods.csv", dataset["id"][:], dataset["audio"][:], ["happy", "sad"])
     assert soft.moods.tolist() == [[0.5, 0.25]] * 2
+
+
+# --- sounds that are not music ---
+
+
+@pytest.mark.parametrize("kind", [kind for kind in not_music.KINDS if kind != "speech"])
+def test_made_sounds_are_finite_and_repeatable(kind):
+    first, second = not_music.sounds(kind, 2, 3.0)
+    assert first.shape == (3 * 22050,) and first.dtype == np.float32
+    assert np.isfinite(first).all() and 0 < abs(first).max() < 1
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, next(not_music.sounds(kind, 1, 3.0)))
+
+
+def test_speech_needs_its_program(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(DataError, match="espeak-ng"):
+        next(not_music.sounds("speech", 1, 1.0))
