@@ -49,7 +49,8 @@ def test_rows_are_the_records_of_the_pipeline(folder, names, expected):
     for row, name in ((first, names[0]), (second, names[2])):
         record = pipe(name)
         np.testing.assert_array_equal(np.float32(row.pop("embedding")), record.embedding)
-        assert row == record.to_dict() | {"key_segments": None, "seconds_used": row["seconds_used"], "warnings": []}
+        absent = {"key_segments": None, "seconds_used": row["seconds_used"], "warnings": []}
+        assert row == dict.fromkeys(record_schema().names) | absent | record.to_dict()
         assert row["seconds_used"] is None
     assert bad.pop("error").startswith(f"{names[1]}: ")
     assert {name for name, value in bad.items() if value is not None} == {"path", "model"}

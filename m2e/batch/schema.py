@@ -34,6 +34,13 @@ RECORD_SCHEMA = pa.schema(
         "error": pa.string(),
         "seconds_used": _TIME,
         "warnings": pa.list_(pa.string()),
+        "summary": pa.string(),
+        "quadrant_scores": pa.struct({f"Q{number}": pa.float64() for number in range(1, 5)}),
+        "between": pa.list_(pa.string()),
+        "segments": _structs(
+            start=_TIME, end=_TIME, valence=pa.float64(), arousal=pa.float64(), moods=pa.list_(pa.string())
+        ),
+        "highlight": pa.struct({"start": _TIME, "end": _TIME}),
     }
 )
 EMBEDDING = "embedding"
