@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
 
+from .answers_m2e import Answers
 from .bounds_m2e import MAX_LABELS, Bounds, check_common, check_finite, check_names, check_numbers, check_parameters
 from .errors_m2e import ModelError
 
@@ -111,6 +112,7 @@ class M2EConfig(PreTrainedConfig):
         mood_scale, mood_offset: probability = sigmoid(scale * logit + offset), per tag. None = 1 and 0.
         mood_thresholds: a tag is selected above this probability, per tag. None = 0.5.
         va_min, va_max: ends of the valence-arousal scale.  neutral_valence, neutral_arousal: where quadrants meet.
+        answers: numbers that are fitted after training, see `Answers`; None = none.
     """
 
     model_type = "m2e"
@@ -160,6 +162,7 @@ class M2EConfig(PreTrainedConfig):
     va_max: float = 9.0
     neutral_valence: float = 5.0
     neutral_arousal: float = 5.0
+    answers: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         check_common(self, kwargs)
@@ -200,6 +203,7 @@ class M2EConfig(PreTrainedConfig):
             if values is not None and len(values) != self.num_labels:
                 raise ModelError(f"M2EConfig: {name} has {len(values)} numbers for {self.num_labels} moods.")
         _check_frequencies(self.mood_frequencies or [])
+        Answers.read(self.answers, self.num_labels)
 
         if self.descriptors is not None:
             check_names("M2EConfig", "descriptors", self.descriptors)

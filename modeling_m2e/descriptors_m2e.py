@@ -7,6 +7,7 @@ import numpy as np
 MUSIC = "music"
 ATTRIBUTES = ("energy", "danceability", "acousticness", "instrumentalness", "liveness", "speechiness")
 MUSIC_THRESHOLD = 0.5  # below it a track has no moods
+NOT_MUSIC = "This does not look like music: its emotion means little."
 
 
 def describe_track(names: Sequence[str], log_odds: np.ndarray) -> tuple[float | None, dict[str, float] | None]:

@@ -53,6 +53,8 @@ class M2EOutput(ModelOutput):
     hidden_states: harmony vector (B, chord_size), if the network has one, and trunk output (B, fusion_size); those of
     the members of an ensemble are concatenated. None when not asked for.
     mood_loss, va_loss, quadrant_loss: the parts of the loss before their factors.
+    window_mood_logits: (B, W, M) of each window, or None when not asked for.
+    va_spread: (B, 2) standard deviation of `va` over the members of an ensemble; None for a single network.
     """
 
     loss: torch.Tensor | None = None
@@ -65,6 +67,8 @@ class M2EOutput(ModelOutput):
     mood_loss: torch.Tensor | None = None
     va_loss: torch.Tensor | None = None
     quadrant_loss: torch.Tensor | None = None
+    window_mood_logits: torch.Tensor | None = None
+    va_spread: torch.Tensor | None = None
 
 
 # Network --------------------------------------------------------------------------------------------------------------
@@ -319,7 +323,8 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
         configuration has none.
         mood_labels: (B, M) in 0..1, NaN = missing.  va_labels: (B, 2), NaN = missing.  quadrant_labels: (B,), -100 =
         missing. A branch without labels gets a zero gradient, and none at all where its labels are None.
-        output_windows: give `window_va` too; None = when not training. The harmony vector is that of the whole track.
+        output_windows: give `window_va` and `window_mood_logits` too; None = when not training. The harmony vector is
+        that of the whole track.
         """
         inputs = {
             "embeddings": embeddings,
@@ -363,11 +368,12 @@ class M2EForMusicEmotion(M2EPreTrainedModel):
             quadrant_logits=None if self.quadrant_branch is None else self.quadrant_branch(trunk.fused),
             window_va=None if trunk.window_fused is None else self.va_branch(trunk.window_fused),
             hidden_states=hidden_states if output_hidden_states else None,
+            window_mood_logits=None if trunk.window_fused is None else self.mood_branch(trunk.window_fused),
         )
 
 
 def _mean(outputs: list[M2EOutput]) -> M2EOutput:
-    """The means of the outputs of several networks, with the hidden states of all."""
+    """The means of the outputs of several networks, with the hidden states of all and the spread of `va`."""
     if len(outputs) == 1:
         return outputs[0]
     mean = M2EOutput()
@@ -377,4 +383,5 @@ def _mean(outputs: list[M2EOutput]) -> M2EOutput:
             mean[name] = tuple(torch.cat(each, dim=-1) for each in zip(*every, strict=True))
         else:
             mean[name] = torch.stack(every).mean(0)
+    mean.va_spread = torch.stack([output.va for output in outputs]).std(0, correction=0)
     return mean

@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from .answers_m2e import Answers
 from .chord_labels_m2e import ChordSegment
+from .descriptors_m2e import MUSIC_THRESHOLD, NOT_MUSIC, describe_track
 from .errors_m2e import ModelError
 from .key_m2e import Key
-from .record_m2e import CurvePoint, Mood, MusicEmotion
-from .scale_m2e import QUADRANTS, quadrant
+from .record_m2e import CurvePoint, Mood, MusicEmotion, Segment
+from .scale_m2e import QUADRANTS, between, quadrant
+from .segments_m2e import highlight, stretches
+from .words_m2e import select_by_lift, select_by_threshold, summary
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from .configuration_m2e import M2EConfig
 
     Numbers = np.ndarray | torch.Tensor | Sequence
+
+
+SEGMENT_MOODS = 3
 
 
 class Span(Protocol):
@@ -61,15 +68,25 @@ def interpret(
 
     Without quadrant_logits the quadrants follow from valence and arousal.  config: for calibration, neutral and scale.
     """
-    values = _array(va)
+    values = _on_scale(va, config)
     if quadrant_logits is None:
-        neutral = config.neutral_valence, config.neutral_arousal
-        names = [quadrant(valence, arousal, *neutral) for valence, arousal in values.tolist()]
-        quadrants = np.array([QUADRANTS.index(name) for name in names], dtype=np.int64)
+        quadrants = np.array([QUADRANTS.index(place(*point, config)) for point in values.tolist()], dtype=np.int64)
     else:
         quadrants = _array(quadrant_logits).argmax(axis=1)
-    moods = calibrate(mood_logits, config.mood_scale, config.mood_offset)
-    return Predictions(moods, np.clip(values, config.va_min, config.va_max), quadrants)
+    return Predictions(calibrate(mood_logits, config.mood_scale, config.mood_offset), values, quadrants)
+
+
+def place(valence: float, arousal: float, config: "M2EConfig") -> str:
+    """The quadrant of a place on the scale of records."""
+    return quadrant(valence, arousal, *_calibrated([config.neutral_valence, config.neutral_arousal], config))
+
+
+def _calibrated(va: "Numbers", config: "M2EConfig") -> np.ndarray:
+    return Answers.read(config.answers, config.num_labels).calibrated(_array(va))
+
+
+def _on_scale(va: "Numbers", config: "M2EConfig") -> np.ndarray:
+    return np.clip(_calibrated(va, config), config.va_min, config.va_max)
 
 
 def compose(
@@ -77,9 +94,12 @@ def compose(
     va: "Numbers",
     quadrant_logits: "Numbers | None" = None,
     window_va: "Numbers | None" = None,
+    window_mood_logits: "Numbers | None" = None,
+    descriptor_logits: "Numbers | None" = None,
     *,
     config: "M2EConfig",
     windows: Sequence[Span] = (),
+    embeddings: "Numbers | None" = None,
     path: str | None = None,
     duration: float | None = None,
     key: Key | None = None,
@@ -91,8 +111,9 @@ def compose(
     """The record of one track, from the network's outputs for it.
 
     mood_logits: (M,).  va: (2,).  quadrant_logits: (4,); None = the quadrant follows from valence and arousal.
-    window_va: (W, 2); W may exceed the number of windows, as a batch is padded.
-    config: for labels, calibration, thresholds and scale.
+    window_va: (W, 2), window_mood_logits: (W, M); W may exceed the number of windows, as a batch is padded.
+    descriptor_logits: (D,) of config.descriptors.  embeddings: (windows, width), by which the highlight is chosen.
+    config: for labels, calibration, thresholds, scale and `Answers`.
     Raises: ModelError when an output of the network is not finite.
     """
     mood_logits, va = _array(mood_logits), _array(va)
@@ -105,34 +126,74 @@ def compose(
     if window_va is not None and len(windows) > len(curve_va):
         raise ValueError(f"{len(windows)} windows, but the valence-arousal of {len(curve_va)}.")
 
-    labels = [config.id2label[index] for index in range(len(mood_logits))]
     logits = None if quadrant_logits is None else quadrants[None]
     (scores,), ((valence, arousal),), (best,) = interpret(mood_logits[None], va[None], logits, config=config)
-    thresholds = np.full(len(scores), 0.5) if config.mood_thresholds is None else np.asarray(config.mood_thresholds)
-    best_first = np.argsort(-scores, kind="stable")
-
-    curve = None
-    if window_va is not None:
-        clipped = np.clip(curve_va, config.va_min, config.va_max).tolist()
-        curve = [
-            CurvePoint(float(window.start), float(window.end), *point)
-            for window, point in zip(windows, clipped, strict=False)  # a batch pads windows
-        ]
-    return MusicEmotion(
+    music, attributes = None, None
+    if descriptor_logits is not None:
+        music, attributes = describe_track(config.descriptors or [], _array(descriptor_logits))
+    is_music = music is None or music >= MUSIC_THRESHOLD
+    selected = _selected(scores, config) if is_music else []
+    record = MusicEmotion(
         path=path,
         duration=None if duration is None else float(duration),
         valence=float(valence),
         arousal=float(arousal),
         quadrant=QUADRANTS[best],
-        moods=[Mood(labels[index], float(scores[index])) for index in best_first],
-        selected_moods=[labels[index] for index in best_first if scores[index] > thresholds[index]],
+        moods=[Mood(config.id2label[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")],
+        selected_moods=selected,
         key=key,
         chords=None if chords is None else list(chords),
-        curve=curve,
         model=model,
         seconds_used=seconds_used,
-        warnings=list(warnings),
+        warnings=[*warnings, *([] if is_music else [NOT_MUSIC])],
+        music=music,
+        attributes=attributes,
     )
+    if logits is not None:
+        record.quadrant_scores = _quadrant_scores(quadrants, config)
+        record.between = between(record.quadrant_scores, place(valence, arousal, config))
+    if window_va is not None:
+        points = _on_scale(curve_va, config).tolist()
+        record.curve = [
+            CurvePoint(float(window.start), float(window.end), *point)
+            for window, point in zip(windows, points, strict=False)  # a batch pads windows
+        ]
+        moods = None if window_mood_logits is None else _array(window_mood_logits)
+        record.segments = _segments(record.curve, moods, config)
+        record.highlight = highlight(record.curve, None if embeddings is None else _array(embeddings))
+    if is_music:
+        record.summary = summary(selected, record.quadrant, record.between, key)
+    return record
+
+
+def _selected(probabilities: np.ndarray, config: "M2EConfig") -> list[str]:
+    """The names of the moods that describe music with these probabilities (M,), best first."""
+    rates = Answers.read(config.answers, config.num_labels).mood_base_rates
+    if rates is not None:
+        chosen = select_by_lift(probabilities, np.array(rates))
+    else:
+        thresholds = [0.5] * len(probabilities) if config.mood_thresholds is None else config.mood_thresholds
+        chosen = select_by_threshold(probabilities, np.array(thresholds))
+    return [config.id2label[index] for index in chosen]
+
+
+def _quadrant_scores(logits: np.ndarray, config: "M2EConfig") -> dict[str, float]:
+    scaled = logits / Answers.read(config.answers, config.num_labels).quadrant_temperature
+    odds = np.exp(scaled - scaled.max())
+    return dict(zip(QUADRANTS, (odds / odds.sum()).tolist(), strict=True))
+
+
+def _segments(curve: list[CurvePoint], mood_logits: np.ndarray | None, config: "M2EConfig") -> list[Segment]:
+    found = []
+    for part in stretches(curve):
+        points = curve[part.first : part.last]
+        means = np.mean([[point.valence, point.arousal] for point in points], axis=0)
+        moods: list[str] = []
+        if mood_logits is not None:
+            logits = mood_logits[part.first : part.last].mean(axis=0)
+            moods = _selected(calibrate(logits, config.mood_scale, config.mood_offset), config)[:SEGMENT_MOODS]
+        found.append(Segment(part.start, part.end, *means.tolist(), moods))
+    return found
 
 
 def _array(values: "Numbers") -> np.ndarray:

@@ -18,7 +18,8 @@ from .record_m2e import FailedTrack, MusicEmotion
 from .weights_m2e import load_complete
 from .windows_m2e import Window
 
-OUTPUTS = ("mood_logits", "va", "quadrant_logits", "window_va")  # of the network, that a record is composed of
+# Of the network, that a record is composed of.
+OUTPUTS = ("mood_logits", "va", "quadrant_logits", "window_va", "window_mood_logits", "descriptor_logits")
 
 
 class MusicEmotionPipeline(Pipeline):
@@ -181,6 +182,7 @@ class MusicEmotionPipeline(Pipeline):
             **outputs,
             config=self.model.config,
             windows=track.windows,
+            embeddings=track.embeddings,
             path=track.path,
             duration=track.duration,
             key=track.key,

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from .errors_m2e import M2EError
-from .scale_m2e import POLES, QUADRANT_WORDS, SCALE
+from .scale_m2e import POLES, QUADRANT_WORDS, SCALE, quadrant_words
 
 if TYPE_CHECKING:
     try:  # else transformers asks everyone who loads a model repository to install matplotlib
@@ -154,9 +154,12 @@ def save(drawn: "Figure", file: str | os.PathLike[str]) -> None:
 
 def _title(drawn: "Figure", record: "MusicEmotion") -> None:
     facts = [f"valence {record.valence:.1f}", f"arousal {record.arousal:.1f}"]
-    facts.append(f"{record.quadrant} {QUADRANT_WORDS[record.quadrant]}")
-    if record.key is not None:
-        facts.append(f"{record.key.tonic} {record.key.mode}")
+    if record.summary is not None:
+        facts.append(record.summary)
+    else:
+        facts.append(quadrant_words(record.quadrant, record.between))
+        if record.key is not None:
+            facts.append(f"{record.key.tonic} {record.key.mode}")
     _write(drawn, _LEFT[0], 0.96, _short(record.path, 70), fontsize=9, weight="bold")
     _write(drawn, _LEFT[0], 0.895, "   ".join(facts), color=_MUTED)
 
@@ -171,7 +174,7 @@ def _list(drawn: "Figure", records: Sequence["MusicEmotion"]) -> None:
         _write(drawn, name, y, _short(record.path, 30))
         _write(drawn, valence, y, f"{record.valence:.1f}", ha="right")
         _write(drawn, arousal, y, f"{record.arousal:.1f}", ha="right")
-        _write(drawn, quadrant, y, record.quadrant, ha="right")
+        _write(drawn, quadrant, y, "-".join(record.between or [record.quadrant]), ha="right")
 
 
 def _write(drawn: "Figure", x: float, y: float, text: str, **look: Any) -> None:

@@ -6,7 +6,7 @@ rounded values that JSON, tables and data sets take.
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         pass
 
 _TIMES = ("start", "end", "duration", "seconds_used")
-# Fields that a mapping has only where they are known; the last two only where there are warnings.
-_ON_REQUEST = ("key_segments", "seconds_used", "warnings")
+# Fields that a mapping has only where they are known; these two where there are warnings, `between` with the scores.
+_WARNED = ("seconds_used", "warnings")
+_ANSWERS = ("summary", "quadrant_scores", "segments", "highlight", "music", "attributes")
+_ON_REQUEST = ("key_segments", *_WARNED, *_ANSWERS, "between")
 _NEVER = ("embedding",)  # an attribute only
 
 
@@ -43,6 +45,25 @@ class CurvePoint:
     end: float
     valence: float
     arousal: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of the track whose emotion hardly changes: its mean valence and arousal, and up to three moods."""
+
+    start: float
+    end: float
+    valence: float
+    arousal: float
+    moods: list[str]
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """The part that is most like the whole track; seconds."""
+
+    start: float
+    end: float
 
 
 class Record(Mapping[str, Any]):
@@ -72,9 +93,11 @@ class Record(Mapping[str, Any]):
 
 
 def _known(record: Any) -> list[str]:
-    hidden = {name for name in _ON_REQUEST if getattr(record, name) is None}
+    hidden = {name for name in _ON_REQUEST if getattr(record, name, None) is None}
     if not record.warnings:
-        hidden |= {"seconds_used", "warnings"}
+        hidden |= set(_WARNED)
+    if "quadrant_scores" not in hidden:
+        hidden -= {"between"}  # None means that one quadrant is right
     return [each.name for each in fields(record) if each.name not in hidden and each.name not in _NEVER]
 
 
@@ -84,12 +107,18 @@ class MusicEmotion(Record):
 
     path: file, URL, or what else named the audio.  duration: seconds.
     valence, arousal: 1-9.  quadrant: "Q1" to "Q4" (Russell).
-    moods: every tag, best first.  selected_moods: names of those above their threshold, best first.
+    moods: every tag, best first.  selected_moods: names of those that describe the track, best first; by their lift
+    over the base rate if the model knows it, else those above their threshold.
     key, chords: None where no key could be decided, or harmony was not asked for.
     key_segments: the keys over time, only where they were asked for; empty where nothing decides them.
     curve: valence and arousal over time.  model: name of the model.  error: always None; see `FailedTrack`.
     warnings: one sentence each about what is wrong with the audio; empty normally.
     seconds_used: of audio that could be decoded. A mapping has these two only where there are warnings.
+    summary: a sentence, such as "Dark and tense, F major".
+    quadrant_scores: probability of each quadrant; None for a model without a head for them, as is `between`.
+    between: the two quadrants that the track lies between; None where `quadrant` alone is right.
+    segments: the curve in parts of constant emotion.  highlight: the 30 s that are most like the whole track.
+    music: how much the track is music, 0-1.  attributes: energy, danceability and others, 0-1; see `ATTRIBUTES`.
     embedding: (width,) float32, the mean of the encoder's embeddings of the windows, weighted by their durations; only
     where it was asked for, and never in a mapping.
     """
@@ -109,6 +138,13 @@ class MusicEmotion(Record):
     error: None = None
     seconds_used: float | None = None
     warnings: list[str] = field(default_factory=list)
+    summary: str | None = None
+    quadrant_scores: dict[str, float] | None = None
+    between: list[str] | None = None
+    segments: list[Segment] | None = None
+    highlight: Highlight | None = None
+    music: float | None = None
+    attributes: dict[str, float] | None = None
     embedding: "np.ndarray | None" = field(default=None, repr=False, compare=False)
 
     _names = _known
@@ -171,20 +207,31 @@ def _plain(name: str, value: Any) -> Any:
         return value
     if is_dataclass(value):
         return {each.name: _plain(each.name, getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(key, item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [_plain(name, item) for item in value]
     return round(float(value), 3 if name in _TIMES else 4)
+
+
+_PARTS: dict[str, Callable[..., Any]] = {
+    "moods": Mood,
+    "chords": ChordSegment,
+    "key_segments": KeySegment,
+    "curve": CurvePoint,
+    "segments": Segment,
+}
 
 
 def record_of(values: Mapping[str, Any]) -> MusicEmotion | FailedTrack:
     """The record that became these plain values, which `to_dict` and JSON give."""
     if values["error"] is not None:
         return FailedTrack(values["path"], values["error"], values["model"])
-    kinds = {"moods": Mood, "chords": ChordSegment, "key_segments": KeySegment, "curve": CurvePoint}
     typed = dict(values)
-    for name, kind in kinds.items():
+    for name, kind in _PARTS.items():
         if typed.get(name) is not None:
             typed[name] = [kind(**part) for part in typed[name]]
-    if typed["key"] is not None:
-        typed["key"] = Key(**typed["key"])
+    for name, kind in {"key": Key, "highlight": Highlight}.items():
+        if typed.get(name) is not None:
+            typed[name] = kind(**typed[name])
     return MusicEmotion(**typed)

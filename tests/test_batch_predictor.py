@@ -10,9 +10,10 @@ import tiny
 pa = pytest.importorskip("pyarrow")
 
 from m2e.batch import RECORD_SCHEMA, Predictor, record_schema  # noqa: E402
-from m2e.batch.schema import to_table  # noqa: E402
+from m2e.batch.schema import ATTRIBUTES, to_table  # noqa: E402
 from m2e.checkpoints.load import load  # noqa: E402
 from m2e.errors import ModelError, UsageError  # noqa: E402
+from modeling_m2e import descriptors_m2e  # noqa: E402
 from modeling_m2e.record_m2e import FailedTrack  # noqa: E402
 
 
@@ -49,7 +50,8 @@ def test_rows_are_the_records_of_the_pipeline(folder, names, expected):
     for row, name in ((first, names[0]), (second, names[2])):
         record = pipe(name)
         np.testing.assert_array_equal(np.float32(row.pop("embedding")), record.embedding)
-        assert row == record.to_dict() | {"key_segments": None, "seconds_used": row["seconds_used"], "warnings": []}
+        absent = {"key_segments": None, "seconds_used": row["seconds_used"], "warnings": []}
+        assert row == dict.fromkeys(record_schema().names) | absent | record.to_dict()
         assert row["seconds_used"] is None
     assert bad.pop("error").startswith(f"{names[1]}: ")
     assert {name for name, value in bad.items() if value is not None} == {"path", "model"}
@@ -98,3 +100,7 @@ def test_a_column_of_nulls_keeps_its_type():
     assert table.schema == RECORD_SCHEMA and table.column("path")[1].as_py() == "caf\\udce9.wav"
     assert pa.concat_tables([table, to_table([])]).num_rows == 2
     assert to_table(failed, record_schema(4)).column("embedding").to_pylist() == [None, None]
+
+
+def test_the_schema_has_every_attribute():
+    assert ATTRIBUTES == descriptors_m2e.ATTRIBUTES

@@ -10,7 +10,7 @@ from modeling_m2e.chord_labels_m2e import ChordSegment
 from modeling_m2e.configuration_m2e import M2EConfig
 from modeling_m2e.key_m2e import Key, KeySegment
 from modeling_m2e.output_m2e import calibrate, compose
-from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion
+from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion, record_of
 from modeling_m2e.scale_m2e import quadrant
 
 Span = namedtuple("Span", "start end")
@@ -189,3 +189,78 @@ def test_warnings_are_fields_only_where_there_are_any(record):
     config = M2EConfig.default(["calm"])
     answer = compose([0.0], [5.0, 5.0], config=config, seconds_used=3.0, warnings=("One.",))
     assert (answer.seconds_used, answer.warnings) == (3.0, ["One."])
+
+
+# --- answers ---
+
+
+def test_the_head_and_the_place_agree_or_the_record_says_between():
+    config = M2EConfig.default(["calm"], num_quadrants=4)
+    clear = compose([0.0], [7.0, 7.0], [4.0, 0.0, 0.0, 0.0], config=config)
+    assert clear.quadrant == "Q1" and clear.between is None and clear["between"] is None
+    assert sum(clear["quadrant_scores"].values()) == pytest.approx(1.0, abs=1e-3)
+    assert list(clear["quadrant_scores"]) == ["Q1", "Q2", "Q3", "Q4"] and clear["quadrant_scores"]["Q1"] > 0.9
+    unsure = compose([0.0], [5.2, 4.0], [0.0, 0.0, 2.0, 0.0], config=config)
+    assert unsure.quadrant == "Q3" and unsure.between == ["Q3", "Q4"]
+    without = compose([0.0], [7.0, 7.0], config=M2EConfig.default(["calm"]))
+    assert "quadrant_scores" not in without and "between" not in without
+
+
+def test_the_answers_of_a_config_select_moods_and_calibrate():
+    answers = {
+        "mood_base_rates": [0.2, 0.4],
+        "quadrant_temperature": 2.0,
+        "calibration": {
+            "valence": {"source": [1.0, 5.2, 9.0], "target": [1.0, 5.0, 9.0]},
+            "arousal": {"source": [1.0, 4.0, 4.6, 5.2, 9.0], "target": [1.0, 3.5, 5.0, 6.5, 9.0]},
+        },
+    }
+    config = M2EConfig.default(
+        ["dark", "film"],
+        mood_thresholds=[0.99, 0.99],
+        num_quadrants=4,
+        neutral_valence=5.2,
+        neutral_arousal=4.6,
+        answers=answers,
+    )
+    found = compose([0.5, 0.0], [5.1, 5.2], [0.0, 2.0, 0.0, 0.0], [[5.2, 4.6]], windows=[Span(0, 30)], config=config)
+    assert found.selected_moods == ["dark"] and found.summary == "Dark and tense"
+    assert (found.valence, found.arousal) == (pytest.approx(4.90476, abs=1e-4), pytest.approx(6.5))
+    assert (found.curve[0].valence, found.curve[0].arousal) == (5.0, 5.0)  # neutral
+    assert found.between is None and found.quadrant_scores["Q2"] == pytest.approx(math.e / (math.e + 3))
+    plain = M2EConfig.default(["dark", "film"], mood_thresholds=[0.99, 0.99])
+    assert compose([0.5, 0.0], [5.1, 5.2], config=plain).selected_moods == []  # without base rates: as before
+
+
+def test_segments_have_the_means_and_the_moods_of_their_windows():
+    config = M2EConfig.default(["calm", "energetic"])
+    windows = [Span(30 * at, 30 * at + 30) for at in range(4)]
+    answer = compose(
+        [0.0, 0.0],
+        [5.0, 5.0],
+        window_va=[[5, 3], [5, 3.2], [5, 7], [5, 6.8], [9, 9]],
+        window_mood_logits=[[2, -2], [2, -2], [-2, 2], [-2, 2], [9, 9]],
+        windows=windows,
+        config=config,
+    )
+    assert [(part.start, part.end, part.moods) for part in answer.segments] == [
+        (0.0, 60.0, ["calm"]),
+        (60.0, 120.0, ["energetic"]),
+    ]
+    assert [part.arousal for part in answer.segments] == pytest.approx([3.1, 6.9])
+    assert answer["segments"][0] == {"start": 0.0, "end": 60.0, "valence": 5.0, "arousal": 3.1, "moods": ["calm"]}
+    assert answer.highlight.end - answer.highlight.start == 30.0
+    assert record_of(answer.to_dict()).to_dict() == answer.to_dict()
+
+
+def test_a_track_that_is_no_music_has_a_warning_and_no_moods():
+    config = M2EConfig(id2label={0: "sad", 1: "happy"}, descriptors=["energy", "music"])
+
+    def record(music):
+        return compose([9.0, -9.0], [5.0, 5.0], descriptor_logits=[0.0, music], config=config)
+
+    assert record(3.0).selected_moods == ["sad"] and record(3.0).warnings == []
+    assert record(3.0).attributes == {"energy": 0.5} and record(3.0).music > 0.9
+    assert record(-3.0).selected_moods == [] and "music" in record(-3.0).warnings[0]
+    assert record(-3.0).summary is None and len(record(-3.0).moods) == 2
+    assert "music" not in compose([9.0, -9.0], [5.0, 5.0], config=config)

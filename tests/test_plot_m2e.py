@@ -58,6 +58,13 @@ def test_one_record_is_its_plane_and_its_curve(record):
     assert curve.xaxis.get_major_formatter()(65.0, 0) == "1:05"
 
 
+def test_a_figure_contradicts_no_record(record):
+    unsure = replace(record, between=["Q1", "Q4"])
+    assert said(unsure.plot())[1].endswith("between Q1 happy and Q4 calm   C major")
+    assert "Q1-Q4" in said(plot_m2e.figure([unsure, record]))
+    assert said(replace(unsure, summary="Between happy and calm").plot())[1].endswith("   Between happy and calm")
+
+
 def test_several_records_are_numbered_points_and_a_list(record):
     others = [record, replace(record, path="b.ogg", valence=1.0, arousal=9.0, quadrant="Q2"), replace(record, path="c")]
     drawn = plot_m2e.figure(others)

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from m2e.views.records import Table, bar, clock, printable, short_chord, sparkline, view
 from modeling_m2e.chord_labels_m2e import QUALITIES, ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
-from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion
+from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Highlight, Mood, MusicEmotion, Segment
 from modeling_m2e.scale_m2e import quadrant
 
 
@@ -234,3 +234,54 @@ def test_warnings_are_shown_under_the_card_and_the_row_and_in_csv():
     rows = list(csv.DictReader(io.StringIO(text("csv", warned, record(), FAILED))))
     assert [row["warnings"] for row in rows] == [warned.warnings[0], "", ""]
     assert "warnings" not in text("csv", record(), FAILED)
+
+
+# --- answers ---
+
+ANSWERS = {
+    "summary": "Happy and epic, F# minor",
+    "quadrant_scores": {"Q1": 0.5, "Q2": 0.05, "Q3": 0.0, "Q4": 0.45},
+    "between": ["Q1", "Q4"],
+    "segments": [Segment(0.0, 90.0, 5.5, 5.1, ["calm"]), Segment(90.0, 183.2, 6.6, 5.8, ["epic", "happy"])],
+    "highlight": Highlight(62.0, 92.0),
+}
+
+
+def test_a_card_answers_in_words():
+    lines = table(record(**ANSWERS, selected_moods=["epic", "happy"]), top_k=3)
+    assert lines[1] == "  Happy and epic, F# minor"
+    assert "  quadrant between Q1 happy and Q4 calm" in lines
+    assert [line.split()[-4:-2] for line in lines if "•" in line] == [["•", "epic"], ["•", "happy"]]  # the best first
+    first, second, part = [line for line in lines if " – " in line and ":" in line][-3:]
+    assert first.split() == ["segments", "0:00", "–", "1:30", "valence", "5.5", "arousal", "5.1", "calm"]
+    assert second.split()[-2:] == ["epic,", "happy"] and part.split()[:4] == ["highlight", "1:02", "–", "1:32"]
+    sure = table(record(**ANSWERS | {"between": None}))
+    assert any(line.startswith("  quadrant Q1 happy, energetic  0.50") for line in sure)
+
+
+def test_many_segments_are_cut():
+    parts = [Segment(10.0 * at, 10.0 * at + 10, 5.0, 5.0, []) for at in range(11)]
+    lines = table(record(segments=parts))
+    assert sum("valence 5.0" in line for line in lines) == 8 and any(line.endswith("… +3") for line in lines)
+
+
+def test_rows_have_no_quadrant_that_the_place_contradicts():
+    rows = table(record(**ANSWERS), record("b.mp3"), width=100)
+    assert "Q1-Q4" in rows[1] and "Q1 happy" in rows[2]
+
+
+def test_csv_has_the_answers_that_the_first_track_has():
+    (row,) = csv.DictReader(io.StringIO(text("csv", record(**ANSWERS))))
+    assert row["summary"] == ANSWERS["summary"] and row["between"] == "Q1 Q4" and row["quadrant_Q4"] == "0.45"
+    assert row["highlight"] == "62.0 92.0"
+    assert row["segments"] == "0.0 90.0 5.5 5.1 calm;90.0 183.2 6.6 5.8 epic,happy"
+    sure = text("csv", record(**ANSWERS | {"between": None}), FAILED)
+    assert [row["between"] for row in csv.DictReader(io.StringIO(sure))] == ["", ""]
+
+
+def test_attributes_and_music_are_shown():
+    attributes = {"energy": 0.25, "liveness": 0.125}
+    described = record(music=0.9, attributes=attributes)
+    row = next(csv.DictReader(io.StringIO(text("csv", described, FAILED))))
+    assert (row["music"], row["energy"], row["liveness"]) == ("0.9", "0.25", "0.125")
+    assert "energy 0.25  liveness 0.12" in text("table", described)

@@ -17,6 +17,8 @@ def _structs(**types: pa.DataType) -> pa.DataType:
 
 
 _TIME = pa.float64()  # seconds
+# those of modeling_m2e.descriptors_m2e, whose package would import torch
+ATTRIBUTES = ("energy", "danceability", "acousticness", "instrumentalness", "liveness", "speechiness")
 RECORD_SCHEMA = pa.schema(
     {
         "path": pa.string(),
@@ -34,6 +36,15 @@ RECORD_SCHEMA = pa.schema(
         "error": pa.string(),
         "seconds_used": _TIME,
         "warnings": pa.list_(pa.string()),
+        "summary": pa.string(),
+        "quadrant_scores": pa.struct({f"Q{number}": pa.float64() for number in range(1, 5)}),
+        "between": pa.list_(pa.string()),
+        "segments": _structs(
+            start=_TIME, end=_TIME, valence=pa.float64(), arousal=pa.float64(), moods=pa.list_(pa.string())
+        ),
+        "highlight": pa.struct({"start": _TIME, "end": _TIME}),
+        "music": pa.float64(),
+        "attributes": pa.struct({name: pa.float64() for name in ATTRIBUTES}),
     }
 )
 EMBEDDING = "embedding"

@@ -94,7 +94,7 @@ def table(tracks: Sequence[LibraryTrack], width: int, color: bool = False) -> st
             clock(values["duration"]),
             f"{values['valence']:.1f}",
             f"{values['arousal']:.1f}",
-            values["quadrant"],
+            "-".join(values.get("between") or [values["quadrant"]]),
             "–" if key is None else short_key(key_number(key["tonic"], key["mode"])),
             ", ".join(printable(mood["label"]) for mood in values["moods"][:ROW_MOODS]),
         ]

@@ -18,7 +18,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:  # it imports torch
     from modeling_m2e.chord_labels_m2e import ChordSegment
-    from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
+    from modeling_m2e.record_m2e import FailedTrack, Mood, MusicEmotion
 
 CARD_MOODS, ROW_MOODS = 5, 3  # number of moods by default
 
@@ -27,7 +27,7 @@ _QUALITY_SHORT = {"maj": "", "min": "m", "min6": "m6", "maj6": "6", "min7": "m7"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _LEVELS = "▁▂▃▄▅▆▇█"
 _ASCII = str.maketrans("█▏▎▍▌▋▊▉·▁▂▃▄▅▆▇•–…\ufffd", "#...####.1234567*-~?")
-_LABEL_WIDTH, _BAR_WIDTH, _MIN_NAME, _CHORD_LINES = 9, 32, 12, 3  # characters; lines
+_LABEL_WIDTH, _BAR_WIDTH, _MIN_NAME, _CHORD_LINES, _SEGMENT_LINES = 9, 32, 12, 3, 8  # characters; lines
 
 
 class JsonLines:
@@ -55,14 +55,15 @@ class JsonList:
 
 class Csv:
     """Flat columns, with one `mood_<label>` per mood, in alphabetical order. A failed track has a path and an error.
-    `key_segments`, if requested, are "start end key" separated by semicolons.
-    `warnings` is the last column, if the first track has any.
+    `key_segments`, if requested, are "start end key" separated by semicolons; `segments` are "start end valence arousal
+    moods". Columns of answers that the first track lacks are left out, as is `warnings`, the last one.
 
     The first track that did not fail decides the mood columns: failures before it are written after the header.
     """
 
     _BEFORE = "path duration valence arousal quadrant key_tonic key_mode key_confidence selected_moods".split()
     _AFTER = ["chords", "model", "error"]
+    _ANSWERS = "summary between quadrant_Q1 quadrant_Q2 quadrant_Q3 quadrant_Q4 highlight segments music".split()
 
     def __init__(self) -> None:
         self._columns: list[str] = []  # empty until they are known
@@ -80,7 +81,10 @@ class Csv:
     def _start(self, mood_columns: list[str]) -> str:
         keys = ["key_segments"] if any("key_segments" in record for record in self._waiting) else []
         warned = ["warnings"] if any("warnings" in record for record in self._waiting) else []
-        self._columns = self._BEFORE + mood_columns + keys + self._AFTER + warned
+        known = {name for record in self._waiting for name in self._answers(record)}
+        answers = [name for name in self._ANSWERS if name in known]
+        answers += sorted({name for record in self._waiting for name in record.get("attributes") or {}})
+        self._columns = self._BEFORE + mood_columns + keys + self._AFTER + answers + warned
         return self._line(self._columns) + "".join(map(self._row, self._waiting))
 
     def _row(self, record: MusicEmotion | FailedTrack) -> str:
@@ -92,7 +96,24 @@ class Csv:
         keys = cells.get("key_segments") or []
         cells["key_segments"] = ";".join(f"{part['start']} {part['end']} {part['key']}" for part in keys)
         cells["warnings"] = " ".join(cells.get("warnings") or [])
+        cells |= self._answers(record)
         return self._line([cells.get(column) for column in self._columns])
+
+    @staticmethod
+    def _answers(record: MusicEmotion | FailedTrack) -> dict[str, Any]:
+        """The cells of `_ANSWERS` that a record has."""
+        cells: dict[str, Any] = {"summary": record["summary"]} if "summary" in record else {}
+        if "quadrant_scores" in record:
+            cells["between"] = " ".join(record["between"] or [])
+            cells |= {f"quadrant_{name}": score for name, score in record["quadrant_scores"].items()}
+        cells |= {"music": record["music"]} if "music" in record else {}
+        cells |= record.get("attributes") or {}
+        if "highlight" in record:
+            cells["highlight"] = "{start} {end}".format(**record["highlight"])
+        if "segments" in record:
+            parts = ({**part, "moods": ",".join(part["moods"])} for part in record["segments"])
+            cells["segments"] = ";".join("{start} {end} {valence} {arousal} {moods}".format(**part) for part in parts)
+        return cells
 
     @staticmethod
     def _line(cells: Sequence[Any]) -> str:
@@ -143,16 +164,19 @@ _Line = list[tuple[str, str]]  # pieces of text with their rich styles
 
 
 def _card(record: MusicEmotion, top_k: int, width: int) -> Iterator[_Line]:
-    from modeling_m2e.scale_m2e import QUADRANT_WORDS, SCALE
+    from modeling_m2e.scale_m2e import SCALE, quadrant_words
 
     low, high = SCALE
     aside = f"  {clock(record.duration)}  {printable(record.model)}".rstrip()
     yield [(_fit(printable(record.path), width - len(aside)), "bold"), (aside, "dim")]
+    if record.summary is not None:
+        yield [("  " + _fit(printable(record.summary), width - 2).rstrip(), "bold cyan")]
     bar_width = min(_BAR_WIDTH, width - _LABEL_WIDTH - 10)
     for name, value in (("valence", record.valence), ("arousal", record.arousal)):
         filled = bar((value - low) / (high - low), bar_width)
         yield [*_label(name), (f"{value:.1f}  ", "bold"), (filled, "cyan"), (f"  of {low}-{high}", "dim")]
-    yield [*_label("quadrant"), (f"{record.quadrant} {QUADRANT_WORDS[record.quadrant]}", "bold")]
+    sure = f"  {record.quadrant_scores[record.quadrant]:.2f}" if record.quadrant_scores and not record.between else ""
+    yield [*_label("quadrant"), (quadrant_words(record.quadrant, record.between), "bold"), (sure, "dim")]
     if record.key is not None:
         confidence = f"  confidence {record.key.confidence:.2f}"
         yield [*_label("key"), (f"{record.key.tonic} {record.key.mode}", "bold"), (confidence, "dim")]
@@ -162,7 +186,7 @@ def _card(record: MusicEmotion, top_k: int, width: int) -> Iterator[_Line]:
         line = "  ".join(f"{clock(part.start)} {part.key}" for part in record.key_segments)
         yield [*_label(""), (_fit(line, width - _LABEL_WIDTH - 2).rstrip(), "")]
 
-    moods = record.moods[:top_k]
+    moods = _moods(record)[:top_k]
     chosen = set(record.selected_moods)
     name_width = max((len(printable(mood.label)) for mood in moods), default=0)
     for index, mood in enumerate(moods):
@@ -181,9 +205,37 @@ def _card(record: MusicEmotion, top_k: int, width: int) -> Iterator[_Line]:
             line = sparkline(values, width - _LABEL_WIDTH - 24)
             spread = f"  {min(values):.1f} – {max(values):.1f}"
             yield [*_label("curve" if name == "valence" else ""), (f"{name}  ", ""), (line, "cyan"), (spread, "dim")]
+    yield from _segment_lines(record, width)
+    if record.attributes:
+        words = "  ".join(f"{name} {value:.2f}" for name, value in record.attributes.items())
+        for index, line in enumerate(textwrap.wrap(words, width - _LABEL_WIDTH - 2)):
+            yield [*_label("" if index else "sound"), (line, "")]
     for sentence in record.warnings:
         for index, line in enumerate(textwrap.wrap(printable(sentence), width - _LABEL_WIDTH - 2)):
             yield [*_label("" if index else "warning"), (line, "yellow")]
+
+
+def _moods(record: MusicEmotion) -> list[Mood]:
+    """The moods of a record, the selected ones first."""
+    places = {label: place for place, label in enumerate(record.selected_moods)}
+    return sorted(record.moods, key=lambda mood: places.get(mood.label, len(places)))
+
+
+def _segment_lines(record: MusicEmotion, width: int) -> Iterator[_Line]:
+    """Up to a few segments, and the highlight of a track with several."""
+    segments = record.segments or []
+    if len(segments) < 2:
+        return
+    for index, part in enumerate(segments[:_SEGMENT_LINES]):
+        values = f"valence {part.valence:.1f}  arousal {part.arousal:.1f}  "
+        span = f"{clock(part.start):>5} – {clock(part.end):<5}  "
+        words = _fit(", ".join(map(printable, part.moods)), max(0, width - _LABEL_WIDTH - len(span + values) - 2))
+        yield [*_label("" if index else "segments"), (span, "dim"), (values, ""), (words.rstrip(), "green")]
+    if (left := len(segments) - _SEGMENT_LINES) > 0:
+        yield [*_label(""), (f"… +{left}", "dim")]
+    if record.highlight is not None:
+        span = f"{clock(record.highlight.start):>5} – {clock(record.highlight.end)}"
+        yield [*_label("highlight"), (span, ""), ("  most like the whole track", "dim")]
 
 
 def _rows(records: Sequence[MusicEmotion | FailedTrack], top_k: int, width: int) -> Iterator[_Line]:
@@ -193,7 +245,8 @@ def _rows(records: Sequence[MusicEmotion | FailedTrack], top_k: int, width: int)
         names = [path[os.path.commonprefix(paths).rfind(os.sep) + 1 :] for path in paths]
     middle = [("time", "V", "A", "quadrant", "key")] + [_middle(record) for record in records if record.error is None]
     widths = [max(map(len, column)) for column in zip(*middle, strict=True)]
-    moods = [", ".join(printable(mood.label) for mood in (record.moods or [])[:top_k]) for record in records]
+    found = [[] if record.error is not None else _moods(record)[:top_k] for record in records]
+    moods = [", ".join(printable(mood.label) for mood in best) for best in found]
 
     room = width - sum(widths) - 2 * (len(widths) + 1)  # for name and moods
     longest = max(cell_len(printable(name)) for name in ["track", *names])
@@ -218,9 +271,9 @@ def _rows(records: Sequence[MusicEmotion | FailedTrack], top_k: int, width: int)
 
 
 def _middle(record: MusicEmotion) -> tuple[str, ...]:
-    from modeling_m2e.scale_m2e import QUADRANT_WORDS
+    from modeling_m2e.scale_m2e import quadrant_words
 
-    quadrant = f"{record.quadrant} {QUADRANT_WORDS[record.quadrant].split(',')[0]}"
+    quadrant = quadrant_words(record.quadrant, record.between, short=True)
     key = f"{record.key.tonic} {record.key.mode[:3]}" if record.key else "–"
     return clock(record.duration), f"{record.valence:.1f}", f"{record.arousal:.1f}", quadrant, key
 
