@@ -1,7 +1,6 @@
 """datasets_scripts.encoder: clips, shards, packages, teachers and their cached labels."""
 
 import zipfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +15,6 @@ from m2e.datasets.encoder.teachers import CLIP_SECONDS, TEACHERS, Teacher, kaldi
 from m2e.datasets.registry import read_dataset
 from m2e.errors import DataError
 from m2e.training.encoder.data import load_labels
-from m2e.training.soft_labels import read_soft_labels
-from modeling_m2e.record_m2e import Mood
 
 RATE = 8000
 
@@ -220,19 +217,14 @@ def test_clips_of_a_pool_become_a_data_set(tmp_path):
     clips = pools.read_index(tmp_path / "pool", ["a"])
     arousal = soft_tracks.head_arousal(tmp_path / "pool", clips, tmp_path / "heads.npz", "x")
     assert arousal[:2] == pytest.approx([4.0, 6.0], abs=1e-3) and np.isnan(arousal[2])
-    rows = soft_tracks.chosen(clips, arousal, 5)
+    emotions.write(tmp_path / "pool", clips, {("a-000", row): np.full(6, 5.5) for row in range(3)})
+    va = np.stack([soft_tracks.head_valence(tmp_path / "pool", clips), arousal], axis=1)
+    rows = soft_tracks.chosen(clips, va, 5)
     assert rows == [0, 1]
-
-    def predict(audio):
-        assert 0.1 < np.sqrt(np.mean(audio[0] ** 2)) < 0.3  # at one level
-        return SimpleNamespace(valence=5.5, moods=[Mood("sad", 0.25), Mood("happy", 0.5)])
-
-    soft_tracks.export(tmp_path / "pool", tmp_path / "out", [clips[row] for row in rows], arousal[rows], predict)
+    soft_tracks.export(tmp_path / "pool", tmp_path / "out", [clips[row] for row in rows], va[rows])
     dataset = read_dataset("folder", tmp_path / "out")
     assert dataset["arousal"][:] == pytest.approx([4.0, 6.0], abs=1e-3)
     assert dataset["valence"][:] == [5.5, 5.5]
-    soft = read_soft_labels(tmp_path / "out" / "moods.csv", dataset["id"][:], dataset["audio"][:], ["happy", "sad"])
-    assert soft.moods.tolist() == [[0.5, 0.25]] * 2
 
 
 # --- sounds that are not music ---
