@@ -1,22 +1,20 @@
 """datasets_scripts.encoder: clips, shards, packages, teachers and their cached labels."""
 
 import zipfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from m2e.datasets.encoder import emotions, not_music, soft_tracks
 from m2e.datasets.encoder import label as labelling
-from m2e.datasets.encoder import not_music, soft_tracks
 from m2e.datasets.encoder import pool as pools
 from m2e.datasets.encoder.packages import keep_audio
 from m2e.datasets.encoder.teachers import CLIP_SECONDS, TEACHERS, Teacher, kaldi_mel
 from m2e.datasets.registry import read_dataset
 from m2e.errors import DataError
-from m2e.training.soft_labels import read_soft_labels
-from modeling_m2e.record_m2e import Mood
+from m2e.training.encoder.data import load_labels
 
 RATE = 8000
 
@@ -219,19 +217,14 @@ def test_clips_of_a_pool_become_a_data_set(tmp_path):
     clips = pools.read_index(tmp_path / "pool", ["a"])
     arousal = soft_tracks.head_arousal(tmp_path / "pool", clips, tmp_path / "heads.npz", "x")
     assert arousal[:2] == pytest.approx([4.0, 6.0], abs=1e-3) and np.isnan(arousal[2])
-    rows = soft_tracks.chosen(clips, arousal, 5)
+    emotions.write(tmp_path / "pool", clips, {("a-000", row): np.full(6, 5.5) for row in range(3)})
+    va = np.stack([soft_tracks.head_valence(tmp_path / "pool", clips), arousal], axis=1)
+    rows = soft_tracks.chosen(clips, va, 5)
     assert rows == [0, 1]
-
-    def predict(audio):
-        assert 0.1 < np.sqrt(np.mean(audio[0] ** 2)) < 0.3  # at one level
-        return SimpleNamespace(valence=5.5, moods=[Mood("sad", 0.25), Mood("happy", 0.5)])
-
-    soft_tracks.export(tmp_path / "pool", tmp_path / "out", [clips[row] for row in rows], arousal[rows], predict)
+    soft_tracks.export(tmp_path / "pool", tmp_path / "out", [clips[row] for row in rows], va[rows])
     dataset = read_dataset("folder", tmp_path / "out")
     assert dataset["arousal"][:] == pytest.approx([4.0, 6.0], abs=1e-3)
     assert dataset["valence"][:] == [5.5, 5.5]
-    soft = read_soft_labels(tmp_path / "out" / "moods.csv", dataset["id"][:], dataset["audio"][:], ["happy", "sad"])
-    assert soft.moods.tolist() == [[0.5, 0.25]] * 2
 
 
 # --- sounds that are not music ---
@@ -250,3 +243,31 @@ def test_speech_needs_its_program(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DataError, match="espeak-ng"):
         next(not_music.sounds("speech", 1, 1.0))
+
+
+# --- emotions ---
+
+
+def test_emotions_of_rated_clips_are_predicted_out_of_fold():
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(60, 4))
+    rated = np.arange(60) < 50
+    va = 5 + embeddings[:50, :2]
+    quadrants = np.array(["Q1", "Q2", "Q3", "Q4"])[(va[:, 0] > 5) + 2 * (va[:, 1] > 5)]
+    groups = np.arange(50) // 2
+    values = emotions.emotions(embeddings, va, quadrants, groups, rated)
+    assert values.shape == (60, 6)
+    assert np.corrcoef(values[50:, 0], embeddings[50:, 0])[0, 1] > 0.8
+    random = emotions.emotions(embeddings, rng.normal(size=(50, 2)), quadrants, groups, rated)
+    memorised = emotions.predicted(emotions.fitted(embeddings[:50], va, quadrants), embeddings[:50])
+    assert abs(np.corrcoef(random[:50, 0], va[:, 0])[0, 1]) < 0.4
+    assert abs(memorised[:, 0] - va[:, 0]).mean() < abs(values[:50, 0] - va[:, 0]).mean()
+
+
+def test_emotions_are_written_as_labels_of_a_teacher(tmp_path):
+    pools.build(tmp_path, {"a": lambda: recordings(tmp_path / "files", [12, 12])})
+    clips = pools.read_index(tmp_path, ["a"])
+    emotions.write(tmp_path, clips, {("a-000", 1): np.array([5.0, 4.0, 0.0, 0.0, 3.0, 0.0])})
+    labels = load_labels(tmp_path, clips, "emotion")
+    assert labels.present.tolist() == [False, True]
+    assert labels.embeddings[1, 0, :2].tolist() == [5.0, 4.0] and labels.tags[1, 0].argmax() == 2

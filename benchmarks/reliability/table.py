@@ -12,7 +12,7 @@ from outcomes import RESULTS, ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from documents import put  # noqa: E402
 
-ORDER = ("poison", "fuzz", "kills", "kills-training", "hostile", "network", "memory")
+ORDER = ("poison", "fuzz", "kills", "kills-training", "hostile", "network", "memory", "invariance")
 
 
 def table(folder: Path = RESULTS) -> str:
@@ -26,6 +26,10 @@ def table(folder: Path = RESULTS) -> str:
         kinds = ", ".join(f"{kind} {count}" for kind, count in result["tried"].items()) if name != "poison" else ""
         if name == "memory":
             kinds = ", ".join(f"{length} {peak:g} MB" for length, peak in result["peaks_mb"].items())
+        if name == "invariance":
+            kinds = ", ".join(
+                f"{change} {each['median']:g} (at most {each['largest']:g})" for change, each in result["moved"].items()
+            )
         what = result["what"] + (f": {kinds}" if kinds else "")
         tried, failed = sum(result["tried"].values()), sum(result["failed"].values())
         lines.append(

@@ -1,31 +1,29 @@
-"""Clips of the encoder's pool as a data set: audio files and the emotion that teachers predict for them.
+"""Clips of the encoder's pool as a data set: audio files, and the valence and arousal that teachers predict for them.
 
-    python -m datasets_scripts.encoder.soft_tracks POOL OUT --heads HEADS --like 4Q --sources NAME ... [--model MODEL]
+    python -m datasets_scripts.encoder.soft_tracks POOL OUT --heads HEADS --like 4Q --sources NAME ...
 
-OUT gets `audio/*.flac` and `labels.csv` for the reader "folder" (valence, arousal), and `moods.csv`, a table of soft
-labels for a recipe's `teacher:`. Valence and moods are those of an m2e model; arousal is that of a linear head on
-MusiCNN's embedding (HEADS, a .npz file), moved to the mean and the deviation of the ratings in the 4Q folder. The same
-command resumes an interrupted run.
+OUT gets `audio/*.flac` and `labels.csv` for the reader "folder". Valence is that of the teacher "emotion" (see
+`emotions`). Arousal is that of a linear head on MusiCNN's embedding (HEADS, a .npz file), which learnt people's
+ratings; it is moved to the mean and the deviation of the ratings in the 4Q folder.
 """
 
 import argparse
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from m2e.datasets.archive import read_table
-from m2e.datasets.encoder.label import levelled
 from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index
 from m2e.errors import DataError
 from m2e.storage import write_text, write_whole
 from m2e.training.encoder.data import load_labels
-from modeling_m2e import MusicEmotion
 
 TEACHER = "musicnn_msd"  # what the heads were fitted to
+EMOTION = "emotion"
 AROUSAL = 1  # column of the heads
 
 
@@ -52,40 +50,31 @@ def on_scale_of_4q(pool: Path, arousal: np.ndarray, heads: Path, name: str, fold
     return scaled_like(arousal, ours[known], theirs[known])
 
 
-def chosen(clips: Sequence[Clip], arousal: np.ndarray, most: int, seed: int = 0) -> list[int]:
-    """Indices of at most `most` training clips of a source that have an arousal, drawn at random."""
-    rows = [row for row, clip in enumerate(clips) if clip.split == "train" and not np.isnan(arousal[row])]
+def head_valence(pool: Path, clips: Sequence[Clip]) -> np.ndarray:
+    """(n,) valence of clips by the teacher "emotion", NaN where it is unknown."""
+    return load_labels(pool, clips, EMOTION).embeddings[:, 0, 0].astype(np.float64).clip(1.0, 9.0)
+
+
+def chosen(clips: Sequence[Clip], va: np.ndarray, most: int, seed: int = 0) -> list[int]:
+    """Indices of at most `most` training clips of a source whose va (n, 2) is known, drawn at random."""
+    rows = [row for row, clip in enumerate(clips) if clip.split == "train" and np.isfinite(va[row]).all()]
     return sorted(np.random.default_rng(seed).permutation(rows)[:most].tolist())
 
 
-def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
+def export(pool: Path, out: Path, clips: Sequence[Clip], va: np.ndarray) -> None:
+    """Writes the audio of the clips and the table of va (n, 2)."""
     text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def export(
-    pool: Path, out: Path, clips: Sequence[Clip], arousal: np.ndarray, predict: Callable[..., MusicEmotion]
-) -> None:
-    """Writes the audio of the clips and the two tables."""
-    labels: list[dict[str, object]] = []
-    moods: list[dict[str, object]] = []
-    for clip, value in zip(clips, arousal, strict=True):
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["id", "audio", "artist", "split", "valence", "arousal"])
+    for clip, values in zip(clips, va, strict=True):
         track = f"{clip.shard}-{clip.row:02}"
-        samples = np.load(pool / "audio" / f"{clip.shard}.npy", mmap_mode="r")[clip.row]
-        waveform = levelled(samples[: round(clip.seconds * SAMPLING_RATE)].astype(np.float32) / 32767)
-        record = predict((waveform, SAMPLING_RATE))
         path = out / "audio" / f"{track}.flac"
         if not path.exists():
+            samples = np.load(pool / "audio" / f"{clip.shard}.npy", mmap_mode="r")[clip.row]
+            waveform = samples[: round(clip.seconds * SAMPLING_RATE)]
             write_whole(path, lambda partial, w=waveform: soundfile.write(partial, w, SAMPLING_RATE, format="FLAC"))
-        place = {"id": track, "audio": f"audio/{track}.flac", "artist": clip.group, "split": "train"}
-        labels.append(place | {"valence": round(record.valence, 3), "arousal": round(float(value), 3)})
-        scores = {f"mood_{mood.label}": round(mood.score, 4) for mood in record.moods}
-        moods.append({"id": track} | dict(sorted(scores.items())))
-    write_table(out / "moods.csv", moods)
-    write_table(out / "labels.csv", labels)
+        table.writerow([track, f"audio/{track}.flac", clip.group, "train", *np.round(values, 3)])
+    write_text(out / "labels.csv", text.getvalue())
 
 
 def main() -> None:
@@ -97,22 +86,20 @@ def main() -> None:
     parser.add_argument("--like", type=Path, required=True, help="4Q folder, whose scale of arousal is taken over")
     parser.add_argument("--sources", nargs="+", required=True)
     parser.add_argument("--most", type=int, default=80, help="clips of each source")
-    parser.add_argument("--model", default="m2e-small")
     args = parser.parse_args()
-
-    from m2e import load
-
     picked: list[Clip] = []
-    arousal: list[np.ndarray] = []
+    parts: list[np.ndarray] = []
     for source in args.sources:
         clips = read_index(args.pool, [source])
-        values = head_arousal(args.pool, clips, args.heads, args.head)
-        rows = chosen(clips, values, args.most)
+        arousal = head_arousal(args.pool, clips, args.heads, args.head)
+        arousal = on_scale_of_4q(args.pool, arousal, args.heads, args.head, args.like)
+        va = np.stack([head_valence(args.pool, clips), arousal], axis=1)
+        rows = chosen(clips, va, args.most)
         picked += [clips[row] for row in rows]
-        arousal.append(on_scale_of_4q(args.pool, values[rows], args.heads, args.head, args.like))
+        parts.append(va[rows])
     if not picked:
         raise DataError(f"{args.pool} has no clips of these sources that {TEACHER} has labelled: run label first.")
-    export(args.pool, args.out, picked, np.concatenate(arousal), load(args.model))
+    export(args.pool, args.out, picked, np.concatenate(parts))
 
 
 if __name__ == "__main__":

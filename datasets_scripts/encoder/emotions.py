@@ -1,0 +1,96 @@
+"""What heads on the teachers' embeddings predict of the emotion of every clip of the encoder's pool: one more teacher.
+
+    python -m datasets_scripts.encoder.emotions POOL --like 4Q [--teachers fcn_msd fcn_jamendo]
+
+Support vector machines learn valence, arousal and the quadrants of 4Q's training and validation clips from the
+embeddings that `label` has cached. POOL gets `labels/emotion/SHARD.npz`: `embeddings` (clips, 1, 6), valence, arousal
+and a score of each quadrant, `tags` (clips, 1, 4), their softmax. Clips of 4Q are predicted out of fold, by artist.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR
+
+from m2e.datasets.archive import read_table
+from m2e.datasets.encoder.pool import Clip, by_shard, read_index
+from m2e.storage import write_whole
+from m2e.training.encoder.data import load_labels
+from modeling_m2e.scale_m2e import QUADRANTS
+
+TEACHER = "emotion"
+RATED = "panda4q"  # the source with ratings
+FOLDS = 5
+
+
+def fitted(embeddings: np.ndarray, va: np.ndarray, quadrants: np.ndarray) -> list[Pipeline]:
+    """Heads of valence, arousal and the quadrants, from embeddings (n, width), va (n, 2) and names (n,)."""
+    width = 0.5 / embeddings.shape[1]
+    heads = [make_pipeline(StandardScaler(), SVR(C=1.0, gamma=width)).fit(embeddings, va[:, axis]) for axis in range(2)]
+    scores = SVC(C=3.0, gamma=width, decision_function_shape="ovr")
+    return [*heads, make_pipeline(StandardScaler(), scores).fit(embeddings, quadrants)]
+
+
+def predicted(heads: Sequence[Pipeline], embeddings: np.ndarray) -> np.ndarray:
+    """(n, 6): valence, arousal, and the scores of Q1 to Q4."""
+    valence, arousal, scores = heads
+    columns = [valence.predict(embeddings), arousal.predict(embeddings), *scores.decision_function(embeddings).T]
+    return np.stack(columns, axis=1)
+
+
+def emotions(
+    embeddings: np.ndarray, va: np.ndarray, quadrants: np.ndarray, groups: np.ndarray, rated: np.ndarray
+) -> np.ndarray:
+    """(n, 6) of all clips. va, quadrants, groups: of the clips where `rated` (n,) is true; they are out of fold."""
+    values = predicted(fitted(embeddings[rated], va, quadrants), embeddings)
+    places = np.flatnonzero(rated)
+    for learnt, held_out in StratifiedGroupKFold(FOLDS).split(places, quadrants, groups):
+        heads = fitted(embeddings[places[learnt]], va[learnt], quadrants[learnt])
+        values[places[held_out]] = predicted(heads, embeddings[places[held_out]])
+    return values
+
+
+def write(pool: Path, clips: Sequence[Clip], values: dict[tuple[str, int], np.ndarray]) -> None:
+    for shard, members in by_shard(clips).items():
+        rows = max(clip.row for clip in members) + 1
+        embeddings = np.full((rows, 1, 2 + len(QUADRANTS)), np.nan)
+        for clip in members:
+            embeddings[clip.row, 0] = values.get((shard, clip.row), np.nan)
+        odds = np.exp(embeddings[..., 2:])
+        tags = odds / odds.sum(-1, keepdims=True)
+
+        def save(partial: Path, arrays: tuple[np.ndarray, np.ndarray] = (embeddings, tags)) -> None:
+            with open(partial, "wb") as file:
+                np.savez(file, embeddings=arrays[0].astype(np.float16), tags=arrays[1].astype(np.float16))
+
+        write_whole(pool / "labels" / TEACHER / f"{shard}.npz", save)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pool", type=Path)
+    parser.add_argument("--like", type=Path, required=True, help="4Q folder with ratings and quadrants")
+    parser.add_argument("--teachers", nargs="+", default=["fcn_msd", "fcn_jamendo"], help="whose embeddings are used")
+    args = parser.parse_args()
+    clips = read_index(args.pool)
+    parts = [load_labels(args.pool, clips, name) for name in args.teachers]
+    known = np.all([part.present for part in parts], axis=0)
+    clips = [clip for clip, labelled in zip(clips, known, strict=True) if labelled]
+    embeddings = np.concatenate([part.embeddings[known].astype(np.float32).mean(1) for part in parts], axis=1)
+    ratings = {row["song_id"]: row for row in read_table(args.like / "metadata.csv")}
+    rated = np.array([clip.source == RATED for clip in clips])
+    rows = [ratings[Path(clip.path).stem] for clip in clips if clip.source == RATED]
+    va = np.array([[float(row[name]) for name in ("valence", "arousal")] for row in rows])
+    groups = np.array([clip.group for clip in clips])[rated]
+    values = emotions(embeddings, va, np.array([row["quadrant"] for row in rows]), groups, rated)
+    write(args.pool, clips, {(clip.shard, clip.row): each for clip, each in zip(clips, values, strict=True)})
+    print(f"{len(clips)} clips; R2 out of fold: {1 - ((values[rated, :2] - va) ** 2).mean(0) / va.var(0)}")
+
+
+if __name__ == "__main__":
+    main()
