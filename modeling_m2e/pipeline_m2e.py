@@ -19,7 +19,7 @@ from .weights_m2e import load_complete
 from .windows_m2e import Window
 
 # Of the network, that a record is composed of.
-OUTPUTS = ("mood_logits", "va", "quadrant_logits", "window_va", "window_mood_logits")
+OUTPUTS = ("mood_logits", "va", "quadrant_logits", "window_va", "window_mood_logits", "va_spread")
 
 
 class MusicEmotionPipeline(Pipeline):
