@@ -34,6 +34,7 @@ ERROR_SHARE = 0.15  # of chords that a recogniser gets wrong
 EXCERPT_SECONDS = 30.0
 EXCERPTS = 3  # of each song
 PENALTY = 3e-6  # on squared weights
+SHORT_SECONDS = (2.0, 4.0, 8.0, 16.0)  # of clips whose confidence is checked, too
 MATERIALS = ("songs", "songs, errors", "30 s", "30 s, errors")
 
 
@@ -198,11 +199,34 @@ def fit(songs: Sequence[Labelled], rng: np.random.Generator) -> tuple[np.ndarray
     return best[:-1].reshape(2, 12).round(2), round(float(best[-1]), 2)
 
 
+def fit_confidence(songs: Sequence[Labelled], rng: np.random.Generator) -> np.ndarray:
+    """Weights (4,) of the log-odds that a key is right: logistic regression on every song, whole and in five excerpts
+    of 2 to 60 s (log-uniform), three in five of these with errors."""
+    rows, right = [], []
+    for song in songs:
+        for seconds in (np.inf, *np.exp(rng.uniform(np.log(2), np.log(60), 5))):
+            chords = song.chords if seconds == np.inf else excerpt(song.chords, float(seconds), rng)
+            chords = with_errors(chords, rng) if rng.random() < 0.6 else chords
+            scores = key_m2e._scores(key_m2e.pitch_class_seconds(chords).sum(axis=0))
+            if (key := estimate_key(chords)) is not None:
+                probability = float(np.exp(key_m2e.log_softmax(scores).max()))
+                rows.append(key_m2e.confidence_features(probability, chords))
+                right.append(str(key) == song.keys[0].key)
+    x, y = np.array(rows), np.array(right, dtype=float)
+
+    def loss(weights: np.ndarray) -> float:
+        return float(np.logaddexp(0, x @ weights).mean() - (y * (x @ weights)).mean())
+
+    return minimize(loss, np.zeros(x.shape[1]), method="BFGS").x.round(2)
+
+
 def print_fit(songs: dict[str, list[Labelled]]) -> None:
     """The fitted constants, and the scores over time of windows and penalties on songs with one and several keys."""
     weights, offset = fit([s for s in songs["train"] if len(s.keys) == 1], np.random.default_rng(0))
     print("_WEIGHTS =", weights.tolist(), "\n_MINOR_OFFSET =", offset)
     key_m2e._WEIGHTS, key_m2e._MINOR_OFFSET = weights, offset
+    confidence = fit_confidence([s for s in songs["train"] if len(s.keys) == 1], np.random.default_rng(2))
+    print("_CONFIDENCE =", confidence.tolist())
     rng = np.random.default_rng(1)
     known = [replace(s, chords=with_errors(s.chords, rng)) for s in songs["train"] + songs["validation"]]
     several = [song for song in known if len(song.keys) > 1]
@@ -242,6 +266,12 @@ def main() -> None:
     checked = {
         name: reliability(rows) for name, rows in materials(one_key["validation"], np.random.default_rng(0)).items()
     }
+    rng = np.random.default_rng(0)
+    for seconds in SHORT_SECONDS:
+        clips = [
+            replace(s, chords=excerpt(s.chords, seconds, rng)) for s in one_key["validation"] for _ in range(EXCERPTS)
+        ]
+        checked[f"{seconds:g} s"] = reliability(clips)
     chords = [song.chords for song in one_key["test"]]
     result = {
         "tracks": {name: len(tracks) for name, tracks in test.items()},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from .answers_m2e import Answers
+from .answers_m2e import DIMENSIONS, FULL_SECONDS, Answers, Width
 from .chord_labels_m2e import ChordSegment
 from .descriptors_m2e import MUSIC_THRESHOLD, NOT_MUSIC, describe_track
 from .errors_m2e import ModelError
@@ -96,6 +96,7 @@ def compose(
     window_va: "Numbers | None" = None,
     window_mood_logits: "Numbers | None" = None,
     descriptor_logits: "Numbers | None" = None,
+    va_spread: "Numbers | None" = None,
     *,
     config: "M2EConfig",
     windows: Sequence[Span] = (),
@@ -112,7 +113,9 @@ def compose(
 
     mood_logits: (M,).  va: (2,).  quadrant_logits: (4,); None = the quadrant follows from valence and arousal.
     window_va: (W, 2), window_mood_logits: (W, M); W may exceed the number of windows, as a batch is padded.
-    descriptor_logits: (D,) of config.descriptors.  embeddings: (windows, width), by which the highlight is chosen.
+    descriptor_logits: (D,) of config.descriptors.
+    va_spread: (2,), by which the intervals are wider; None = of a single network.
+    embeddings: (windows, width), by which the highlight is chosen.
     config: for labels, calibration, thresholds, scale and `Answers`.
     Raises: ModelError when an output of the network is not finite.
     """
@@ -161,6 +164,7 @@ def compose(
         moods = None if window_mood_logits is None else _array(window_mood_logits)
         record.segments = _segments(record.curve, moods, config)
         record.highlight = highlight(record.curve, None if embeddings is None else _array(embeddings))
+    _place_among_others(record, np.zeros(2) if va_spread is None else _array(va_spread), config)
     if is_music:
         record.summary = summary(selected, record.quadrant, record.between, key)
     return record
@@ -181,6 +185,21 @@ def _quadrant_scores(logits: np.ndarray, config: "M2EConfig") -> dict[str, float
     scaled = logits / Answers.read(config.answers, config.num_labels).quadrant_temperature
     odds = np.exp(scaled - scaled.max())
     return dict(zip(QUADRANTS, (odds / odds.sum()).tolist(), strict=True))
+
+
+def _place_among_others(record: MusicEmotion, spread: np.ndarray, config: "M2EConfig") -> None:
+    """Sets intervals, confidence and percentiles, as far as the model knows them."""
+    answers = Answers.read(config.answers, config.num_labels)
+    if answers.intervals is not None:
+        seconds = record.seconds_used or record.duration or FULL_SECONDS
+        for index, name in enumerate(DIMENSIONS):
+            width: Width = getattr(answers.intervals, name)
+            low, high = width.around(getattr(record, name), spread[index], seconds)
+            setattr(record, f"{name}_interval", (max(low, config.va_min), min(high, config.va_max)))
+        record.confidence = answers.intervals.certainty(seconds)
+    if answers.percentiles is not None:
+        record.valence_percentile = answers.percentiles.of("valence", record.valence)
+        record.arousal_percentile = answers.percentiles.of("arousal", record.arousal)
 
 
 def _segments(curve: list[CurvePoint], mood_logits: np.ndarray | None, config: "M2EConfig") -> list[Segment]:

@@ -19,7 +19,10 @@ from .weights_m2e import load_complete
 from .windows_m2e import Window
 
 # Of the network, that a record is composed of.
-OUTPUTS = ("mood_logits", "va", "quadrant_logits", "window_va", "window_mood_logits", "descriptor_logits")
+OUTPUTS = (
+    *("mood_logits", "va", "quadrant_logits", "window_va", "window_mood_logits", "va_spread"),
+    "descriptor_logits",
+)
 
 
 class MusicEmotionPipeline(Pipeline):

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 _TIMES = ("start", "end", "duration", "seconds_used")
 # Fields that a mapping has only where they are known; these two where there are warnings, `between` with the scores.
 _WARNED = ("seconds_used", "warnings")
-_ANSWERS = ("summary", "quadrant_scores", "segments", "highlight", "music", "attributes")
+_PERCENTILES = ("valence_percentile", "arousal_percentile")
+_ANSWERS = (
+    *("summary", "quadrant_scores", "segments", "highlight", "valence_interval", "arousal_interval", "confidence"),
+    *(*_PERCENTILES, "music", "attributes"),
+)
 _ON_REQUEST = ("key_segments", *_WARNED, *_ANSWERS, "between")
 _NEVER = ("embedding",)  # an attribute only
 
@@ -70,7 +74,7 @@ class Record(Mapping[str, Any]):
     """What the records of tracks share: the plain values of their fields, as a mapping and as JSON."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and numbers: times to 3 decimals, all else to 4."""
+        """Plain dicts, lists, strings and numbers: times to 3 decimals, percentiles to 1, all else to 4."""
         return dict(self)
 
     def to_json(self, indent: int | None = None) -> str:
@@ -118,6 +122,9 @@ class MusicEmotion(Record):
     quadrant_scores: probability of each quadrant; None for a model without a head for them, as is `between`.
     between: the two quadrants that the track lies between; None where `quadrant` alone is right.
     segments: the curve in parts of constant emotion.  highlight: the 30 s that are most like the whole track.
+    valence_interval, arousal_interval: (low, high) that hold the labels of 80 % of similar tracks, if the model knows.
+    valence_percentile, arousal_percentile: 0-100, of a reference collection that the model's configuration names.
+    confidence: 0-1; how much of the certainty about a full-length track remains after `duration`.
     music: how much the track is music, 0-1.  attributes: energy, danceability and others, 0-1; see `ATTRIBUTES`.
     embedding: (width,) float32, the mean of the encoder's embeddings of the windows, weighted by their durations; only
     where it was asked for, and never in a mapping.
@@ -143,6 +150,11 @@ class MusicEmotion(Record):
     between: list[str] | None = None
     segments: list[Segment] | None = None
     highlight: Highlight | None = None
+    valence_interval: tuple[float, float] | None = None
+    arousal_interval: tuple[float, float] | None = None
+    valence_percentile: float | None = None
+    arousal_percentile: float | None = None
+    confidence: float | None = None
     music: float | None = None
     attributes: dict[str, float] | None = None
     embedding: "np.ndarray | None" = field(default=None, repr=False, compare=False)
@@ -211,7 +223,7 @@ def _plain(name: str, value: Any) -> Any:
         return {key: _plain(key, item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [_plain(name, item) for item in value]
-    return round(float(value), 3 if name in _TIMES else 4)
+    return round(float(value), 3 if name in _TIMES else 1 if name in _PERCENTILES else 4)
 
 
 _PARTS: dict[str, Callable[..., Any]] = {
@@ -234,4 +246,7 @@ def record_of(values: Mapping[str, Any]) -> MusicEmotion | FailedTrack:
     for name, kind in {"key": Key, "highlight": Highlight}.items():
         if typed.get(name) is not None:
             typed[name] = kind(**typed[name])
+    for name in ("valence_interval", "arousal_interval"):
+        if typed.get(name) is not None:
+            typed[name] = tuple(typed[name])
     return MusicEmotion(**typed)

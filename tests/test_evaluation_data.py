@@ -78,14 +78,27 @@ def test_records_become_columns():
 
 def test_a_file_of_records_is_read_back(tmp_path):
     file = tmp_path / "records.jsonl"
-    good, bad = record("a.wav"), FailedTrack("b.wav", "b.wav is no audio.")
+    good, bad = record("a.wav", valence_interval=(5.0, 7.0)), FailedTrack("b.wav", "b.wav is no audio.")
     file.write_text(good.to_json() + "\n" + bad.to_json() + "\n")
     read = read_records(file)
     assert [each.path for each in read] == ["a.wav", "b.wav"] and read[1].error == bad.error
     assert read[0].moods == good.moods and read[0].quadrant == "Q4" and read[0].model == "m2e-small"
+    assert read[0].valence_interval == (5.0, 7.0) and read[0].arousal_interval is None
+    ends = predictions_of(read[:1], TAGS).intervals
+    assert ends[0, 0].tolist() == [5.0, 7.0] and np.isnan(ends[0, 1]).all()
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "3", '{"path": "a.wav"}', json.dumps({**record("a"), "moods": 3})])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[]",
+        "3",
+        '{"path": "a.wav"}',
+        json.dumps({**record("a"), "moods": 3}),
+        json.dumps({**record("a"), "valence_interval": ["a", 1]}),
+    ],
+)
 def test_other_files_are_refused(tmp_path, line):
     file = tmp_path / "records.jsonl"
     file.write_text(record("a.wav").to_json() + "\n" + line + "\n")

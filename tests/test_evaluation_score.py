@@ -22,9 +22,9 @@ def tracks():
     va, quadrants = random.uniform(2, 8, (60, 2)), random.integers(0, 4, 60)
     guessed = np.clip(np.nan_to_num(moods) * 0.3 + random.uniform(0, 0.7, (60, 3)), 0.01, 0.99)
     right = random.random(60) < 0.7
-    predictions = Emotions(
-        guessed, va + random.normal(0, 1, (60, 2)), np.where(right, quadrants, random.integers(0, 4, 60))
-    )
+    plane = va + random.normal(0, 1, (60, 2))
+    intervals = np.stack([plane - 1.2, plane + 1.5 + random.uniform(0, 1, (60, 2))], axis=-1)
+    predictions = Emotions(guessed, plane, np.where(right, quadrants, random.integers(0, 4, 60)), intervals)
     return Emotions(moods, va, quadrants), predictions
 
 
@@ -45,6 +45,17 @@ def test_all_scores_at_once(tracks):
     assert tag["roc_auc_interval"][0] < tag["roc_auc"] < tag["roc_auc_interval"][1]
 
 
+def test_intervals_are_scored_by_coverage_and_width(tracks):
+    labels, predictions = tracks
+    found = score(labels, predictions, TAGS, resamples=100)
+    low, high = predictions.intervals[:, 0].T
+    inside = ((low <= labels.va[:, 0]) & (labels.va[:, 0] <= high)).mean()
+    assert found.scores["coverage_valence"] == inside and 0.6 < inside < 1
+    assert found.scores["width_valence"] == pytest.approx((high - low).mean())
+    without = Emotions(predictions.moods, predictions.va, predictions.quadrants)
+    assert not any(name.startswith(("coverage", "width")) for name in score(labels, without, TAGS).scores)
+
+
 def test_the_seed_decides(tracks):
     one, same, other = (score(*tracks, TAGS, resamples=50, seed=seed).to_dict() for seed in (0, 0, 1))
     assert one == same and one["scores"] == other["scores"] and one["intervals"] != other["intervals"]
@@ -54,7 +65,7 @@ def test_only_what_is_labelled_is_scored(tracks):
     labels, predictions = tracks
     nothing = np.full((60, 3), np.nan)
     plane = score(Emotions(nothing, labels.va, np.full(60, -100)), predictions, TAGS, resamples=10)
-    assert all(name.endswith(("valence", "arousal")) for name in plane.scores) and len(plane.scores) == 8
+    assert all(name.endswith(("valence", "arousal")) for name in plane.scores) and len(plane.scores) == 12
     assert plane.tags == {} and plane.reliability is None
     moods = score(Emotions(labels.moods, nothing[:, :2], np.full(60, -100)), predictions, TAGS, resamples=10)
     assert all(name.startswith("mood") for name in moods.scores)

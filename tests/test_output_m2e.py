@@ -232,6 +232,22 @@ def test_the_answers_of_a_config_select_moods_and_calibrate():
     assert compose([0.5, 0.0], [5.1, 5.2], config=plain).selected_moods == []  # without base rates: as before
 
 
+def test_intervals_and_percentiles_are_around_the_calibrated_value():
+    width = {"constant": 0.0, "spread": 1.0, "seconds": -0.5, "below": 1.0, "above": 2.0}
+    answers = {
+        "intervals": {"level": 0.8, "valence": width, "arousal": width},
+        "percentiles": {"reference": "made tracks", "valence": [1, 5, 9], "arousal": [5, 6, 7]},
+    }
+    config = M2EConfig.default(["calm"], answers=answers)
+    found = compose([0.0], [7.0, 5.3], va_spread=[0.45, 0.95], config=config, duration=30.0)
+    assert found["valence_interval"] == [6.5, 8.0] and found["arousal_interval"] == [4.3, 7.3]
+    assert found["valence_percentile"] == 75.0 and found["arousal_percentile"] == 15.0 and found["confidence"] == 1.0
+    short = compose([0.0], [7.0, 5.3], va_spread=[0.45, 0.95], config=config, duration=7.5)
+    assert short["valence_interval"] == [6.0, 9.0] and short["confidence"] == 0.5  # within the scale
+    assert record_of(short.to_dict()).to_dict() == short.to_dict()
+    assert "confidence" not in compose([0.0], [5.0, 5.0], config=M2EConfig.default(["calm"]))
+
+
 def test_segments_have_the_means_and_the_moods_of_their_windows():
     config = M2EConfig.default(["calm", "energetic"])
     windows = [Span(30 * at, 30 * at + 30) for at in range(4)]

@@ -16,6 +16,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from m2e.datasets.schema import Track, to_dataset  # noqa: E402
 from m2e.errors import TrainingError  # noqa: E402
+from m2e.training import held_out  # noqa: E402
 from m2e.training.data import Material  # noqa: E402
 from m2e.training.loop import make_accelerator  # noqa: E402
 from m2e.training.model import Run, Trainer, check_heads, train_model  # noqa: E402
@@ -23,6 +24,7 @@ from m2e.training.packed import PackedFeatures  # noqa: E402
 from m2e.training.recipe import DataRecipe, Objective, Recipe, Training  # noqa: E402
 from m2e.training.validation import evaluate, predict  # noqa: E402
 from modeling_m2e import M2EConfig, M2EForMusicEmotion  # noqa: E402
+from modeling_m2e.answers_m2e import Answers  # noqa: E402
 
 N = 240
 RECIPE = Recipe(
@@ -154,10 +156,16 @@ def test_the_networks_of_all_seeds_are_the_model(data, run, tmp_path, capsys):
     assert evaluation["seeds"] == [3, 4] and (result["split"], folds["split"]) == ("test", "folds")
     assert result["scores"]["quadrant_f1"] > 0.9 and folds["scores"]["quadrant_f1"] > 0.9
     assert evaluation["over_seeds"].keys() == evaluation["folds"]["over_seeds"].keys()
-    assert "test: scores of seed 4: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "test: scores of seed 4: " in said and "4q, valence: R2 0." in said
 
     model = M2EForMusicEmotion.from_pretrained(out)
     assert len(model.members) == 2
+    answers = Answers.read(model.config.answers, 2)
+    assert answers.intervals is not None and answers.percentiles.reference.startswith("200 tracks of 4q")
+    held = held_out.load(out)["4q"]
+    assert len(held) == 200 and held.spread.min() > 0 and held.seconds.tolist() == [3.0] * 200
+    assert answers.mood_base_rates == pytest.approx([0.25, 0.25], abs=0.1)
     found = evaluate(model, data["4q"].tracks(data["4q"].rows("test"), RECIPE.moods)).scores
     assert found == pytest.approx({name: result["scores"][name] for name in found})
     piano = data["piano"].tracks(data["piano"].rows("validation"), RECIPE.moods)  # never learnt

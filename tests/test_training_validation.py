@@ -8,7 +8,7 @@ from m2e.errors import TrainingError
 from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import NO_QUADRANT
 from m2e.training.packed import LabelledTracks, PackedFeatures
-from m2e.training.validation import emotions, evaluate, predict, selection_score
+from m2e.training.validation import emotions, evaluate, predict, predict_excerpts, selection_score
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 from modeling_m2e.output_m2e import compose
 
@@ -40,6 +40,15 @@ def network(**fields):
     return M2EForMusicEmotion(
         M2EConfig.default(["a", "b"], use_harmony=False, embedding_size=6, fusion_size=8, branch_size=4, **fields)
     )
+
+
+def test_excerpts_are_predicted_from_their_middle_windows(source):
+    model = network()
+    found = predict_excerpts(model, source, (1, 2, 4))
+    assert found.shape == (300, 3, 2) and np.isnan(found[:, 1:]).all()  # no track has more than two windows
+    for row in (0, 255, 256, 299):
+        first = model(embeddings=source.features.embeddings[2 * source.rows[row]][None])
+        assert found[row, 0] == pytest.approx(first.va[0].detach().numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize("quadrants", [0, 4])

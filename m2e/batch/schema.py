@@ -43,6 +43,11 @@ RECORD_SCHEMA = pa.schema(
             start=_TIME, end=_TIME, valence=pa.float64(), arousal=pa.float64(), moods=pa.list_(pa.string())
         ),
         "highlight": pa.struct({"start": _TIME, "end": _TIME}),
+        "valence_interval": pa.list_(pa.float64()),
+        "arousal_interval": pa.list_(pa.float64()),
+        "valence_percentile": pa.float64(),
+        "arousal_percentile": pa.float64(),
+        "confidence": pa.float64(),
         "music": pa.float64(),
         "attributes": pa.struct({name: pa.float64() for name in ATTRIBUTES}),
     }

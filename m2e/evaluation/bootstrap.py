@@ -13,7 +13,14 @@ from scipy.sparse import csr_array
 from m2e.evaluation.metrics import NO_QUADRANT, RELIABILITY_BINS, bin_index
 
 CHUNK = 100  # resamples at once: some megabytes
-LIMITS = {"r2": (-np.inf, 1.0), "rmse": (0.0, np.inf), "ccc": (-1.0, 1.0), "pearson": (-1.0, 1.0)}  # others: 0 to 1
+# Ranges of scores; of others, 0 to 1.
+LIMITS = {
+    "r2": (-np.inf, 1.0),
+    "rmse": (0.0, np.inf),
+    "ccc": (-1.0, 1.0),
+    "pearson": (-1.0, 1.0),
+    "width": (0.0, np.inf),
+}
 
 
 def resampled_counts(tracks: int, resamples: int, seed: int = 0) -> Iterator[np.ndarray]:

@@ -18,6 +18,8 @@ from m2e.evaluation.metrics import DIMENSIONS, NO_QUADRANT
 from modeling_m2e.record_m2e import FailedTrack, Mood, MusicEmotion
 from modeling_m2e.scale_m2e import QUADRANTS
 
+INTERVALS = tuple(f"{name}_interval" for name in DIMENSIONS)
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -30,17 +32,20 @@ class Emotions:
 
     moods: (n, M) labels 0 or 1, or probabilities.  va: (n, 2) valence, arousal, 1-9.  quadrants: (n,) 0..3.
     NaN (-100 for a quadrant) marks a missing label.
+    intervals: (n, 2, 2) low and high of valence and of arousal, NaN where a record has none; None for labels.
     """
 
     moods: np.ndarray
     va: np.ndarray
     quadrants: np.ndarray
+    intervals: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.moods)
 
     def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> "Emotions":
-        return Emotions(self.moods[rows], self.va[rows], self.quadrants[rows])
+        intervals = None if self.intervals is None else self.intervals[rows]
+        return Emotions(self.moods[rows], self.va[rows], self.quadrants[rows], intervals)
 
 
 # --- labels ---
@@ -110,6 +115,11 @@ def read_records(file: str | os.PathLike) -> list[MusicEmotion | FailedTrack]:
                 names = ("path", "duration", "valence", "arousal", "quadrant", "selected_moods", "model")
                 moods = [Mood(**mood) for mood in content["moods"]]
                 records.append(MusicEmotion(moods=moods, **{name: content[name] for name in names}))
+                for name in INTERVALS:
+                    low_high = content.get(name)
+                    if low_high is not None:
+                        low, high = map(float, low_high)
+                        setattr(records[-1], name, (low, high))
             except (ValueError, KeyError, TypeError):
                 raise DataError(
                     f"{file}, line {number}, is no record: give a file that m2e predict --format jsonl wrote."
@@ -149,4 +159,7 @@ def predictions_of(records: Sequence[MusicEmotion], tags: Sequence[str]) -> Emot
             raise DataError(f"The record of {record.path} has no score of {missing[0]}: predict all moods.")
         row[:] = [scores[tag] for tag in tags]
     va = np.array([[record.valence, record.arousal] for record in records], dtype=np.float64).reshape(-1, 2)
-    return Emotions(moods, va, np.array([QUADRANTS.index(record.quadrant) for record in records], dtype=np.int64))
+    quadrants = np.array([QUADRANTS.index(record.quadrant) for record in records], dtype=np.int64)
+    unknown = (np.nan, np.nan)
+    ends = [[getattr(record, name) or unknown for name in INTERVALS] for record in records]
+    return Emotions(moods, va, quadrants, np.array(ends, dtype=np.float64).reshape(-1, 2, 2))

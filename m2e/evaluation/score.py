@@ -41,6 +41,10 @@ SCORE_NAMES = {
     "rmse_arousal": "Arousal, RMSE",
     "ccc_arousal": "Arousal, CCC",
     "pearson_arousal": "Arousal, Pearson",
+    "coverage_valence": "Valence, share of labels in the interval",
+    "width_valence": "Valence, mean width of the interval",
+    "coverage_arousal": "Arousal, share of labels in the interval",
+    "width_arousal": "Arousal, mean width of the interval",
     "mood_roc_auc": "Moods, macro ROC-AUC",
     "mood_pr_auc": "Moods, macro PR-AUC",
     "mood_roc_auc_micro": "Moods, micro ROC-AUC",
@@ -118,6 +122,8 @@ def score(
     for column, dimension in enumerate(DIMENSIONS):
         if dimension in labelled:
             measures.append(_dimension(dimension, labels.va[:, column], predictions.va[:, column]))
+            if predictions.intervals is not None and not np.isnan(predictions.intervals[:, column]).any():
+                measures.append(_coverage(dimension, labels.va[:, column], predictions.intervals[:, column]))
     curves = diagram = None
     if "moods" in labelled:
         curves = tag_scores(labels.moods, predictions.moods, min_positives)
@@ -182,6 +188,21 @@ def _dimension(dimension: str, labels: np.ndarray, predictions: np.ndarray) -> M
         named(dimension_scores(labels, predictions)),
         lambda counts: named(bootstrap.resampled_dimension(labels, predictions, counts)),
     )
+
+
+def _coverage(dimension: str, labels: np.ndarray, intervals: np.ndarray) -> Measure:
+    rows = ~np.isnan(labels)
+    low, high = intervals[rows].T
+    inside = (low <= labels[rows]) & (labels[rows] <= high)
+    both = np.stack([inside, high - low])
+    names = f"coverage_{dimension}", f"width_{dimension}"
+
+    def resample(counts: np.ndarray) -> dict[str, np.ndarray]:
+        drawn = counts[rows]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return dict(zip(names, both @ drawn / drawn.sum(0), strict=True))
+
+    return dict(zip(names, both.mean(axis=1).tolist(), strict=True)), resample
 
 
 def _moods(labels: np.ndarray, probabilities: np.ndarray, curves: TagScores, ece: float) -> Measure:

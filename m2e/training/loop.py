@@ -323,7 +323,8 @@ def _fingerprint(
     held_out: Sequence[LabelledTracks],
 ) -> str:
     parts = (*sources, *held_out)
-    settings = [asdict(training), asdict(objective), seed, model.config.to_dict(), [source.name for source in parts]]
+    config = {name: value for name, value in model.config.to_dict().items() if name != "answers"}  # fitted afterwards
+    settings = [asdict(training), asdict(objective), seed, config, [source.name for source in parts]]
     arrays: list[Any] = [array for s in parts for array in (s.rows, s.labels.moods, s.labels.va, s.labels.quadrants)]
     arrays += [array for s in parts for array in (s.features.window_offsets, s.features.chord_offsets)]
     arrays += [tensor for s in sources if s.teacher is not None for tensor in s.teacher.state()]

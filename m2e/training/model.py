@@ -18,9 +18,10 @@ from m2e.evaluation.data import Emotions
 from m2e.evaluation.metrics import summary
 from m2e.evaluation.report import report, result
 from m2e.evaluation.score import Evaluation, score
-from m2e.training import calibration
+from m2e.training import answers, calibration, held_out
 from m2e.training.data import Material, moods_of
 from m2e.training.folds import Rows, grouped_folds
+from m2e.training.held_out import HeldOut
 from m2e.training.loop import Fitted, fit
 from m2e.training.network import continued, ensemble, fit_scale, neutralise_untrained_va, new_network
 from m2e.training.output import as_stored, make_facts, save_model
@@ -28,10 +29,12 @@ from m2e.training.packed import LabelledTracks, Teacher, learnt_tasks, mood_freq
 from m2e.training.recipe import OWN, START, TABLES, Recipe
 from m2e.training.soft_labels import aligned, mixed
 from m2e.training.teachers import ModelTeacher, TableTeacher, model_teacher
-from m2e.training.validation import Outputs, emotions, evaluate, predict
+from m2e.training.validation import Outputs, emotions, evaluate, predict, predict_excerpts
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
+from modeling_m2e.answers_m2e import Answers
 
 RESAMPLES = 1000  # of the bootstrap of the scores' intervals
+EXCERPT_WINDOWS = (1, 2, 4, 8, 16)  # of the parts of held-out tracks that are predicted, too
 
 
 @dataclass(frozen=True)
@@ -186,10 +189,15 @@ class Trainer:
             inspect(model)
             for name in (name for name in rows if len(held[name])):
                 places = np.searchsorted(rows[name], held[name])
-                for output, values in predict(model, self.data[name].tracks(held[name], self.moods)).items():
-                    empty = np.zeros((len(rows[name]), values.shape[1]))
+                for output, values in self.held(model, name, held[name]).items():
+                    empty = np.zeros((len(rows[name]), *values.shape[1:]))
                     collected[name].setdefault(output, empty)[places] = values
         return {name: outputs for name, outputs in collected.items() if outputs}
+
+    def held(self, model: M2EForMusicEmotion, name: str, rows: np.ndarray) -> Outputs:
+        """The predictions for tracks that are held out, and for parts of those with several windows."""
+        tracks = self.data[name].tracks(rows, self.moods)
+        return predict(model, tracks) | {"excerpt_va": predict_excerpts(model, tracks, EXCERPT_WINDOWS)}
 
     def train_seed(self, seed: int) -> Trained:
         """The network of one seed, calibrated where the recipe says so, and rounded as it is stored."""
@@ -201,7 +209,7 @@ class Trainer:
             validation = self.rows("validation")
             fitted, tasks = self.train(self.learnt(self.rows("train")), validation, seed, folder)
             held = {
-                name: predict(fitted.model, self.data[name].tracks(rows, self.moods))
+                name: self.held(fitted.model, name, rows)
                 for name, rows in validation.items()
                 if len(rows) and self.recipe.calibrate
             }
@@ -215,13 +223,16 @@ class Trainer:
             name: {output: np.mean([each.held[name][output] for each in trained], 0) for output in outputs}
             for name, outputs in trained[0].held.items()
         }
+        for name, outputs in held.items():
+            for output in ("va", "excerpt_va"):
+                outputs[f"{output}_spread"] = np.std([each.held[name][output] for each in trained], 0)
         model = ensemble([each.model for each in trained])
         all_seeds = Trained(model, trained[0].epoch, trained[0].tasks, held)
         self.calibrate(all_seeds)
         return all_seeds
 
     def calibrate(self, trained: Trained) -> None:
-        """Fits the mood probabilities on the held-out predictions, in place, where the recipe says so."""
+        """Fits mood probabilities and answers on the held-out predictions, in place, where the recipe says so."""
         pairs = []
         for name, outputs in trained.held.items() if self.recipe.calibrate else ():
             held = self.held_rows[name]
@@ -230,6 +241,21 @@ class Trainer:
                 pairs.append((outputs["mood_logits"], moods))
         if pairs:
             calibration.calibrate(trained.model.config, *map(np.concatenate, zip(*pairs, strict=True)))
+        if self.recipe.calibrate and (tracks := self.held_out(trained)):
+            config, scale = trained.model.config, self.recipe.scale
+            config.answers = answers.fit(config, tracks, scale.center, scale.stretch, scale.level).to_dict()
+
+    def held_out(self, trained: Trained) -> dict[str, HeldOut]:
+        """The held-out predictions of data sets, with their labels."""
+        extractor, found = self.run.processor.feature_extractor, {}
+        hop = extractor.hop_seconds or extractor.window_seconds
+        for name, outputs in trained.held.items():
+            tracks = self.data[name].tracks(self.held_rows[name], self.moods)
+            windows = np.concatenate([tracks.features.window_counts(tracks.rows), EXCERPT_WINDOWS])
+            seconds = extractor.window_seconds + (windows - 1) * hop
+            whole, excerpts = np.split(seconds, [len(tracks)])
+            found[name] = HeldOut.of(outputs, tracks.labels[tracks.rows], whole, excerpts)
+        return found
 
     # --- scores ---
 
@@ -288,6 +314,12 @@ def train_model(recipe: Recipe, data: Mapping[str, Material], out: Path, run: Ru
         counts = {name: {split: len(each.rows(split)) for split in SPLITS} for name, each in data.items()}
         facts = make_facts(recipe, run.file.name, run.ablations, counts, model.tasks, model.epoch)
         save_model(out, model.model, run.processor, evaluation, facts, run.chords)
+        if recipe.calibrate and (tracks := trainer.held_out(model)):
+            held_out.save(out, tracks)
+            for line in answers.report(
+                model.model.config, tracks, Answers.read(model.model.config.answers, len(moods))
+            ):
+                run.report(f"{recipe.name}: {line}")
         for name, each in scored.items():
             Console().print(report(f"{recipe.name} on {name}, test: {each.tracks} tracks", each))
     run.accelerator.wait_for_everyone()  # a student may wait for it

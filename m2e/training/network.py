@@ -57,7 +57,7 @@ def continued(
     The calibration of `start` is folded into the weights, so that training begins at its probabilities. Thresholds of
     moods that both have are kept. Raises TrainingError where settings ask for a network of another shape.
     """
-    kept = set(M2EConfig.__annotations__) - {"mood_scale", "mood_offset", "mood_thresholds"}
+    kept = set(M2EConfig.__annotations__) - {"mood_scale", "mood_offset", "mood_thresholds", "answers"}
     own = {name: getattr(start.config, name) for name in kept} | settings
     own |= {"id2label": dict(enumerate(moods)), "mood_frequencies": frequencies}
     model = M2EForMusicEmotion(_config(M2EConfig.default, own))

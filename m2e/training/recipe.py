@@ -151,6 +151,23 @@ class Training:
 
 
 @dataclass(frozen=True)
+class ScaleRecipe:
+    """What a calibrated model makes of valence and arousal, see `m2e.training.answers`.
+
+    center: move the neutral point to 5.  stretch: share of the deviation that predictions lack and are given back.
+    level: of the intervals.
+    """
+
+    center: bool = False
+    stretch: float = 0.0
+    level: float = 0.8
+
+    def __post_init__(self) -> None:
+        within("scale.stretch", self.stretch, 0, 1)
+        within("scale.level", self.level, 0.01, 0.999)
+
+
+@dataclass(frozen=True)
 class CardNotes:
     """Texts for the model card that do not follow from the recipe, and more data sets by slug."""
 
@@ -176,7 +193,8 @@ class Recipe:
     datasets: by name; protocol: "paper" or "clean", see `datasets_scripts.protocols`.
     moods: "data", those of the data sets; "start", those of the start model; "jamendo", the 56 of MTG-Jamendo; or a
     list.  model: {"preset": "default" or "paper", fields of M2EConfig}.
-    calibrate: fit mood probabilities on predictions out of fold, without folds on the validation sets.
+    calibrate: fit mood probabilities and answers (base rates, intervals, percentiles) on predictions out of fold,
+    without folds on the validation sets.  scale: of valence and arousal then.
     """
 
     name: str
@@ -194,6 +212,7 @@ class Recipe:
     moods: str | tuple[str, ...] = "data"
     model: dict[str, Any] = field(default_factory=dict)
     calibrate: bool = False
+    scale: ScaleRecipe = field(default_factory=ScaleRecipe)
     card: CardNotes = field(default_factory=CardNotes)
 
     def __post_init__(self) -> None:
@@ -253,5 +272,5 @@ def recipe_of(path: str | Path, content: Mapping[str, Any]) -> Recipe:
     for name, entry in given.items():
         entry = {"reader": name} | entry if isinstance(entry, dict) else entry or {"reader": name}
         datasets[name] = section(DataRecipe, entry, f"{path}, datasets.{name}")
-    parts = {name: content.get(name) or {} for name in ("training", "objective", "card")}
+    parts = {name: content.get(name) or {} for name in ("training", "objective", "scale", "card")}
     return section(Recipe, {**content, **parts, "datasets": datasets}, str(path))

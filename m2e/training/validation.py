@@ -1,5 +1,6 @@
 """Predictions for held-out tracks, their scores, and the score that the best epoch is chosen by."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,28 @@ def predict(model: M2EForMusicEmotion, source: LabelledTracks) -> Outputs:
     return {name: torch.cat(parts).numpy() for name, parts in outputs.items()}
 
 
+@torch.inference_mode()
+def predict_excerpts(model: M2EForMusicEmotion, source: LabelledTracks, windows: Sequence[int]) -> np.ndarray:
+    """(n, K, 2) valence and arousal of the middle `windows[k]` windows of each row, with the harmony of the whole; NaN
+    for a row that has no more windows. Puts the model in eval mode."""
+    model.eval()
+    found = np.full((len(source), len(windows), 2), np.nan)
+    counts = source.features.window_counts(source.rows)
+    for place, size in enumerate(windows):
+        longer = np.flatnonzero(counts > size)
+        for start in range(0, len(longer), _ROWS_AT_ONCE):
+            rows = longer[start : start + _ROWS_AT_ONCE]
+            spans = np.column_stack([(counts[rows] - size) // 2, np.full(len(rows), size)])
+            inputs = source.features.batch(source.rows[rows], spans)
+            inputs = {name: values.to(model.device) for name, values in inputs.items()}
+            found[rows, place] = model(**inputs, output_windows=False).va.float().cpu().numpy()
+    return found
+
+
 def emotions(outputs: Outputs, config: Any) -> Emotions:
     """Predictions as a record has them: calibrated probabilities, values on the scale, the quadrant."""
-    return Emotions(*interpret(**outputs, config=config))
+    known = {name: outputs[name] for name in OUTPUTS.values() if name in outputs}
+    return Emotions(*interpret(**known, config=config))
 
 
 def evaluate(model: M2EForMusicEmotion, source: LabelledTracks, resamples: int = 0, seed: int = 0) -> Evaluation:

@@ -63,7 +63,10 @@ class Csv:
 
     _BEFORE = "path duration valence arousal quadrant key_tonic key_mode key_confidence selected_moods".split()
     _AFTER = ["chords", "model", "error"]
-    _ANSWERS = "summary between quadrant_Q1 quadrant_Q2 quadrant_Q3 quadrant_Q4 highlight segments music".split()
+    _ANSWERS = (
+        "summary between quadrant_Q1 quadrant_Q2 quadrant_Q3 quadrant_Q4 valence_interval arousal_interval "
+        "valence_percentile arousal_percentile confidence highlight segments music"
+    ).split()
 
     def __init__(self) -> None:
         self._columns: list[str] = []  # empty until they are known
@@ -102,7 +105,11 @@ class Csv:
     @staticmethod
     def _answers(record: MusicEmotion | FailedTrack) -> dict[str, Any]:
         """The cells of `_ANSWERS` that a record has."""
-        cells: dict[str, Any] = {"summary": record["summary"]} if "summary" in record else {}
+        plain = ("summary", "valence_percentile", "arousal_percentile", "confidence")
+        cells: dict[str, Any] = {name: record[name] for name in plain if name in record}
+        for name in ("valence_interval", "arousal_interval"):
+            if name in record:
+                cells[name] = "{} {}".format(*record[name])
         if "quadrant_scores" in record:
             cells["between"] = " ".join(record["between"] or [])
             cells |= {f"quadrant_{name}": score for name, score in record["quadrant_scores"].items()}
@@ -171,10 +178,10 @@ def _card(record: MusicEmotion, top_k: int, width: int) -> Iterator[_Line]:
     yield [(_fit(printable(record.path), width - len(aside)), "bold"), (aside, "dim")]
     if record.summary is not None:
         yield [("  " + _fit(printable(record.summary), width - 2).rstrip(), "bold cyan")]
-    bar_width = min(_BAR_WIDTH, width - _LABEL_WIDTH - 10)
     for name, value in (("valence", record.valence), ("arousal", record.arousal)):
-        filled = bar((value - low) / (high - low), bar_width)
-        yield [*_label(name), (f"{value:.1f}  ", "bold"), (filled, "cyan"), (f"  of {low}-{high}", "dim")]
+        notes = f"  of {low}-{high}{_certainty(record, name)}"
+        filled = bar((value - low) / (high - low), min(_BAR_WIDTH, width - _LABEL_WIDTH - len(notes) - 7))
+        yield [*_label(name), (f"{value:.1f}  ", "bold"), (filled, "cyan"), (notes, "dim")]
     sure = f"  {record.quadrant_scores[record.quadrant]:.2f}" if record.quadrant_scores and not record.between else ""
     yield [*_label("quadrant"), (quadrant_words(record.quadrant, record.between), "bold"), (sure, "dim")]
     if record.key is not None:
@@ -213,6 +220,14 @@ def _card(record: MusicEmotion, top_k: int, width: int) -> Iterator[_Line]:
     for sentence in record.warnings:
         for index, line in enumerate(textwrap.wrap(printable(sentence), width - _LABEL_WIDTH - 2)):
             yield [*_label("" if index else "warning"), (line, "yellow")]
+
+
+def _certainty(record: MusicEmotion, name: str) -> str:
+    """', 5.2 – 7.0, above 73 %': the interval and the percentile of valence or arousal, as far as they are known."""
+    interval = getattr(record, f"{name}_interval")
+    percentile = getattr(record, f"{name}_percentile")
+    span = "" if interval is None else f", {interval[0]:.1f} – {interval[1]:.1f}"
+    return span + ("" if percentile is None else f", above {percentile:.0f} %")
 
 
 def _moods(record: MusicEmotion) -> list[Mood]:

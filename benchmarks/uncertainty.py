@@ -1,0 +1,129 @@
+"""Coverage of the intervals of valence and arousal, by data set, seconds and spread of the members; their reliability.
+
+    python benchmarks/uncertainty.py runs/m2e-small [--plot uncertainty.png]
+
+RUN is a model that train.py wrote with its held-out predictions. Intervals are fitted on half of the tracks and measured
+on the other half, many times; so each number is of tracks that neither the networks nor the intervals have learnt.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from m2e.training import held_out
+from m2e.training.answers import LEVEL, MIN_LABELS, intervals
+from m2e.training.held_out import HeldOut
+from modeling_m2e import M2EConfig
+from modeling_m2e.answers_m2e import DIMENSIONS, FULL_SECONDS, Answers, Width
+
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
+REPEATS = 20  # random halves
+WHOLE = "whole tracks"
+
+
+def half(each: HeldOut, rows: np.ndarray) -> HeldOut:
+    """Some tracks of a data set."""
+    parts = {name: array[rows] for name, array in vars(each).items() if name != "excerpt_seconds"}
+    return replace(each, **parts)
+
+
+def measured(
+    tracks: Mapping[str, HeldOut], answers: Answers, level: float, rng: np.random.Generator
+) -> dict[tuple[str, str, str], list[tuple[float, float]]]:
+    """{(data set, dimension, group): (share inside, mean width) of each random half}."""
+    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for _ in range(REPEATS):
+        orders = {name: rng.permutation(len(each)) for name, each in tracks.items()}
+        learnt = [half(each, orders[name][: len(each) // 2]) for name, each in tracks.items()]
+        fitted = intervals(learnt, answers, level)
+        if fitted is None:
+            raise SystemExit(f"uncertainty: too few tracks with valence and arousal, {MIN_LABELS} are needed.")
+        for name, each in tracks.items():
+            rest = half(each, orders[name][len(each) // 2 :])
+            for axis, dimension in enumerate(DIMENSIONS):
+                width: Width = getattr(fitted, dimension)
+                for group, values, spread, seconds in groups(rest, axis):
+                    predictions = answers.calibrated(values)[:, axis]
+                    scale = width.scale(spread, seconds)
+                    errors = rest.labels[:, axis] - predictions
+                    known = ~np.isnan(errors)
+                    if known.sum() < MIN_LABELS / 2:
+                        continue
+                    inside = (-width.below * scale <= errors) & (errors <= width.above * scale)
+                    mean_width = float((scale * (width.below + width.above))[known].mean())
+                    found.setdefault((name, dimension, group), []).append((float(inside[known].mean()), mean_width))
+    return found
+
+
+def groups(each: HeldOut, axis: int) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """(name, values (n, 2), spread (n,), seconds (n,)) of whole tracks, of thirds by spread, and of excerpts.
+
+    Values are NaN where a track is in no such group."""
+    spread = each.spread[:, axis]
+    rows = [(WHOLE, each.va, spread, each.seconds)]
+    if np.ptp(spread) > 0:
+        low, high = np.quantile(spread, [1 / 3, 2 / 3])
+        for name, inside in (("members agree", spread <= low), ("members disagree", spread >= high)):
+            rows.append((name, np.where(inside[:, None], each.va, np.nan), spread, each.seconds))
+    for place, seconds in enumerate(each.excerpt_seconds.tolist()):
+        if seconds < FULL_SECONDS:
+            values, part = each.excerpt_va[:, place], each.excerpt_spread[:, place, axis]
+            rows.append((f"{seconds:g} s", values, part, np.full(len(each), seconds)))
+    return rows
+
+
+def plot(shares: Mapping[tuple[str, str], Sequence[float]], file: Path) -> None:
+    """The reliability diagram: share of labels inside, by the level of the intervals."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6, 3.4))
+    axes = figure.add_axes((0.16, 0.15, 0.8, 0.8))
+    axes.plot([0.45, 0.95], [0.45, 0.95], color="#59636e", linewidth=0.8, label="as promised")
+    lines = {"valence": ("#0072B2", "o", "-"), "arousal": ("#D55E00", "s", "--")}
+    for index, ((name, dimension), values) in enumerate(shares.items()):
+        color, marker, style = lines[dimension]
+        fade = 1 - 0.5 * (index // 2) / max(1, len(shares) // 2)
+        axes.plot(LEVELS, values, style, color=color, marker=marker, alpha=fade, label=f"{name}, {dimension}", ms=4)
+    axes.set(xlim=(0.45, 0.95), ylim=(0.45, 0.95), aspect="equal", xlabel="level", ylabel="share of labels inside")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=7, loc="upper left")
+    figure.savefig(file, dpi=200)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--plot", type=Path, help="draw the reliability diagram")
+    parser.add_argument("--output", type=Path, help="write the numbers as JSON")
+    args = parser.parse_args()
+    config = M2EConfig.from_pretrained(args.run)
+    answers = replace(Answers.read(config.answers, config.num_labels), intervals=None)
+    tracks = held_out.load(args.run)
+    by_level = {level: measured(tracks, answers, level, np.random.default_rng(0)) for level in LEVELS}
+    table = Table("data set", "", "tracks", "share inside", "mean width", title=f"{LEVEL:.0%} intervals")
+    rows = []
+    for (name, dimension, group), pairs in by_level[LEVEL].items():
+        inside, mean_width = np.mean(pairs, axis=0).round(3).tolist()
+        rows.append({"dataset": name, "dimension": dimension, "tracks": group, "coverage": inside, "width": mean_width})
+        table.add_row(name, dimension, group, f"{inside:.3f}", f"{mean_width:.2f}")
+    Console().print(table)
+    shares = {
+        (name, dimension): [float(np.mean(by_level[level][name, dimension, WHOLE], axis=0)[0]) for level in LEVELS]
+        for name, dimension, group in by_level[LEVEL]
+        if group == WHOLE
+    }
+    if args.output:
+        reliability = [{"dataset": a, "dimension": b, "levels": LEVELS, "shares": c} for (a, b), c in shares.items()]
+        args.output.write_text(json.dumps({"intervals": rows, "reliability": reliability}, indent=1) + "\n")
+    if args.plot:
+        plot(shares, args.plot)
+
+
+if __name__ == "__main__":
+    main()
