@@ -187,7 +187,8 @@ def add(
         for file, name in zip(sent, names, strict=True):
             yield results.status(sentences, f"Analysing {name} …"), *show(tracks, shown)
             try:
-                tracks = [*tracks, analyze(model, file, name, window, harmony)]
+                added = analyze(model, file, name, window, harmony)
+                tracks = [*(track for track in tracks if not track.opening), added]
                 shown = len(tracks) - 1
             except AudioError as error:
                 sentences.append(str(error))

@@ -40,14 +40,14 @@ def plane(records: Sequence[MusicEmotion], shown: int, zoom: Zoom) -> str:
 
 def spread(spots: Sequence[tuple[float, float]], gap: float = LABEL_GAP) -> list[tuple[float, float]]:
     """Places for the labels of points: as near to these as possible, `gap` from each other, inside the plane."""
-    places = np.array(spots, float).reshape(-1, 2)
-    count = len(places)
-    turns = np.arange(count) * 2.4  # radians; points at one place leave it in different directions
-    places = places + 0.01 * np.column_stack([np.cos(turns), np.sin(turns)])
-    for _ in range(_ROUNDS if count > 1 else 0):
-        between = places[:, None] - places[None]
-        far = np.hypot(between[..., 0], between[..., 1]) + np.eye(count) * gap
-        push = np.maximum(gap - far, 0) / 2 / far
+    places = np.clip(np.array(spots, float).reshape(-1, 2), LABEL_EDGE, 100 - LABEL_EDGE)
+    turns = 2.4 * np.arange(len(places))  # radians; points at one place leave it in different directions
+    nudges = 0.01 * np.column_stack([np.cos(turns), np.sin(turns)])
+    for _ in range(_ROUNDS):
+        nudged = places + nudges
+        between = nudged[:, None] - nudged[None]
+        far = np.maximum(np.hypot(between[..., 0], between[..., 1]), 1e-6)
+        push = np.where(np.eye(len(places)), 0, np.maximum(gap - far, 0) / 2 / far)
         if not push.any():
             break
         places = np.clip(places + (between * push[..., None]).sum(1), LABEL_EDGE, 100 - LABEL_EDGE)

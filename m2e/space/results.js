@@ -16,18 +16,16 @@ function point(second) {
   second = Math.min(Math.max(second, 0), duration);
   const window = at(curve, second) ?? curve.at(-1);
   const chord = at(chords, second);
-  const parts = [clock(second)];
-  if (window) parts.push(`valence ${window[2]}`, `arousal ${window[3]}`);
-  if (chord) parts.push(chord[2] === "N" ? "no chord" : signs(chord[2]));
+  const parts = [["", clock(second)]];
+  if (window) parts.push(["m2e-valence", `valence ${window[2]}`], ["m2e-arousal", `arousal ${window[3]}`]);
+  if (chord) parts.push(["", chord[2] === "N" ? "no chord" : signs(chord[2])]);
   time.style.setProperty("--at", `${(100 * second) / duration}%`);
-  time.classList.toggle("m2e-late", second > duration / 2);
   const slider = $("[role=slider]");
   slider.setAttribute("aria-valuenow", second.toFixed(1));
-  slider.setAttribute("aria-valuetext", parts.join(", "));
-  for (const place of [$(".m2e-readout"), $(".m2e-bubble")])
-    place.replaceChildren(
-      ...parts.map((part) => Object.assign(document.createElement("span"), { textContent: part })),
-    );
+  slider.setAttribute("aria-valuetext", parts.map(([, said]) => said).join(", "));
+  $(".m2e-readout").replaceChildren(
+    ...parts.map(([className, textContent]) => Object.assign(document.createElement("span"), { className, textContent })),
+  );
   follow(curve, second);
 }
 
@@ -85,19 +83,15 @@ function begin() {
 for (const name of ["play", "pause", "emptied"]) audio.addEventListener(name, sign);
 audio.addEventListener("play", run);
 audio.addEventListener("error", mute);
-const hover = (on) => $(".m2e-time")?.classList.toggle("m2e-hover", on);
 
 for (const name of ["pointerdown", "pointermove"])
   element.addEventListener(name, (event) => {
     const lanes = lanesOf(event.target);
-    if (!lanes) return;
-    hover(true);
-    if (audio.paused || event.pointerType !== "mouse") point(secondAt(event, lanes));
+    if (lanes && audio.paused) point(secondAt(event, lanes));
   });
 element.addEventListener("pointerout", (event) => {
-  if (!lanesOf(event.target) || lanesOf(event.relatedTarget ?? document)) return;
-  if (event.pointerType === "mouse") hover(false); // a finger covers what it points at: its values stay
-  if (event.pointerType === "mouse") point(audio.currentTime);
+  if (event.pointerType !== "mouse") return; // a finger covers what it points at: the values stay when it is lifted
+  if (lanesOf(event.target) && !lanesOf(event.relatedTarget ?? document)) point(audio.currentTime);
 });
 element.addEventListener("click", (event) => {
   const { target } = event;

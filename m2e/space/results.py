@@ -42,10 +42,9 @@ def results(tracks: Sequence[Track], shown: int = 0) -> str:
     record = records[shown]
     return (
         f"{_track(tracks[shown], shown, len(records), zoom)}"
-        f'<section class="m2e-card m2e-compare" aria-label="Tracks on the plane">{plane(records, shown, zoom)}'
-        f"{_list(records, shown)}</section>"
-        f'<section class="m2e-card m2e-facts" aria-label="Numbers of {text(record.path)}">{facts.tiles(record)}'
-        f"{facts.moods(record)}{facts.attributes(record)}</section>"
+        f'<section class="m2e-card m2e-compare" aria-label="Plane and numbers"><div class="m2e-places">'
+        f"{plane(records, shown, zoom)}{_list(records, shown)}</div>"
+        f'<div class="m2e-facts">{facts.tiles(record)}{facts.moods(record)}{facts.attributes(record)}</div></section>'
     )
 
 
@@ -81,6 +80,9 @@ def _badge(record: MusicEmotion, index: int) -> str:
 
 
 def _list(records: Sequence[MusicEmotion], shown: int) -> str:
+    """A row for every track, to select and to remove it; empty where there is no other track."""
+    if len(records) == 1:
+        return ""
     rows = "".join(_row(record, index, index == shown) for index, record in enumerate(records))
     return f'<ol class="m2e-list" tabindex="0" aria-label="Tracks">{rows}</ol>'
 

@@ -64,6 +64,6 @@ def tint_layers(zoom: Zoom) -> str:
 
     fade = ",".join(f"rgb(0 0 0/{tint(value)}%) {at}%" for at, value in places)
     return (
-        f'<i style="{gradient("q3", "q4")}"></i>'
-        f'<i style="{gradient("q2", "q1")};mask-image:linear-gradient(to top,{fade})"></i>'
+        f'<span class="m2e-wash"><i style="{gradient("q3", "q4")}"></i>'
+        f'<i style="{gradient("q2", "q1")};mask-image:linear-gradient(to top,{fade})"></i></span>'
     )

@@ -13,13 +13,18 @@ const said = (name) => {
 };
 const names = (files) => (files.length === 1 ? files[0].name : `${files.length} files`);
 const column = document.querySelector(".m2e-add");
-column?.addEventListener("change", ({ target }) => {
+column.addEventListener("change", ({ target }) => {
   if (target.type === "file" && target.files.length) said(`Uploading ${names(target.files)} …`);
 }, true);
-column?.addEventListener("drop", ({ dataTransfer }) => {
+column.addEventListener("drop", ({ dataTransfer }) => {
   if (dataTransfer?.files.length) said(`Uploading ${names(dataTransfer.files)} …`);
 }, true);
-column?.addEventListener("click", ({ target }) => {
+column.addEventListener("click", ({ target }) => {
   const clip = target.closest(".m2e-examples button");
   if (clip) said(`Analysing ${clip.innerText.trim()} …`);
 }, true);
+// Gradio names the field otherwise than the words in it do
+new MutationObserver(() => {
+  for (const field of column.querySelectorAll(".upload-container[aria-label]")) field.removeAttribute("aria-label");
+}).observe(column, { childList: true, subtree: true });
+for (const field of column.querySelectorAll(".upload-container[aria-label]")) field.removeAttribute("aria-label");

@@ -22,12 +22,12 @@ def timeline(track: Track, zoom: Zoom) -> str:
     return (
         f'<div class="m2e-time" data-track="{text(json.dumps(_data(record, zoom)))}"'
         f' data-source="{text(f"gradio_api/file={quote(track.file)}")}">'
-        f'<output class="m2e-readout" aria-live="off"></output>'
+        f'<div class="m2e-along"><output class="m2e-readout" aria-live="off"></output></div>'
         f'<div class="m2e-lanes"><div class="m2e-lane m2e-wave" role="slider" tabindex="0"'
         f' aria-label="Position in {text(record.path)}" aria-valuemin="0" aria-valuemax="{duration:.1f}"'
         f' aria-valuenow="0">{_highlight(record)}{_wave(track.outline, record)}</div>{_segments(record)}'
         f'<div class="m2e-lane m2e-curve" role="img" aria-label="{_curve_sentence(record)}">{_curve(record, zoom)}</div>'
-        f'{_harmony(record)}<div class="m2e-cursor" aria-hidden="true"><span class="m2e-bubble"></span></div></div>'
+        f'{_harmony(record)}<div class="m2e-cursor" aria-hidden="true"></div></div>'
         f'<div class="m2e-times" aria-hidden="true">{_times(duration)}</div></div>'
     )
 
@@ -114,13 +114,9 @@ def _curve(record: MusicEmotion, zoom: Zoom) -> str:
             dots = "".join(f"M{x:.2f} {y:.2f}h.01" for x, y in points)
             lines += f'<polyline class="m2e-{name}" points="{line}"/><path class="m2e-{name}" d="{dots}"/>'
     numbers = "".join(f'<span style="bottom:{zoom.share(tick)}%">{tick}</span>' for tick in ticks)
-    legend = "".join(
-        f'<span class="m2e-{name}"><svg aria-hidden="true"><line y1="50%" y2="50%" x2="100%"/></svg>{name}</span>'
-        for name in POLES
-    )
     return (
         f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{lines}</svg>'
-        f'<div class="m2e-ticks">{numbers}</div><div class="m2e-legend">{legend}</div>'
+        f'<div class="m2e-ticks">{numbers}</div>'
     )
 
 

@@ -52,11 +52,15 @@ def on_gpu(function: Callable[P, R]) -> Callable[P, R]:
 
 @dataclass(frozen=True)
 class Track:
-    """A track on the page: its record, the file to play, and the outline of its waveform (0-1)."""
+    """A track on the page: its record, the file to play, and the outline of its waveform (0-1).
+
+    opening: it was there when the page opened, and leaves when a visitor adds another.
+    """
 
     record: MusicEmotion
     file: str
     outline: Sequence[float]
+    opening: bool = False
 
 
 def pipeline(model: str, window: float | None = None, harmony: bool = True) -> MusicEmotionPipeline:
@@ -126,7 +130,7 @@ def opening(model: str) -> Track:
     record = record_of(pipeline(model, EXAMPLE_WINDOW), clip)  # not `predict`: nobody has asked for a GPU yet
     if record.error is not None:
         raise ModelError(f"{model} cannot analyse an example ({record.error}): choose another model.")
-    return Track(record, clip, outline(clip))
+    return Track(record, clip, outline(clip), opening=True)
 
 
 def download(link: str, folder: str) -> str:
