@@ -37,7 +37,9 @@ MORE = {
 
 def test_the_sentence_comes_first_and_the_numbers_after():
     said = words(results([track(record(selected_moods=["calm"]))]))
-    order = [said.index(part) for part in ("Calm, C♯ minor", "song.mp3 · 1:11 · m2e-small", "Valence 6.0 of 1–9", "Moods")]
+    order = [
+        said.index(part) for part in ("Calm, C♯ minor", "song.mp3 · 1:11 · m2e-small", "Valence 6.0 of 1–9", "Moods")
+    ]
     assert order == sorted(order)
 
 
@@ -90,7 +92,9 @@ def test_what_a_record_adds_is_shown():
         assert part in said, part
     assert "tempo stability" not in said
     drawn = timeline(track(full_record(MORE)), WHOLE)
-    assert 'title="calm, sad, valence 5.0, arousal 3.0, 0:00 – 0:40" style="left:0.000%;width:56.338%;--v:50.0%' in drawn
+    assert (
+        'title="calm, sad, valence 5.0, arousal 3.0, 0:00 – 0:40" style="left:0.000%;width:56.338%;--v:50.0%' in drawn
+    )
     assert 'class="m2e-highlight" title="highlight, 0:10 – 0:25" style="left:14.085%;width:21.127%;"' in drawn
     plain = timeline(track(record()), WHOLE)
     assert "m2e-segments" not in plain and "m2e-highlight" not in plain

@@ -151,7 +151,7 @@ def test_every_tool_says_what_it_does_and_what_to_send(answered):
 
 def test_the_mcp_server_answers_a_real_client(served, song, monkeypatch):
     if not app.speaks_mcp():
-        pytest.skip('mcp 1.x is not installed: it comes with gradio[mcp], but m2e[mcp] needs 2.x')
+        pytest.skip("mcp 1.x is not installed: it comes with gradio[mcp], but m2e[mcp] needs 2.x")
     import anyio
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client

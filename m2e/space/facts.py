@@ -23,11 +23,8 @@ def moods(record: MusicEmotion) -> str:
     """Bars of the most probable moods; the others are hidden until opened."""
     bars = [_bar(mood.label, mood.score, mood.label in record.selected_moods) for mood in record.moods]
     rest = bars[TOP_MOODS:]
-    more = (
-        f'<details><summary>{len(rest)} more</summary><ul tabindex="0" aria-label="More moods">{"".join(rest)}</ul></details>'
-        if rest
-        else ""
-    )
+    listed = f'<ul tabindex="0" aria-label="More moods">{"".join(rest)}</ul>'
+    more = f"<details><summary>{len(rest)} more</summary>{listed}</details>" if rest else ""
     return (
         f'<div class="m2e-moods"><h3>Moods <small>probability; ✓ above the threshold of the mood</small></h3>'
         f"<ul>{''.join(bars[:TOP_MOODS])}</ul>{more}</div>"
@@ -74,7 +71,8 @@ def _value(record: MusicEmotion, name: str) -> str:
     if interval:
         unit += f" · likely {interval[0]:.1f}–{interval[1]:.1f}"
     marks = _range(TYPICAL[name], "m2e-usual") + (_range(interval, "m2e-likely") if interval else "")
-    scale = f'<span class="m2e-scale" aria-hidden="true">{marks}<i class="m2e-mark" style="left:{_share(value)}%"></i></span>'
+    marks += f'<i class="m2e-mark" style="left:{_share(value)}%"></i>'
+    scale = f'<span class="m2e-scale" aria-hidden="true">{marks}</span>'
     return _tile(name.title(), f"{value:.1f}", unit, f"{scale}<span>{low}</span><span>{high}</span>", f"m2e-{name}")
 
 
@@ -87,8 +85,8 @@ def _quadrant(record: MusicEmotion) -> str:
         if record.quadrant != quadrant(record.valence, record.arousal):  # possible near the centre
             words += "; predicted by a separate head"
     cells = "".join(_cell(scores.get(name), name == record.quadrant) for name in _CELLS)
-    grid = f'<div class="m2e-cells{" m2e-scored" if scores else ""}" aria-hidden="true">{cells}</div>'
-    return f'<div class="m2e-tile"><h3>Quadrant</h3><p><b>{record.quadrant}</b></p>{grid}<small>{text(words)}</small></div>'
+    grid = f'<span class="m2e-cells{" m2e-scored" if scores else ""}" aria-hidden="true">{cells}</span>'
+    return _tile("Quadrant", record.quadrant, grid, text(words))
 
 
 def _cell(score: float | None, on: bool) -> str:
@@ -98,7 +96,9 @@ def _cell(score: float | None, on: bool) -> str:
 
 def _key(record: MusicEmotion) -> str:
     if record.key is not None:
-        return _tile("Key", notes(f"{record.key.tonic} {record.key.mode}"), "", f"confidence {record.key.confidence:.0%}")
+        return _tile(
+            "Key", notes(f"{record.key.tonic} {record.key.mode}"), "", f"confidence {record.key.confidence:.0%}"
+        )
     return _tile("Key", "–", "", "undecided" if record.chords is not None else "not requested")
 
 

@@ -13,7 +13,7 @@ MOST = 2  # moods in a sentence
 
 
 def headline(record: MusicEmotion) -> str:
-    """ "Dark and sad, C# minor": the summary of the record, or else its selected moods and its key.
+    """The summary of the record, or else its selected moods and its key: Dark and sad, C# minor.
 
     Where no mood is above its threshold, the words of its quadrant stand for them.
     """

@@ -117,7 +117,8 @@ def _point(record: MusicEmotion, index: int, shown: bool, x: float, y: float) ->
 def _leaders(spots: Sequence[tuple[float, float]], labels: Sequence[tuple[float, float]]) -> str:
     """A dot at the place of every label that was moved, and the line to it."""
     lines = "".join(
-        f'<line x1="{x}%" y1="{100 - y:.2f}%" x2="{a}%" y2="{100 - b:.2f}%"/><circle cx="{x}%" cy="{100 - y:.2f}%" r="3"/>'
+        f'<line x1="{x}%" y1="{100 - y:.2f}%" x2="{a}%" y2="{100 - b:.2f}%"/>'
+        f'<circle cx="{x}%" cy="{100 - y:.2f}%" r="3"/>'
         for (x, y), (a, b) in zip(spots, labels, strict=True)
         if np.hypot(x - a, y - b) > _MOVED
     )

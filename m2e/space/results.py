@@ -67,7 +67,8 @@ def _track(track: Track, index: int, count: int, zoom: Zoom) -> str:
     return (
         f'<section class="m2e-card m2e-track" aria-label="{text(record.path)}"><div class="m2e-head">'
         '<button type="button" class="m2e-play" aria-label="Play"><svg viewBox="0 0 24 24" aria-hidden="true">'
-        '<path class="m2e-sign-play" d="M8 5v14l11-7z"/><path class="m2e-sign-pause" d="M7 5h4v14H7zm6 0h4v14h-4z"/></svg>'
+        '<path class="m2e-sign-play" d="M8 5v14l11-7z"/>'
+        '<path class="m2e-sign-pause" d="M7 5h4v14H7zm6 0h4v14h-4z"/></svg>'
         f'</button><div><h2>{notes(headline(record))}</h2><p class="m2e-about">{badge}'
         f"{' · '.join(part for part in about if part)}</p></div></div>{facts.warnings(record)}"
         f"{timeline(track, zoom)}</section>"

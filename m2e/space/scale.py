@@ -56,7 +56,9 @@ def tint_style(valence: float, arousal: float) -> str:
 
 def tint_layers(zoom: Zoom) -> str:
     """Two layers that tint a plane: the lower quadrants, and above them the upper ones, which fade downwards."""
-    places = [(100 * stop / _TINT_STOPS, zoom.low + 2 * zoom.reach * stop / _TINT_STOPS) for stop in range(_TINT_STOPS + 1)]
+    places = [
+        (100 * stop / _TINT_STOPS, zoom.low + 2 * zoom.reach * stop / _TINT_STOPS) for stop in range(_TINT_STOPS + 1)
+    ]
 
     def gradient(low: str, high: str) -> str:
         mixed = (f"color-mix(in oklab,var(--m2e-{high}) {tint(value)}%,var(--m2e-{low})) {at}%" for at, value in places)

@@ -26,7 +26,8 @@ def timeline(track: Track, zoom: Zoom) -> str:
         f'<div class="m2e-lanes"><div class="m2e-lane m2e-wave" role="slider" tabindex="0"'
         f' aria-label="Position in {text(record.path)}" aria-valuemin="0" aria-valuemax="{duration:.1f}"'
         f' aria-valuenow="0">{_highlight(record)}{_wave(track.outline, record)}</div>{_segments(record)}'
-        f'<div class="m2e-lane m2e-curve" role="img" aria-label="{_curve_sentence(record)}">{_curve(record, zoom)}</div>'
+        f'<div class="m2e-lane m2e-curve" role="img" aria-label="{_curve_sentence(record)}">'
+        f"{_curve(record, zoom)}</div>"
         f'{_harmony(record)}<div class="m2e-cursor" aria-hidden="true"></div></div>'
         f'<div class="m2e-times" aria-hidden="true">{_times(duration)}</div></div>'
     )
@@ -87,7 +88,9 @@ def _segments(record: MusicEmotion) -> str:
             record,
             part["start"],
             part["end"],
-            ", ".join(str(mood.get("label", "")) if isinstance(mood, dict) else str(mood) for mood in part["moods"][:2]),
+            ", ".join(
+                str(mood.get("label", "")) if isinstance(mood, dict) else str(mood) for mood in part["moods"][:2]
+            ),
             "m2e-tint",
             tint_style(part["valence"], part["arousal"]),
             f"valence {part['valence']:.1f}, arousal {part['arousal']:.1f}, ",

@@ -108,9 +108,7 @@ def predict(
     return record_of(pipeline(model, window, harmony), file, name)
 
 
-def analyze(
-    model: str, file: str, name: str | None = None, window: float | None = None, harmony: bool = True
-) -> Track:
+def analyze(model: str, file: str, name: str | None = None, window: float | None = None, harmony: bool = True) -> Track:
     """The track of a file. Raises: ModelError; AudioError, with the sentence of its record."""
     record = predict(model, file, name, window, harmony)
     if record.error is not None:
