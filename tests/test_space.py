@@ -4,10 +4,13 @@ import configparser
 import http.server
 import json
 import os
+import pickle
 import re
+import sys
 import threading
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -212,7 +215,29 @@ def test_the_files_hold_all_tracks(tmp_path):
     assert [button.interactive for button in app.offer_files(str(tmp_path), [])] == [False] * 3
 
 
-# --- the folder space/ ---
+# --- the folder space/, and what runs there ---
+
+
+def test_a_space_with_zerogpu_lends_a_gpu_to_predictions(monkeypatch):
+    def function(model):
+        return model
+
+    assert tracks.on_gpu(function) is function  # on any other machine
+    asked = []
+    monkeypatch.setattr(tracks, "ZERO_GPU", True)
+    stand_in = SimpleNamespace(GPU=lambda duration: asked.append(duration) or (lambda task: partial(task, "lent")))
+    monkeypatch.setitem(sys.modules, "spaces", stand_in)
+    assert tracks.on_gpu(function)() == "lent" and asked == [tracks.GPU_SECONDS]
+    monkeypatch.setitem(sys.modules, "spaces", None)
+    assert tracks.on_gpu(function) is function
+
+
+def test_what_goes_to_the_gpu_and_back_can_be_pickled():
+    """Between the processes of ZeroGPU."""
+    found = record()
+    assert pickle.loads(pickle.dumps(found)) == found
+    annotated = {name: hint for name, hint in tracks.predict.__annotations__.items() if name != "return"}
+    assert set(annotated.values()) == {str, str | None, float | None, bool}
 
 
 def test_the_space_installs_the_package_with_the_demo():

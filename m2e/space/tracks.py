@@ -45,8 +45,10 @@ def on_gpu(function: Callable[P, R]) -> Callable[P, R]:
     """The function, which gets a GPU for its time where the demo runs on a Space with ZeroGPU."""
     if not ZERO_GPU:
         return function
-    import spaces
-
+    try:
+        import spaces
+    except ImportError:  # not on Hugging Face
+        return function
     return spaces.GPU(duration=GPU_SECONDS)(function)
 
 
