@@ -13,7 +13,6 @@ from m2e.publish.facts import Facts
 from m2e.publish.repository import repository
 from m2e.publish.upload import write
 from modeling_m2e import M2EEncoderConfig, M2EEncoderModel
-from modeling_m2e.chords_m2e import ChordRecognizer
 
 # Arguments: a music file, then the folders. As the toolkit of the endpoints does it, with the same names.
 SERVE = """
@@ -45,13 +44,12 @@ def published(tmp_path_factory) -> list[Path]:
     """Repositories of a model, of a chord recogniser and of an encoder."""
     models, folders = tmp_path_factory.mktemp("models"), []
     tiny.pipeline().save_pretrained(models / "emotion")
-    ChordRecognizer.from_pretrained(models / "emotion").save_pretrained(models / "chords")
     sizes = {"widths": (4, 4, 8), "depths": (1, 1, 1), "hidden_size": 8, "squeezed_width": 4, "trunk_depth": 1}
     M2EEncoderModel(M2EEncoderConfig(**sizes)).save_pretrained(models / "encoder")
-    for name in ("emotion", "chords", "encoder"):
-        Facts(name, "cc-by-nc-4.0").save(models / name)
-        folders.append(tmp_path_factory.mktemp("hub") / name)
-        write(repository(models / name, f"me/{name}"), folders[-1])
+    for name in ("emotion", "emotion/chords", "encoder"):
+        Facts("tiny", "cc-by-nc-4.0").save(models / name)
+        folders.append(tmp_path_factory.mktemp("hub") / "tiny")
+        write(repository(models / name, "me/tiny"), folders[-1])
     return folders
 
 

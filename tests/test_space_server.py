@@ -128,8 +128,8 @@ def test_links_and_sentences(served, song, monkeypatch):
     assert caller.predict(link, api_name="/describe_link") == "Happy and energetic"
     with pytest.raises(client.exceptions.AppError, match="none: cannot be downloaded[.]"):
         caller.predict("https://example.org/none", api_name="/predict_link")
-    with pytest.raises(client.exceptions.AppError, match="other/model is not offered here"):
-        caller.predict(link, "other/../model", api_name="/describe_link")
+    with pytest.raises(client.exceptions.AppError, match="[.][.]/model is not offered here"):
+        caller.predict(link, "../model", api_name="/describe_link")
 
 
 def tools(page):

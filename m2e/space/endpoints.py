@@ -31,9 +31,11 @@ def add(default: str, check: Callable[[str], None], folder: str, **limits: Any) 
         except M2EError as error:
             raise gr.Error(str(error)) from error
 
-    def fetched(link: str) -> str:
+    def record_of_link(link: str, model: str) -> MusicEmotion | FailedTrack:
+        link = link.strip()
         try:
-            return download(link.strip(), folder)
+            check(model)
+            return record_of(download(link, folder), link, model)
         except M2EError as error:
             raise gr.Error(str(error)) from error
 
@@ -63,7 +65,7 @@ def add(default: str, check: Callable[[str], None], folder: str, **limits: Any) 
         Returns:
             The record as JSON; its `error` is a sentence if the file cannot be analysed, and null otherwise.
         """
-        return record_of(fetched(link), link.strip(), model).to_json()
+        return record_of_link(link, model).to_json()
 
     def describe_link(link: str, model: str = default) -> str:
         """Say in one short sentence how a music file on the web feels, such as "Dark and tense, F major".
@@ -75,7 +77,7 @@ def add(default: str, check: Callable[[str], None], folder: str, **limits: Any) 
         Returns:
             The sentence.
         """
-        record = record_of(fetched(link), link.strip(), model)
+        record = record_of_link(link, model)
         if record.error is not None:
             raise gr.Error(record.error)
         return headline(record)
