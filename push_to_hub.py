@@ -16,8 +16,9 @@ import tempfile
 from pathlib import Path
 
 from m2e.checkpoints.load import local_folder
-from m2e.errors import M2EError
-from m2e.publish.repository import Repository, repository, space
+from m2e.errors import M2EError, PublishError
+from m2e.publish.repository import Repository, repository
+from m2e.publish.space import brings_wheel, space
 from m2e.publish.upload import check_name, publish, sizes, write
 
 ROOT = Path(__file__).resolve().parent
@@ -63,11 +64,17 @@ def publish_all(args: argparse.Namespace, scratch: Path) -> None:
     todo: list[tuple[str, Repository, bool]] = []
     if args.repo:
         check_name(args.repo)
-        folder = model_folder(args.model, scratch)
+        folder = model_folder(args.model, scratch / "model")
         todo.append((args.repo, repository(folder, args.repo, args.license, EXAMPLES), False))
     if args.space:
         check_name(args.space)
-        todo.append((args.space, space(ROOT / "space", args.repo), True))
+        files = space(ROOT / "space", args.space, scratch / "space", args.repo)
+        if args.private and brings_wheel(files):
+            raise PublishError(
+                f"{args.space} cannot be private: it installs m2e from its own files, which need a token; omit "
+                "--private, or name a released version of m2e in space/requirements.txt."
+            )
+        todo.append((args.space, files, True))
     for repo, files, is_space in todo:
         show(repo, files, is_space)
         if args.dry_run:

@@ -1,7 +1,6 @@
 """What goes up of a folder that was trained or converted, and what is refused."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from m2e.checkpoints.load import embedded_model
 from m2e.errors import PublishError
 from m2e.publish.facts import Facts
-from m2e.publish.repository import repository, space
+from m2e.publish.repository import repository
 from modeling_m2e import BTCConfig, BTCModel
 from modeling_m2e.chords_m2e import ChordRecognizer
 
@@ -59,7 +58,15 @@ def test_holds_the_model_and_nothing_else(saved, folder):
         (folder / clutter).write_bytes(b"0")
     files = repository(folder, "me/tiny")
     code = {path.name for path in saved.glob("*.py")}  # what save_pretrained copies
-    more = {"README.md", "LICENSE", "LICENSE-musicnn.md", "evaluation.json", "card.json"}
+    more = {
+        "handler.py",
+        "requirements.txt",
+        "README.md",
+        "LICENSE",
+        "LICENSE-musicnn.md",
+        "evaluation.json",
+        "card.json",
+    }
     assert set(files) == WEIGHTS | CONFIGURATIONS | code | more and "pipeline_m2e.py" in code
     for name in WEIGHTS | code:
         assert content(files, name) == (saved / name).read_bytes()
@@ -191,64 +198,3 @@ def test_unknown_licence(folder):
     (folder / "card.json").unlink()
     assert "give --license." in refusal(folder)
     assert b"license: mit" in repository(folder, "me/tiny", license="mit")["README.md"]
-
-
-# --- Spaces ---
-
-OWN = {"README.md", "app.py", "examples/song.ogg", "requirements.txt"}
-CLIPS = {f"examples/{path.name}" for path in (tiny.ROOT / "examples").iterdir() if path.suffix in (".ogg", ".md")}
-FRONT = "---\ntitle: Emotions\nsdk: gradio\napp_file: app.py\n---\n\n# Emotions\n"
-
-
-@pytest.fixture
-def app(tmp_path) -> Path:
-    folder = tmp_path / "space"
-    shutil.copytree(tiny.ROOT / "examples", tmp_path / "examples")
-    (folder / "__pycache__").mkdir(parents=True)
-    (folder / "examples").mkdir()
-    for name in ("app.py", "examples/song.ogg", "__pycache__/app.pyc", ".secret"):
-        (folder / name).write_bytes(b"#")
-    (folder / "README.md").write_text(FRONT)
-    (folder / "requirements.txt").write_text("# what m2e needs\ngradio\ntorch  # m2e\n")
-    return folder
-
-
-def test_space_brings_the_packages(app):
-    files = space(app, "me/m2e-small")
-    own = {name for name in files if not name.startswith(("m2e/", "modeling_m2e/"))}
-    assert own == OWN | CLIPS | {"LICENSE", "NOTICE"} and "examples/moonlight_sonata.ogg" in CLIPS
-    assert {"m2e/checkpoints/load.py", "m2e/models/m2e-small/model.safetensors", "modeling_m2e/__init__.py"} <= set(
-        files
-    )
-    front = files["README.md"].decode()
-    assert "models:\n- me/m2e-small\n" in front and "tags:\n- m2e\n" in front and front.endswith("# Emotions\n")
-    assert not [name for name in files if "__pycache__" in name]
-
-
-@pytest.mark.parametrize(
-    "line", ["m2e", "m2e[demo]>=0.1", "m2e @ git+https://example.org/x", "git+https://a.org/b/m2e"]
-)
-def test_space_that_installs_the_package(app, line):
-    (app / "requirements.txt").write_text(f"# what m2e needs\ngradio\n{line}\n")
-    assert set(space(app)) == OWN | CLIPS
-
-
-def test_the_space_of_this_project():
-    files = space(tiny.ROOT / "space")
-    assert {"app.py", "m2e/space/app.py", "examples/README.md"} <= set(files) and b"sdk: gradio" in files["README.md"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "sentence"),
-    [
-        ("app.py", None, "is not a Space: it lacks app.py;"),
-        ("README.md", "# no front matter", "has no sdk: gradio"),
-        ("README.md", "---\nsdk: [\n---\n", "has no readable front matter"),
-    ],
-)
-def test_folder_that_is_no_space(app, name, content, sentence):
-    (app / name).unlink()
-    if content is not None:
-        (app / name).write_text(content)
-    with pytest.raises(PublishError, match=sentence):
-        space(app)

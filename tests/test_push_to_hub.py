@@ -16,6 +16,7 @@ import m2e
 import push_to_hub
 from m2e.checkpoints import music2emo as published
 from m2e.errors import ModelError
+from m2e.publish import space as space_module
 from m2e.publish.facts import Facts
 from modeling_m2e import MusicEmotionPipeline
 from modeling_m2e.encoder_m2e import PINNED_REVISIONS
@@ -336,11 +337,17 @@ def test_space_goes_up_too(folders, online, tmp_path, monkeypatch):
     (tmp_path / "space").mkdir()
     (tmp_path / "space" / "README.md").write_text("---\nsdk: gradio\n---\n")
     for name in ("app.py", "requirements.txt"):
-        (tmp_path / "space" / name).write_text("m2e\n")
+        (tmp_path / "space" / name).write_text("m2e==0.1.0\n")
     monkeypatch.setattr(push_to_hub, "ROOT", tmp_path)
     folder = str(folders[0]["me/student"])
     push_to_hub.main([folder, "--repo", "me/student", "--space", "me/demo"])
     assert b"- me/student" in online.files("spaces/me/demo")["README.md"] and "me/student" in online.repos
+    (tmp_path / "space" / "requirements.txt").write_text("m2e[demo]\n")
+    monkeypatch.setattr(space_module, "build_wheel", lambda root, scratch: Path(__file__))  # a private Space has none
+    monkeypatch.setattr(push_to_hub, "brings_wheel", lambda files: True)
+    with pytest.raises(SystemExit) as error:
+        push_to_hub.main(["--space", "me/secret", "--private"])
+    assert "me/secret cannot be private" in str(error.value) and "spaces/me/secret" not in online.repos
     (tmp_path / "space" / "app.py").unlink()
     with pytest.raises(SystemExit) as error:  # before anything goes up
         push_to_hub.main([folder, "--repo", "me/other", "--space", "me/demo"])

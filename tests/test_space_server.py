@@ -15,7 +15,7 @@ from modeling_m2e.record_m2e import MusicEmotion
 gr = pytest.importorskip("gradio", reason='gradio is in the extra "demo"')
 client = pytest.importorskip("gradio_client")
 httpx = pytest.importorskip("httpx")
-from m2e.space import app, tracks  # noqa: E402
+from m2e.space import app, endpoints, guards, tracks  # noqa: E402
 
 SECONDS = 120  # until a request counts as unanswered
 
@@ -43,6 +43,7 @@ def answered(monkeypatch):
         return pipe
 
     monkeypatch.setattr(app, "pipeline", pipeline)
+    monkeypatch.setattr(tracks, "pipeline", pipeline)
     used_and_pause = used, pause
     return used_and_pause
 
@@ -114,9 +115,68 @@ def test_only_uploads_are_read(served, answered, path, words):
     assert "event: error" in answer and words in answer and not answered[0]
 
 
+def test_links_and_sentences(served, song, monkeypatch):
+    def downloaded(link, folder):
+        if "none" in link:
+            raise UsageError(f"{link}: cannot be downloaded.")
+        return str(song)
+
+    monkeypatch.setattr(endpoints, "download", downloaded)
+    caller = client.Client(served(), verbose=False)
+    link = "https://example.org/song.wav"
+    assert f'"path": "{link}"' in caller.predict(f" {link}\n", api_name="/predict_link")
+    assert caller.predict(link, api_name="/describe_link") == "Happy and energetic"
+    with pytest.raises(client.exceptions.AppError, match="none: cannot be downloaded[.]"):
+        caller.predict("https://example.org/none", api_name="/predict_link")
+    with pytest.raises(client.exceptions.AppError, match="[.][.]/model is not offered here"):
+        caller.predict(link, "../model", api_name="/describe_link")
+
+
+def tools(page):
+    """The functions of the API, which are the tools of the MCP server."""
+    return {each.api_name: each.fn for each in page.fns.values() if each.api_visibility == "public"}
+
+
+def test_every_tool_says_what_it_does_and_what_to_send(answered):
+    described = {
+        name: gr.utils.get_function_description(function) for name, function in tools(app.build(["m2e-small"])).items()
+    }
+    assert list(described) == ["predict", "predict_link", "describe_link"]
+    for name, (description, parameters, returns) in described.items():
+        assert description.endswith(".") and "music file" in description, name
+        assert len(parameters) == 2 and all(parameters.values()) and returns, name
+    for function in tools(app.build(["m2e-small"])).values():
+        assert set(function.__annotations__.values()) <= {str, str | None}
+
+
+def test_the_mcp_server_answers_a_real_client(served, song, monkeypatch):
+    if not app.speaks_mcp():
+        pytest.skip("mcp 1.x is not installed: it comes with gradio[mcp], but m2e[mcp] needs 2.x")
+    import anyio
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    monkeypatch.setattr(endpoints, "download", lambda link, folder: str(song))
+
+    async def ask_tools(address):
+        async with streamablehttp_client(f"{address}gradio_api/mcp/") as (reading, writing, _):
+            async with ClientSession(reading, writing) as session:
+                await session.initialize()
+                listed = {tool.name: tool for tool in (await session.list_tools()).tools}
+                answer = await session.call_tool("predict_link", {"link": "https://example.org/song.wav"})
+                refused = await session.call_tool("predict", {"audio": "http://127.0.0.1:1/a.wav"})
+                return listed, answer, refused
+
+    listed, answer, refused = anyio.run(ask_tools, served())
+    assert {"predict", "predict_link", "describe_link"} == {name.removeprefix("m2e_") for name in listed}
+    assert all(tool.description for tool in listed.values())
+    assert '"valence": 5.0' in answer.content[0].text and not answer.isError
+    assert refused.isError and "predict_link" in refused.content[0].text
+
+
 # --- models ---
 
-CHECK = partial(app.check_model, ("m2e-small",), True)
+CHECK = partial(guards.check_model, ("m2e-small",), True)
 
 
 @pytest.mark.parametrize(
@@ -128,18 +188,16 @@ def test_a_folder_of_the_server_is_no_model(name, answered, song, tmp_path, monk
     (tmp_path / "me" / "model").mkdir(parents=True)
     with pytest.raises(ModelError, match="is not offered here: choose m2e-small, or give a hub id."):
         CHECK(name)
-    with pytest.raises(gr.Error, match="is not offered here"):
-        app.predict(CHECK, str(song), name)
     *_, (status, after, *_) = app.add([str(song)], [], 0, name, 0, True, check=CHECK)
-    assert "is not offered here" in status.value and after == [] and not answered[0]
+    assert "is not offered here" in status and after == [] and not answered[0]
 
 
 def test_models_that_are_offered():
     CHECK("m2e-small")
     CHECK("someone/model-1.5@D_all")
-    app.check_model(("/srv/model",), False, "/srv/model")  # that of --model
+    guards.check_model(("/srv/model",), False, "/srv/model")  # that of --model
     with pytest.raises(ModelError, match="is not offered here: choose m2e-small[.]"):
-        app.check_model(("m2e-small",), False, "someone/model")
+        guards.check_model(("m2e-small",), False, "someone/model")
 
 
 def test_the_server_checks_the_model(served, answered, song, tmp_path):

@@ -1,7 +1,6 @@
 """`m2e demo`: the page of the Space on this machine."""
 
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,18 +27,13 @@ def demo(
         import matplotlib  # noqa: F401
     except ImportError:
         fail('the demo needs gradio and matplotlib: install them with pip install "m2e[demo]".')
-    import m2e
     from m2e.checkpoints.load import EMBEDDED
-    from m2e.space.app import build, launch
-    from m2e.space.tracks import pipeline
+    from m2e.space.app import launch, open_page
 
-    models = list(dict.fromkeys([model or EMBEDDED, EMBEDDED]))
     try:
-        pipeline(models[0])
+        page = open_page(list(dict.fromkeys([model or EMBEDDED, EMBEDDED])))
     except M2EError as error:
         fail(str(error))
-    examples = sorted(Path(m2e.__file__).resolve().parent.parent.glob("examples/*.ogg"))  # in a checkout only
-    page = build(models, examples)
     try:
         address = launch(page, server_name=host, server_port=port, inbrowser=browser)
     except OSError:

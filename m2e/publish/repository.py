@@ -1,11 +1,10 @@
-"""The files of a hub repository: of a model that was trained or converted, or of a Space.
+"""The files of a hub repository of a model that was trained or converted.
 
 A repository is a dict: path in the repository -> file on this machine, or content. Nothing is written here.
 """
 
 import inspect
 import json
-import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,24 @@ from typing import Any
 from m2e.checkpoints.load import PARTS, SHARDS, WEIGHTS, missing_parts
 from m2e.checkpoints.weight_files import check_weights
 from m2e.errors import ModelError, PublishError
+from m2e.publish import handler
 from m2e.publish.card import CHORD_MODEL, ENCODER_MODEL, card
 from m2e.publish.facts import BTC_LICENSE, FILE, encoder_terms
 from m2e.publish.fidelity import FIDELITY
 from m2e.publish.scores import EVALUATION
 from m2e.storage import read_json
 from modeling_m2e import AUTO_CLASSES, CUSTOM_PIPELINES, MusicEmotionPipeline, auto_map
+from modeling_m2e.audio_m2e import load as load_audio
 from modeling_m2e.chords_m2e import ChordRecognizer
+from modeling_m2e.harmony_m2e import analyze_harmony
 
 Repository = dict[str, Path | bytes]
 
+# What an Inference Endpoint runs, and what its image may lack or have in an older version.
+ENDPOINT: Repository = {
+    "handler.py": Path(handler.__file__),
+    "requirements.txt": b"transformers>=5.23,<6\nsafetensors>=0.8\nsoundfile>=0.13\nsoxr\n",
+}
 EXTRAS = (EVALUATION, FIDELITY, FILE, "training.jsonl", "chords/training.jsonl", "LICENSE-*")
 
 
@@ -50,7 +57,7 @@ def repository(
         clips = {} if examples is None else _clips(Path(examples))
         samples = [name for name in clips if name.endswith(".ogg")]
         files |= {"README.md": card(folder, repo, license, samples).encode(), **clips}
-        files |= {**flat_code(model_type), **_notices(folder)}
+        files |= {**flat_code(model_type), **_notices(folder), **ENDPOINT}
         for path in files.values():
             if isinstance(path, Path) and path.suffix == ".safetensors":
                 check_weights(path)
@@ -120,12 +127,12 @@ def _project_file(name: str) -> Path:
 
 
 def flat_code(model_type: str) -> Repository:
-    """The modules of modeling_m2e that a model of this type needs, as save_pretrained copies them."""
+    """The modules of modeling_m2e that a model of this type and its handler need, as save_pretrained copies them."""
     from transformers.dynamic_module_utils import get_relative_import_files
 
-    more = {CHORD_MODEL: [ChordRecognizer], ENCODER_MODEL: []}.get(model_type, [MusicEmotionPipeline])
-    classes = [*AUTO_CLASSES[model_type].values(), *more]
-    paths = [Path(inspect.getfile(each)) for each in classes]
+    more: dict[str, list[Any]] = {CHORD_MODEL: [ChordRecognizer, analyze_harmony], ENCODER_MODEL: [load_audio]}
+    parts = [*AUTO_CLASSES[model_type].values(), *more.get(model_type, [MusicEmotionPipeline])]
+    paths = [Path(inspect.getfile(each)) for each in parts]
     paths += [Path(other) for path in paths for other in get_relative_import_files(path)]
     return {path.name: path for path in paths}
 
@@ -143,46 +150,3 @@ def _notices(folder: Path) -> Repository:
     if "BTC-ISMIR19" in [config.get("converted_from") for config in configs]:
         files["LICENSE-btc.txt"] = BTC_LICENSE.encode()
     return files
-
-
-# --- the Space ---
-
-
-def space(folder: str | Path, model: str | None = None) -> Repository:
-    """The files of a Space: its folder, the clips of `examples` next to it and, unless its requirements name m2e, this
-    project's packages with their licences.
-
-    model: hub id of a model to link to. Raises PublishError for a folder without a Gradio app.
-    """
-    from huggingface_hub import SpaceCard
-    from yaml import YAMLError
-
-    folder = Path(folder)
-    missing = [name for name in ("README.md", "app.py", "requirements.txt") if not (folder / name).is_file()]
-    if missing:
-        raise PublishError(f"{folder} is not a Space: it lacks {', '.join(missing)}; give the folder of a Gradio app.")
-    try:
-        front = SpaceCard((folder / "README.md").read_text(encoding="utf-8"))
-    except (ValueError, YAMLError) as error:
-        raise PublishError(f"{folder / 'README.md'} has no readable front matter: check its YAML.") from error
-    if front.data.get("sdk") != "gradio":
-        raise PublishError(f"{folder / 'README.md'} has no sdk: gradio in its front matter: add it.")
-    for key, value in (("tags", "m2e"), ("models", model)):
-        listed = front.data.get(key) or []
-        if value and value not in listed:
-            front.data[key] = [*listed, value]
-    files = _tree(folder, folder) | _clips(folder.resolve().parent / "examples")
-    if not re.search(r"(?mi)^(m2e|[^#\n]*[/=]m2e)\b", (folder / "requirements.txt").read_text(encoding="utf-8")):
-        files |= _tree(PACKAGES, PACKAGES / "m2e") | _tree(PACKAGES, PACKAGES / "modeling_m2e")
-        files |= {name: _project_file(name) for name in ("LICENSE", "NOTICE")}
-    return dict(sorted((files | {"README.md": str(front).encode()}).items()))
-
-
-def _tree(root: Path, folder: Path) -> Repository:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    named = ((path, path.relative_to(root)) for path in paths)
-    return {
-        name.as_posix(): path
-        for path, name in named
-        if name.suffix not in (".pyc", ".pyo") and not any(part.startswith((".", "__pycache__")) for part in name.parts)
-    }

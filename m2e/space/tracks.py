@@ -9,8 +9,10 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
@@ -24,21 +26,43 @@ from modeling_m2e.download_m2e import download as fetch
 from modeling_m2e.limits_m2e import Limits
 from modeling_m2e.record_m2e import FailedTrack
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 OUTLINE_RATE, OUTLINE_PEAKS = 8000, 100  # Hz of the decoded audio; peaks per second, before they are joined
-OUTLINE_BINS = 360  # peaks of a whole track
-MODELS_AT_ONCE = 2  # in memory
+OUTLINE_BINS = 240  # peaks of a whole track
+MODELS_AT_ONCE = 3  # in memory
 KEPT_SECONDS = 1800.0  # after which the server deletes uploads and downloads
 MAX_SECONDS = 900.0  # of a track
 MAX_ANALYSIS_SECONDS = 600.0  # a file that makes a decoder hang must not close the queue
+OPENING = "moonlight_sonata.ogg"  # of the examples
+EXAMPLE_WINDOW = 5.0  # seconds; the examples are too short for a curve of longer windows
+GPU_SECONDS = 60  # that a Space with ZeroGPU asks for; fewer come sooner in its queue
+ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")  # a GPU in decorated functions only
+
+
+def on_gpu(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, which gets a GPU for its time where the demo runs on a Space with ZeroGPU."""
+    if not ZERO_GPU:
+        return function
+    try:
+        import spaces
+    except ImportError:  # not on Hugging Face
+        return function
+    return spaces.GPU(duration=GPU_SECONDS)(function)
 
 
 @dataclass(frozen=True)
 class Track:
-    """A track on the page: its record, the file to play, and the outline of its waveform (0-1)."""
+    """A track on the page: its record, the file to play, and the outline of its waveform (0-1).
+
+    opening: it was there when the page opened, and leaves when a visitor adds another.
+    """
 
     record: MusicEmotion
     file: str
     outline: Sequence[float]
+    opening: bool = False
 
 
 def pipeline(model: str, window: float | None = None, harmony: bool = True) -> MusicEmotionPipeline:
@@ -61,6 +85,7 @@ def _loaded(model: str, window: float | None, harmony: bool) -> MusicEmotionPipe
         key_segments=True,
         max_duration=MAX_SECONDS,
         timeout=MAX_ANALYSIS_SECONDS,
+        device="cuda" if ZERO_GPU else "auto",  # which ZeroGPU emulates until a function has its GPU
     )
 
 
@@ -77,12 +102,35 @@ def record_of(pipe: Pipe, file: str, name: str | None = None) -> MusicEmotion | 
     return record
 
 
-def analyze(pipe: Pipe, file: str, name: str | None = None) -> Track:
-    """The track of a file. Raises: AudioError, with the sentence of its record."""
-    record = record_of(pipe, file, name)
+@on_gpu
+def predict(
+    model: str, file: str, name: str | None = None, window: float | None = None, harmony: bool = True
+) -> MusicEmotion | FailedTrack:
+    """The record of a file by the model of that name or folder; see `pipeline` and `record_of`. Raises: ModelError."""
+    return record_of(pipeline(model, window, harmony), file, name)
+
+
+def analyze(model: str, file: str, name: str | None = None, window: float | None = None, harmony: bool = True) -> Track:
+    """The track of a file. Raises: ModelError; AudioError, with the sentence of its record."""
+    record = predict(model, file, name, window, harmony)
     if record.error is not None:
         raise AudioError(record.error)
     return Track(record, file, outline(file))
+
+
+def examples() -> list[Path]:
+    """The clips that ship with the page; the one that it opens on comes first."""
+    clips = sorted(Path(str(files("m2e.space") / "examples")).glob("*.ogg"))
+    return sorted(clips, key=lambda clip: clip.name != OPENING)
+
+
+def opening(model: str) -> Track:
+    """The track that the page opens on. Raises: ModelError."""
+    clip = str(examples()[0])
+    record = record_of(pipeline(model, EXAMPLE_WINDOW), clip)  # not `predict`: nobody has asked for a GPU yet
+    if record.error is not None:
+        raise ModelError(f"{model} cannot analyse an example ({record.error}): choose another model.")
+    return Track(record, clip, outline(clip), opening=True)
 
 
 def download(link: str, folder: str) -> str:
