@@ -6,7 +6,7 @@ rounded values that JSON, tables and data sets take.
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,23 @@ from .key_m2e import Key, KeySegment
 if TYPE_CHECKING:
     import numpy as np
 
-    try:  # else transformers asks everyone who loads a model repository to install matplotlib
+    try:  # else transformers asks everyone who loads a model repository to install these
         from matplotlib.figure import Figure
+        from pandas import DataFrame
     except ImportError:
         pass
 
 _TIMES = ("start", "end", "duration", "seconds_used")
 # Fields that a mapping has only where they are known; the last two only where there are warnings.
 _ON_REQUEST = ("key_segments", "seconds_used", "warnings")
-_NEVER = ("embedding",)  # an attribute only
+_NEVER = ("embedding", "embeddings")  # attributes only
+_TEXTS: dict[str, Callable[[list], str]] = {  # of lists, in a flat row
+    "selected_moods": ";".join,
+    "chords": lambda chords: " ".join(chord["label"] for chord in chords),
+    "key_segments": lambda keys: ";".join(f"{part['start']} {part['end']} {part['key']}" for part in keys),
+    "warnings": " ".join,
+}
+_PARTS = ("moods", "chords", "key_segments", "curve")  # of a record, that are tables
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,35 @@ class Record(Mapping[str, Any]):
     def to_json(self, indent: int | None = None) -> str:
         """One JSON object, on one line unless `indent` is given."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
+
+    def to_row(self) -> dict[str, Any]:
+        """One flat row: `mood_<label>` and `key_<field>` for moods and key, texts for all other lists."""
+        row: dict[str, Any] = {}
+        for name, value in self.items():
+            if name == "moods":
+                row |= {f"mood_{mood['label']}": mood["score"] for mood in value or []}
+            elif name == "key":
+                row |= {f"key_{part}": content for part, content in (value or {}).items()}
+            elif name in _TEXTS:
+                row[name] = _TEXTS[name](value or [])
+            elif name != "curve":
+                row[name] = value
+        return row
+
+    def to_pandas(self, part: str | None = None) -> "DataFrame":
+        """A table of one row, see `to_row`; or with `part` a table of it: "moods", "chords", "key_segments" or "curve".
+
+        `pandas.concat` joins those of several records. Raises: ValueError for another part; ImportError without pandas.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise ImportError("Tables need pandas: install it with pip install pandas.") from None
+        if part is None:
+            return DataFrame([self.to_row()])
+        if part not in _PARTS:
+            raise ValueError(f"A record has no table {part!r}: choose {', '.join(_PARTS)}.")
+        return DataFrame(self.get(part) or [])
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._names():
@@ -90,8 +127,9 @@ class MusicEmotion(Record):
     curve: valence and arousal over time.  model: name of the model.  error: always None; see `FailedTrack`.
     warnings: one sentence each about what is wrong with the audio; empty normally.
     seconds_used: of audio that could be decoded. A mapping has these two only where there are warnings.
-    embedding: (width,) float32, the mean of the encoder's embeddings of the windows, weighted by their durations; only
-    where it was asked for, and never in a mapping.
+    embeddings: (windows, width) float32, the encoder's embedding of each point of the curve.
+    embedding: (width,) float32, their mean, weighted by the durations of the windows.
+    Both only where they were asked for, and never in a mapping.
     """
 
     path: str | None
@@ -110,6 +148,7 @@ class MusicEmotion(Record):
     seconds_used: float | None = None
     warnings: list[str] = field(default_factory=list)
     embedding: "np.ndarray | None" = field(default=None, repr=False, compare=False)
+    embeddings: "np.ndarray | None" = field(default=None, repr=False, compare=False)
 
     _names = _known
 
@@ -125,6 +164,12 @@ class MusicEmotion(Record):
         if file is not None:
             save(drawn, file)
         return drawn
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .html_m2e import card
+
+        return card(self)
 
 
 @dataclass

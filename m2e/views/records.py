@@ -84,14 +84,7 @@ class Csv:
         return self._line(self._columns) + "".join(map(self._row, self._waiting))
 
     def _row(self, record: MusicEmotion | FailedTrack) -> str:
-        cells = record.to_dict()
-        cells |= {f"mood_{mood['label']}": mood["score"] for mood in cells["moods"] or []}
-        cells |= {f"key_{name}": value for name, value in (cells["key"] or {}).items()}
-        cells["selected_moods"] = ";".join(cells["selected_moods"] or [])
-        cells["chords"] = " ".join(chord["label"] for chord in cells["chords"] or [])
-        keys = cells.get("key_segments") or []
-        cells["key_segments"] = ";".join(f"{part['start']} {part['end']} {part['key']}" for part in keys)
-        cells["warnings"] = " ".join(cells.get("warnings") or [])
+        cells = record.to_row()
         return self._line([cells.get(column) for column in self._columns])
 
     @staticmethod
