@@ -13,10 +13,11 @@ from typing import Any
 from m2e.checkpoints.load import PARTS, SHARDS, WEIGHTS, embedded_model, missing_parts
 from m2e.checkpoints.weight_files import check_weights
 from m2e.errors import ModelError, PublishError
-from m2e.publish.card import CHORD_MODEL, ENCODER_MODEL, card
-from m2e.publish.facts import BTC_LICENSE, FILE, encoder_terms
+from m2e.publish.card import CHORD_MODEL, ENCODER_MODEL, PACKAGES, card, has_notebook
+from m2e.publish.facts import BTC_LICENSE, FILE, encoder_terms, facts_of
 from m2e.publish.fidelity import FIDELITY
-from m2e.publish.scores import EVALUATION
+from m2e.publish.notebook import notebook
+from m2e.publish.scores import EVALUATION, eval_results
 from m2e.storage import read_json
 from modeling_m2e import AUTO_CLASSES, CUSTOM_PIPELINES, MusicEmotionPipeline, auto_map
 from modeling_m2e.chords_m2e import ChordRecognizer
@@ -50,6 +51,9 @@ def repository(
         clips = {} if examples is None else _clips(Path(examples))
         samples = [name for name in clips if name.endswith(".ogg")]
         files |= {"README.md": card(folder, repo, license, samples).encode(), **clips}
+        files |= eval_results(read_json(folder / EVALUATION, PublishError), repo)
+        if has_notebook(config, samples):
+            files["notebook.ipynb"] = notebook(facts_of(folder, config, license).name, repo, PACKAGES, samples[0])
         files |= {**flat_code(model_type), **_notices(folder)}
         for path in files.values():
             if isinstance(path, Path) and path.suffix == ".safetensors":
@@ -102,19 +106,19 @@ def _json(content: dict[str, Any]) -> bytes:
 # --- code and notices ---
 
 
-PACKAGES = Path(__file__).resolve().parents[2]  # the folder of m2e and modeling_m2e
+INSTALLED = Path(__file__).resolve().parents[2]  # the folder of m2e and modeling_m2e
 
 
 def _project_file(name: str) -> Path:
     """LICENSE or NOTICE of this project, in a checkout or in the installed package. Raises PublishError."""
-    if (PACKAGES / name).is_file():
-        return PACKAGES / name
+    if (INSTALLED / name).is_file():
+        return INSTALLED / name
     try:
         installed = [file for file in metadata.files("m2e") or () if file.name == name and "dist-info" in file.parts[0]]
     except metadata.PackageNotFoundError:
         installed = []
     if not installed:
-        raise PublishError(f"{PACKAGES} has no {name}: publish from a checkout of the project.")
+        raise PublishError(f"{INSTALLED} has no {name}: publish from a checkout of the project.")
     return Path(str(installed[0].locate()))
 
 
@@ -170,7 +174,7 @@ def space(folder: str | Path, model: str | None = None) -> Repository:
             front.data[key] = [*listed, value]
     files = _tree(folder, folder) | _clips(folder.resolve().parent / "examples")
     if not re.search(r"(?mi)^(m2e|[^#\n]*[/=]m2e)\b", (folder / "requirements.txt").read_text(encoding="utf-8")):
-        files |= _tree(PACKAGES, PACKAGES / "m2e") | _tree(PACKAGES, PACKAGES / "modeling_m2e")
+        files |= _tree(INSTALLED, INSTALLED / "m2e") | _tree(INSTALLED, INSTALLED / "modeling_m2e")
         files |= {name: _project_file(name) for name in ("LICENSE", "NOTICE")}
     return dict(sorted((files | {"README.md": str(front).encode()}).items()))
 
