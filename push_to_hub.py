@@ -3,6 +3,7 @@
     python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --dry-run
     python push_to_hub.py runs/teacher --repo NAME/m2e-teacher --private
     python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --space NAME/m2e
+    python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --collection "Music emotion"
     python push_to_hub.py amaai-lab/music2emo@D_all --repo NAME/music2emo-d
 
 MODEL is a folder that training wrote (a teacher, a student or a chord recogniser), or a published checkpoint, which is
@@ -19,7 +20,7 @@ from m2e.checkpoints.load import local_folder
 from m2e.errors import M2EError, PublishError
 from m2e.publish.repository import Repository, repository
 from m2e.publish.space import brings_wheel, space
-from m2e.publish.upload import check_name, publish, sizes, write
+from m2e.publish.upload import check_name, collect, publish, sizes, write
 
 ROOT = Path(__file__).resolve().parent
 EXAMPLES = ROOT / "examples"
@@ -37,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--revision", metavar="BRANCH", help="publish the model on this branch instead of main")
     options.add_argument(
         "--license", metavar="ID", help="set the licence of the weights if there is no card.json (apache-2.0, ...)"
+    )
+    options.add_argument(
+        "--collection", metavar="TITLE", help="add what is published to this collection of the owner, made if need be"
     )
     options.add_argument("--message", default="Publish with m2e", help="set the message of the commit")
     options.add_argument(
@@ -83,6 +87,8 @@ def publish_all(args: argparse.Namespace, scratch: Path) -> None:
             print(f"written to {target}, nothing sent\n")
         else:
             print(f"published at {send(repo, files, is_space, args)}\n")
+    if args.collection:
+        gather(args.collection, {repo: "space" if is_space else "model" for repo, _, is_space in todo}, args)
 
 
 def model_folder(model: str, scratch: Path) -> Path:
@@ -115,6 +121,16 @@ def send(repo: str, files: Repository, is_space: bool, args: argparse.Namespace)
     revision = None if is_space else args.revision
     commit = publish(api, repo, files, space=is_space, private=args.private, revision=revision, message=args.message)
     return f"{api.endpoint}/{'spaces/' * is_space}{repo}/tree/{revision or 'main'} ({commit[:10]})"
+
+
+def gather(title: str, items: dict[str, str], args: argparse.Namespace) -> None:
+    """Adds the repositories to a collection, or says what it would add."""
+    from huggingface_hub import HfApi
+
+    if args.dry_run:
+        print(f"{', '.join(items)}: would be added to the collection {title!r}")
+    else:
+        print(f"collected at {collect(HfApi(), title, items, args.private)}")
 
 
 if __name__ == "__main__":

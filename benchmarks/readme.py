@@ -116,7 +116,14 @@ def transfer_table() -> str:
         scores = result[name]
         cells = [f"{scores[each]:.3f}" for each in ("quadrant_f1", "arousal_auc", "valence_auc")]
         rows.append([name, str(scores["tracks"]), *cells])
-    return table(["", "tracks", "quadrant, macro F1", "arousal, ROC-AUC", "valence, ROC-AUC"], rows)
+    text = table(["", "tracks", "quadrant, macro F1", "arousal, ROC-AUC", "valence, ROC-AUC"], rows)
+    if "Emotify" in result:
+        scores = result["Emotify"]
+        names = [f"{axis}_spearman{part}" for axis in ("arousal", "valence") for part in ("", "_within_genres")]
+        headings = ["", "tracks", "arousal, Spearman", "within genres", "valence, Spearman", "within genres"]
+        cells = [f"{scores[name]:.3f}" for name in names]
+        text += "\n" + table(headings, [["Emotify", str(scores["tracks"]), *cells]])
+    return text
 
 
 def chord_tables() -> str:

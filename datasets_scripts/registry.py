@@ -33,6 +33,11 @@ DATASETS = {  # id on model cards -> name and the paper that describes it
     "emotify": "Emotify (Aljanaki, Wiering, Veltkamp: Studying Emotion Induced by Music, IPM 2016)",
     "pop909": "POP909 (Wang et al.: POP909: A Pop-Song Dataset for Music Arrangement Generation, ISMIR 2020)",
 }
+HUB_IDS = {  # id on model cards -> a copy on the hub; the others have none
+    "mtg-jamendo": "rkstgr/mtg-jamendo",
+    "emomusic": "m-a-p/EMO",
+    "emopia": "Annorita/EMOPIA",
+}
 
 
 def read_dataset(name: str, folder: str | Path, **options: object) -> "Dataset":

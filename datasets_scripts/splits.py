@@ -19,7 +19,7 @@ SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 def paper_split(name: str, songs: Iterable[str]) -> dict[str, str]:
     """{id: split} of songs of "deam", "emomusic" or "pmemo". Raises DataError for songs not in its lists."""
-    lists = json.loads((Path(__file__).parent / "paper_splits.json").read_text())[name]
+    lists = json.loads((Path(__file__).parent / "paper_splits.json").read_text(encoding="utf-8"))[name]
     known = {str(number): split for split in SPLITS for number in lists[split]}
     if others := [song for song in songs if song not in known]:
         raise DataError(f"There are ratings of songs that are not in the lists of {name}: {listed(others)}.")

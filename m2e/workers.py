@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
@@ -153,7 +154,7 @@ def _starting(workers: int) -> Iterator[None]:
         if "OMP_NUM_THREADS" not in os.environ:  # read when a worker imports torch
             os.environ["OMP_NUM_THREADS"] = str(max(1, available_cores() // workers))
             undo.callback(os.environ.pop, "OMP_NUM_THREADS", None)
-        if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        if sys.platform != "win32":
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             undo.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
         try:

@@ -47,10 +47,12 @@ class AudioReport:
     """What reading a track showed.
 
     warnings: one sentence each; empty normally.  seconds_used: of decoded audio; None before the end of the track.
+    seconds_expected: of the whole track, from the first block on; None where the source does not say it.
     """
 
     warnings: list[str] = field(default_factory=list)
     seconds_used: float | None = None
+    seconds_expected: float | None = None
 
     def warn(self, sentence: str) -> None:
         """Adds a sentence once."""

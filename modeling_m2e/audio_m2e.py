@@ -166,6 +166,7 @@ def _open_array(array: Any, rate: Any, name: str, seconds: float, report: AudioR
         scale = 2.0 ** (bits - 1)
     rate = check_rate(rate, name)
     frames = block_frames(rate, array.shape[1], seconds)
+    report.seconds_expected = len(array) / rate
 
     def blocks() -> Blocks:
         for start in range(0, len(array), frames):

@@ -127,6 +127,8 @@ def _read_parts(file: Any, parts: list[Part], rate: int, name: str, seconds: flo
             damaged = True
             continue
         with sound:
+            if len(parts) == 1 and length is not None:
+                report.seconds_expected = length / sound.samplerate
             frames = block_frames(sound.samplerate, sound.channels, seconds)
             hole = _hole(part, sound)
             for start in range(0, round(hole * rate), frames):

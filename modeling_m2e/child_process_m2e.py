@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -59,13 +60,13 @@ def running(command: Sequence[str], messages: IO[bytes]) -> Iterator[subprocess.
 
     messages: the file that takes its stderr.
     """
-    guarded = os.name == "posix" and os.path.exists(_SHELL)
+    guarded = sys.platform != "win32" and os.path.exists(_SHELL)
     process = subprocess.Popen(
         [_SHELL, "-c", _GUARD, _SHELL, *command] if guarded else command,
         stdin=subprocess.PIPE if guarded else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=messages,
-        process_group=0 if os.name == "posix" else None,
+        process_group=None if sys.platform == "win32" else 0,
     )
     children = getattr(_here, "children", None)
     if children is not None:
@@ -82,9 +83,9 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is not None:  # its id may belong to another one by now
         return
     try:
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
+        if sys.platform == "win32":
             process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # it has just ended
         pass

@@ -2,18 +2,21 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import Pipeline
 
 from .audio_m2e import AudioInput, describe
 from .bounds_m2e import MAX_LABELS, check_number
 from .errors_m2e import M2EError, ModelError
+from .harmony_m2e import Harmony
 from .key_m2e import key_segments as keys_over_time
 from .modeling_m2e import M2EForMusicEmotion
 from .output_m2e import compose
-from .processing_m2e import M2EProcessor, TrackFeatures
+from .processing_m2e import M2EProcessor, Progress, TrackFeatures
 from .record_m2e import FailedTrack, MusicEmotion
 from .weights_m2e import load_complete
 from .windows_m2e import Window
@@ -31,7 +34,8 @@ class MusicEmotionPipeline(Pipeline):
 
     top_k: how many moods a record keeps; None = all.  harmony: whether chords and key are recognised (yes).
     key_segments: whether a record also has the keys over time (no).
-    include_embedding: whether a record also has the mean embedding of the track (no).
+    include_embedding, include_embeddings: whether a record also has the mean embedding of the track, and those of its
+    windows (no).  progress: called while a track is analysed, see `Progress`.
     errors: "raise", or "record" to get a `FailedTrack` for a source that cannot be analysed, and go on with the others.
     batch_size: tracks that go through the network at once.  name: the name of the model in records.
     """
@@ -68,6 +72,7 @@ class MusicEmotionPipeline(Pipeline):
         harmony: bool = True,
         key_segments: bool = False,
         include_embedding: bool = False,
+        include_embeddings: bool = False,
         **hub_arguments: Any,
     ) -> "MusicEmotionPipeline":
         """The pipeline of a hub repo or folder, by this installed code: none of the repo's own code is run.
@@ -76,7 +81,7 @@ class MusicEmotionPipeline(Pipeline):
         other; hop_seconds: from window to window, if these overlap; None = as saved.
         windows_per_batch: windows that the encoder takes at once; None = as saved.
         encoder_dtype: precision of a MERT encoder; other encoders are small and computed in float32.
-        harmony, key_segments, include_embedding: the parameters of calls that give none.
+        harmony, key_segments, include_embedding, include_embeddings: the parameters of calls that give none.
         Raises: ModelError where weights are missing.
         """
         hub_arguments["trust_remote_code"] = False
@@ -96,6 +101,7 @@ class MusicEmotionPipeline(Pipeline):
             harmony=harmony,
             key_segments=key_segments,
             include_embedding=include_embedding,
+            include_embeddings=include_embeddings,
         )
 
     def __call__(
@@ -114,6 +120,33 @@ class MusicEmotionPipeline(Pipeline):
         settings = {name: value for name, value in self._postprocess_params.items() if name != "errors"}
         return self._record(track, self.forward(self._inputs(track)), **settings)
 
+    def predict_embeddings(
+        self,
+        embeddings: torch.Tensor | np.ndarray,
+        windows: Sequence[Window] | None = None,
+        harmony: Harmony | None = None,
+        path: str = "<embeddings>",
+    ) -> MusicEmotion:
+        """The record of a track from the embeddings (windows, width) of its windows, without its audio.
+
+        windows: their times and weights, as `M2EProcessor.embed` gives them; None = windows that follow each other.
+        harmony: as `M2EProcessor.analyze_harmony` gives it; None = a track without harmony.  path: in the record.
+        Raises: ModelError for embeddings of another shape or width, or that are not finite.
+        """
+        vectors = torch.as_tensor(embeddings, dtype=torch.float32)
+        if vectors.ndim != 2 or not vectors.isfinite().all():
+            raise ModelError(f"Embeddings of shape {tuple(vectors.shape)}: give finite numbers (windows, width).")
+        if windows is None:
+            seconds = self.processor.feature_extractor.window_seconds
+            windows = [Window(index * seconds, (index + 1) * seconds, 1.0) for index in range(len(vectors))]
+        if len(windows) != len(vectors) or not len(vectors):
+            raise ModelError(f"{len(vectors)} embeddings do not fit {len(windows)} windows: give one for each.")
+        duration = max(window.end for window in windows) if harmony is None else harmony.duration
+        track = TrackFeatures(path, duration, list(windows), vectors, chords=None, key=None)
+        if harmony is not None:
+            track = replace(track, chords=harmony.chords, key=harmony.key, statistics=harmony.statistics)
+        return self.predict_features(track)
+
     def _inputs(self, track: TrackFeatures) -> dict[str, Any]:
         """The network's inputs for a track. The track goes with them, as `postprocess` sees nothing else."""
         return {**self.processor.collate([track]), "track": track}
@@ -124,10 +157,14 @@ class MusicEmotionPipeline(Pipeline):
         return self._inputs(TrackFeatures("", 0.0, [Window(0.0, 0.0, 1.0)], empty, None, None)) | {"track": track}
 
     def _sanitize_parameters(
-        self, harmony: bool | None = None, errors: str | None = None, **kwargs: Any
+        self,
+        harmony: bool | None = None,
+        errors: str | None = None,
+        progress: Progress | None = None,
+        **kwargs: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        if unknown := kwargs.keys() - {"top_k", "key_segments", "include_embedding"}:
-            known = "top_k, harmony, key_segments, include_embedding and errors"
+        if unknown := kwargs.keys() - {"top_k", "key_segments", "include_embedding", "include_embeddings"}:
+            known = "top_k, harmony, key_segments, include_embedding, include_embeddings, progress and errors"
             raise TypeError(f"music-emotion has no parameter {', '.join(sorted(unknown))}; it takes {known}.")
         if errors not in (None, "raise", "record"):
             raise M2EError(f"music-emotion: errors is {errors!r}; use 'raise' or 'record'.")
@@ -135,15 +172,17 @@ class MusicEmotionPipeline(Pipeline):
         if "top_k" in shown:
             check_number("music-emotion", "top_k", shown["top_k"], 1, MAX_LABELS, whole=True)
         handling = {} if errors is None else {"errors": errors}
-        return handling if harmony is None else handling | {"harmony": harmony}, {}, shown | handling
+        analysis = {"harmony": harmony, "progress": progress}
+        given = {name: value for name, value in analysis.items() if value is not None}
+        return handling | given, {}, shown | handling
 
     # The three steps of transformers, which types all parameters as dicts and all outputs as tensors.
 
     def preprocess(  # type: ignore[override]
-        self, input_: AudioInput, harmony: bool = True, errors: str = "raise"
+        self, input_: AudioInput, harmony: bool = True, errors: str = "raise", progress: Progress | None = None
     ) -> dict[str, Any]:
         try:
-            return self._inputs(self.processor.analyze(input_, harmony))
+            return self._inputs(self.processor.analyze(input_, harmony, progress))
         except M2EError as error:
             if errors == "raise":
                 raise
@@ -157,16 +196,14 @@ class MusicEmotionPipeline(Pipeline):
     def postprocess(  # type: ignore[override]
         self,
         model_outputs: dict[str, Any],
-        top_k: int | None = None,
-        key_segments: bool = False,
-        include_embedding: bool = False,
         errors: str = "raise",
+        **shown: Any,
     ) -> MusicEmotion | FailedTrack:
         track: TrackFeatures | FailedTrack = model_outputs["track"]
         if isinstance(track, FailedTrack):
             return track
         try:
-            return self._record(track, model_outputs, top_k, key_segments, include_embedding)
+            return self._record(track, model_outputs, **shown)
         except M2EError as error:  # outputs that are not finite
             if errors == "raise":
                 raise
@@ -179,6 +216,7 @@ class MusicEmotionPipeline(Pipeline):
         top_k: int | None = None,
         key_segments: bool = False,
         include_embedding: bool = False,
+        include_embeddings: bool = False,
     ) -> MusicEmotion:
         outputs = {name: value[0] for name, value in model_outputs.items() if name != "track"}
         record = compose(
@@ -199,6 +237,8 @@ class MusicEmotionPipeline(Pipeline):
             record.key_segments = keys_over_time(track.chords, track.key)
         if include_embedding:
             record.embedding = track.mean_embedding()
+        if include_embeddings:
+            record.embeddings = track.embeddings.cpu().numpy()
         return record
 
     def save_pretrained(

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,8 @@ from .windows_m2e import Window
 
 SAVED = ("encoder_reference", "chord_vocabulary", "has_chords", "windows_per_batch")  # in processor_config.json
 MAX_WINDOWS_PER_BATCH = 1024
+# Called as progress(path, seconds so far, seconds of the track or None) while a track is analysed.
+Progress = Callable[[str, float, float | None], None]
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,11 @@ class M2EProcessor(ProcessorMixin):
             self._chord_recognizer.to(device)
         return self
 
-    def analyze(self, source: AudioInput, harmony: bool = True) -> TrackFeatures:
-        """The features of a track, decoded once and never held whole. Raises: AudioError."""
+    def analyze(self, source: AudioInput, harmony: bool = True, progress: Progress | None = None) -> TrackFeatures:
+        """The features of a track, decoded once and never held whole.
+
+        progress: called after every block, of at most 30 s, see `Progress`. Raises: AudioError.
+        """
         windows = self._window_embeddings()
         rate, chord_rate = self.feature_extractor.sampling_rate, ChordRecognizer.sampling_rate
         chords = self._chord_recognizer.stream() if harmony and self._chord_recognizer is not None else None
@@ -144,6 +149,8 @@ class M2EProcessor(ProcessorMixin):
             windows.push(block[rate])
             if chords is not None:
                 chords.push(block[chord_rate])
+            if progress is not None:
+                progress(describe(source), windows.duration, report.seconds_expected)
         spans, embeddings = windows.finish()
         track = TrackFeatures(
             describe(source),
@@ -166,6 +173,11 @@ class M2EProcessor(ProcessorMixin):
         if hop is None:
             return WindowEmbeddings(self.encoder, size, silence, self.windows_per_batch)
         return SlidingEmbeddings(self.encoder, size, hop, silence, self.windows_per_batch)
+
+    def embed(self, source: AudioInput) -> tuple[list[Window], torch.Tensor]:
+        """The windows of a track, and the encoder's embeddings (windows, width) of them. Raises: AudioError."""
+        track = self.analyze(source, harmony=False)
+        return track.windows, track.embeddings
 
     def analyze_harmony(self, source: AudioInput) -> Harmony:
         """Chords, key and statistics alone, as `analyze` gives them.

@@ -16,8 +16,9 @@ from .key_m2e import Key, KeySegment
 if TYPE_CHECKING:
     import numpy as np
 
-    try:  # else transformers asks everyone who loads a model repository to install matplotlib
+    try:  # else transformers asks everyone who loads a model repository to install these
         from matplotlib.figure import Figure
+        from pandas import DataFrame
     except ImportError:
         pass
 
@@ -30,7 +31,18 @@ _ANSWERS = (
     *(*_PERCENTILES, "music", "attributes"),
 )
 _ON_REQUEST = ("key_segments", *_WARNED, *_ANSWERS, "between")
-_NEVER = ("embedding",)  # an attribute only
+_NEVER = ("embedding", "embeddings")  # attributes only
+_TEXTS: dict[str, Callable[[list], str]] = {  # of lists, in a flat row
+    "selected_moods": ";".join,
+    "chords": lambda chords: " ".join(chord["label"] for chord in chords),
+    "key_segments": lambda keys: ";".join(f"{part['start']} {part['end']} {part['key']}" for part in keys),
+    "warnings": " ".join,
+    "between": " ".join,
+    "segments": lambda parts: ";".join(
+        f"{part['start']} {part['end']} {part['valence']} {part['arousal']} {','.join(part['moods'])}" for part in parts
+    ),
+}
+_TABLES = ("moods", "chords", "key_segments", "curve", "segments")  # of a record, that are tables
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,44 @@ class Record(Mapping[str, Any]):
         """One JSON object, on one line unless `indent` is given."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=indent)
 
+    def to_row(self) -> dict[str, Any]:
+        """One flat row: `mood_<label>`, `key_<field>`, `quadrant_<name>`, attributes by name, texts for other lists."""
+        row: dict[str, Any] = {}
+        for name, value in self.items():
+            if name == "moods":
+                row |= {f"mood_{mood['label']}": mood["score"] for mood in value or []}
+            elif name == "key":
+                row |= {f"key_{part}": content for part, content in (value or {}).items()}
+            elif name == "quadrant_scores":
+                row |= {f"quadrant_{quadrant}": score for quadrant, score in (value or {}).items()}
+            elif name == "attributes":
+                row |= value or {}
+            elif name == "highlight":
+                row[name] = "{start} {end}".format(**value)
+            elif name.endswith("_interval"):
+                row[name] = " ".join(map(str, value))
+            elif name in _TEXTS:
+                row[name] = _TEXTS[name](value or [])
+            elif name != "curve":
+                row[name] = value
+        return row
+
+    def to_pandas(self, part: str | None = None) -> "DataFrame":
+        """A table of one row, see `to_row`; or with `part` a table of it: "moods", "chords", "key_segments", "curve" or
+        "segments".
+
+        `pandas.concat` joins those of several records. Raises: ValueError for another part; ImportError without pandas.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise ImportError("Tables need pandas: install it with pip install pandas.") from None
+        if part is None:
+            return DataFrame([self.to_row()])
+        if part not in _TABLES:
+            raise ValueError(f"A record has no table {part!r}: choose {', '.join(_TABLES)}.")
+        return DataFrame(self.get(part) or [])
+
     def __getitem__(self, name: str) -> Any:
         if name not in self._names():
             raise KeyError(name)
@@ -126,8 +176,9 @@ class MusicEmotion(Record):
     valence_percentile, arousal_percentile: 0-100, of a reference collection that the model's configuration names.
     confidence: 0-1; how much of the certainty about a full-length track remains after `duration`.
     music: how much the track is music, 0-1.  attributes: energy, danceability and others, 0-1; see `ATTRIBUTES`.
-    embedding: (width,) float32, the mean of the encoder's embeddings of the windows, weighted by their durations; only
-    where it was asked for, and never in a mapping.
+    embeddings: (windows, width) float32, the encoder's embedding of each point of the curve.
+    embedding: (width,) float32, their mean, weighted by the durations of the windows.
+    Both only where they were asked for, and never in a mapping.
     """
 
     path: str | None
@@ -158,6 +209,7 @@ class MusicEmotion(Record):
     music: float | None = None
     attributes: dict[str, float] | None = None
     embedding: "np.ndarray | None" = field(default=None, repr=False, compare=False)
+    embeddings: "np.ndarray | None" = field(default=None, repr=False, compare=False)
 
     _names = _known
 
@@ -173,6 +225,12 @@ class MusicEmotion(Record):
         if file is not None:
             save(drawn, file)
         return drawn
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .html_m2e import card
+
+        return card(self)
 
 
 @dataclass

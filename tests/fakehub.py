@@ -29,6 +29,7 @@ class FakeHub:
         self.repos: dict[str, dict[str, Files]] = {}  # id -> commit -> path -> content
         self.refs: dict[str, dict[str, str]] = {}  # id -> name of a branch or tag -> commit
         self.private: set[str] = set()
+        self.collections: dict[str, list[dict]] = {}  # slug -> items
         self.lfs: dict[str, bytes] = {}  # sha256 -> content that was uploaded
         self.log: list[str] = []
         self.refuse: dict[str, tuple[int, str, str]] = {}
@@ -78,6 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.begin()
         if path is None:
             return
+        if path.removeprefix("/api/collections/") in self.hub.collections:
+            return self.answer(200, self.collection(path.removeprefix("/api/collections/")))
         api = re.fullmatch(r"/api/(models|spaces)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?/?", path)
         file = re.fullmatch(r"/((?:spaces/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         if not (api or file):
@@ -119,6 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.validate(json.loads(body)["content"])
         if path == "/api/repos/create":
             return self.create(json.loads(body))
+        if path.startswith("/api/collections"):
+            return self.collect(path.removeprefix("/api/collections").strip("/"), json.loads(body))
         batch = re.fullmatch(r"/((?:spaces/)?[^/]+/[^/]+)\.git/info/lfs/objects/batch", path)
         api = re.fullmatch(r"/api/(models|spaces)/([^/]+/[^/]+)/(preupload|commit|branch|tag)/(.+)", path)
         repo = batch[1] if batch else _id(api[1], api[2]) if api else None
@@ -162,6 +167,28 @@ class _Handler(BaseHTTPRequestHandler):
         if asked.get("visibility") == "private":
             self.hub.private.add(repo)
         return self.answer(200, new)
+
+    def collect(self, slug: str, asked: dict) -> None:
+        """A new collection, or an item for the one of this slug."""
+        if slug:
+            items = self.hub.collections[slug.removesuffix("/items")]
+            if asked["item"] in items:
+                return self.answer(409, {"error": "is in the collection"})
+            items.append(asked["item"])
+            return self.answer(200, self.collection(slug.removesuffix("/items")))
+        slug = f"{asked['namespace']}/{asked['title'].lower().replace(' ', '-')}-64f9a55bb3115b4f513ec026"
+        known = slug in self.hub.collections
+        self.hub.collections.setdefault(slug, [])
+        return self.answer(409 if known else 200, self.collection(slug))
+
+    def collection(self, slug: str) -> dict:
+        owner = {"name": slug.partition("/")[0], "type": "user", "fullname": "", "avatarUrl": "", "isPro": False}
+        return {"slug": slug, "title": slug, "owner": owner, "items": [], "lastUpdated": "2030-01-01T00:00:00.000Z"} | {
+            "position": 0,
+            "private": False,
+            "theme": "blue",
+            "upvotes": 0,
+        }
 
     def validate(self, card: str) -> None:
         try:

@@ -232,7 +232,7 @@ def test_wrong_usage_is_reported_before_anything_is_loaded(loaded, music, argume
 def test_a_missing_midi_library_is_reported_before_anything_is_loaded(loaded, music, monkeypatch):
     monkeypatch.setitem(sys.modules, "pretty_midi", None)
     result = run("a.wav", "--midi", "a.mid", status=2)
-    assert result.stderr == "m2e: MIDI files need pretty_midi: pip install pretty_midi.\n"
+    assert result.stderr == "m2e: MIDI files and tones need pretty_midi: pip install pretty_midi.\n"
     assert loaded == [] and result.stdout == "" and files() == SONGS
 
 

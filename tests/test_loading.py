@@ -233,7 +233,7 @@ def test_parameters(original, answers):
     assert {name: value for name, value in keys.items() if name != "key_segments"} == dict(original((LONG, RATE)))
     without = original((LONG, RATE), harmony=False)
     assert without.chords is None and without.key is None and without.valence != answers[0]["va"][0]
-    with pytest.raises(TypeError, match="top_k, harmony, key_segments, include_embedding and errors"):
+    with pytest.raises(TypeError, match="top_k, harmony, key_segments, include_embedding, .* progress and errors"):
         original((LONG, RATE), topk=3)
 
 

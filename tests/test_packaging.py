@@ -202,10 +202,10 @@ def test_every_package_is_packed_once():
 
 
 def test_the_oldest_versions_are_those_of_the_requirements():
-    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / ".github" / "oldest.txt").read_text(), re.MULTILINE))
+    pinned = dict(re.findall(r"^([\w.-]+)==([\d.]+)$", (ROOT / ".github" / "oldest.txt").read_text(), re.MULTILINE))
     extras = setup()["options.extras_require"]
     lines = "\n".join([setup()["options"]["install_requires"], extras["demo"]])
-    bounds = dict(re.findall(r"^([\w-]+)>=([\d.]+)", lines, re.MULTILINE))
+    bounds = dict(re.findall(r"^([\w.-]+)>=([\d.]+)", lines, re.MULTILINE))
 
     def parts(version: str) -> list[int]:
         numbers = [int(part) for part in version.split(".")]
@@ -258,6 +258,7 @@ def test_the_command_line_is_as_the_readme_says():
     params = [option for command in commands.values() for option in command.params]
     options = {name for option in params for name in (*option.opts, *option.secondary_opts)}
     options |= {
+        "--collection",
         "--dry-run",
         "--private",
         "--revision",
@@ -294,7 +295,7 @@ def test_the_links_of_a_document_lead_somewhere(document):
 def test_the_modules_that_a_document_names_exist(document):
     names = set(re.findall(r"[\w./-]+\.(?:py|yaml)\b", document.read_text(encoding="utf-8")))
     names = {name.removeprefix("../") for name in names}
-    folders = [*PACKAGES, *NAMESPACES, *TRAINING_FOLDERS, "configuration", "docker", "examples", "tests"]
+    folders = [*PACKAGES, *NAMESPACES, *TRAINING_FOLDERS, ".ci", "configuration", "docker", "examples", "tests"]
     files = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.*")}
     files |= {path.name for path in ROOT.iterdir()}
     real = {name for name in names if not re.search(r"[A-Z]", name) and "scripts/download" not in name}

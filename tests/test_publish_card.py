@@ -94,6 +94,24 @@ def test_without_an_evaluation_there_is_no_model_index(folder):
     assert "model-index" not in metadata(text) and "model_name" not in metadata(text)
 
 
+def test_on_the_hub_data_sets_have_their_ids_there(folder):
+    Facts("tiny", "mit", datasets=["4q", "emomusic"]).save(folder)
+    emomusic = EVALUATION["results"][0] | {"dataset": {"name": "EmoMusic", "id": "emomusic"}}
+    (folder / "evaluation.json").write_text(json.dumps({"results": [emomusic, *EVALUATION["results"]]}))
+    text = card(folder, "me/tiny")
+    assert {data for data, *_ in model_index(text)} == {"m-a-p/EMO", "panda-4q", "deam"}  # the others have none
+    assert metadata(text)["datasets"] == ["m-a-p/EMO"]
+    assert {data for data, *_ in model_index(card(folder))} == {"emomusic", "panda-4q", "deam"}
+
+
+def test_base_models(folder):
+    Facts("tiny", "mit", base_models=["me/before"]).save(folder)
+    assert metadata(card(folder))["base_model"] == "me/before"
+    mert = {"type": "mert", "id": "m-a-p/MERT-v1-95M", "revision": "12af15fe", "layers": [6, 7]}
+    change(folder / "processor_config.json", encoder_reference=mert)
+    assert metadata(card(folder))["base_model"] == ["me/before", "m-a-p/MERT-v1-95M"]
+
+
 # --- the rest ---
 
 
@@ -105,7 +123,7 @@ def test_metadata_and_sections(folder):
         training=["Data: the train split."],
         limits="Not for speech.",
         license_notes=["The data are non-commercial."],
-        datasets=["mtg-jamendo", "me/my-songs"],
+        datasets=["mtg-jamendo", "deam", "me/my-songs"],
         evaluation="m2e evaluate",
     )
     facts.save(folder)
@@ -114,7 +132,7 @@ def test_metadata_and_sections(folder):
     found = metadata(text)
     assert found["license"] == "cc-by-nc-4.0" and found["language"] == "en"
     assert found["library_name"] == "transformers" and found["pipeline_tag"] == "audio-classification"
-    assert {"music", "mood", "m2e"} <= set(found["tags"]) and found["datasets"] == ["mtg-jamendo", "me/my-songs"]
+    assert {"music", "mood", "m2e"} <= set(found["tags"]) and found["datasets"] == ["rkstgr/mtg-jamendo", "me/my-songs"]
     assert "base_model" not in found
     for line in (
         "# m2e-teacher\n",
@@ -179,7 +197,9 @@ def test_sample_tracks(folder):
     address = "https://huggingface.co/me/tiny/resolve/main/examples/night_song.ogg"
     assert metadata(text)["widget"] == [{"example_title": "Night Song", "src": address}]
     assert f"Sample tracks (CC0): [Night Song]({address})." in text
-    assert "widget" not in metadata(card(folder, "me/tiny")) and "CC0" not in card(folder, "me/tiny")
+    assert "https://colab.research.google.com/#fileId=https://huggingface.co/me/tiny/blob/main/notebook.ipynb" in text
+    bare = card(folder, "me/tiny")
+    assert "widget" not in metadata(bare) and "CC0" not in bare and "colab" not in bare
 
 
 def test_licence_has_to_be_known(folder):

@@ -84,6 +84,15 @@ def test_clips_go_with_the_card(saved, tmp_path):
         "examples/README.md",
     }
     assert b"me/tiny/resolve/main/examples/night_song.ogg" in content(files, "README.md")
+    assert b"examples/night_song.ogg" in files["notebook.ipynb"] and "notebook.ipynb" not in repository(
+        saved, "me/tiny"
+    )
+
+
+def test_scores_on_data_sets_of_the_hub(folder):
+    result = {"dataset": {"name": "EmoMusic", "id": "emomusic"}, "split": "test", "scores": {"r2_valence": 0.5}}
+    (folder / "evaluation.json").write_text(json.dumps({"results": [result]}))
+    assert b"id: m-a-p/EMO" in repository(folder, "me/tiny")[".eval_results/m-a-p--EMO.yaml"]
 
 
 def test_what_a_model_needs_to_be_found_is_added(saved, folder):

@@ -1,9 +1,10 @@
 """What an evaluation.json says comes out whole: as results, in the model-index, in the tables."""
 
 import pytest
+import yaml
 
 from m2e.errors import PublishError
-from m2e.publish.scores import model_index, results, score_table, scores_section
+from m2e.publish.scores import eval_results, model_index, results, score_table, scores_section
 
 SCORES = ("quadrant_f1", "quadrant_accuracy", "r2_valence", "r2_arousal", "mood_roc_auc", "mood_pr_auc")
 PANDA4Q = {"name": "4q", "dataset": {"name": "Panda 4Q", "id": "panda-4q"}}
@@ -83,3 +84,18 @@ def test_incomplete_evaluation(damage):
     broken = {name: value for name, value in (DEAM | {"scores": {"r2_valence": 0.5}}).items() if name != damage}
     with pytest.raises(PublishError, match="evaluation.json has a result without dataset, split or scores"):
         results({"results": [broken]})
+
+
+def test_the_newer_form_of_scores_has_the_data_sets_that_are_on_the_hub():
+    emomusic = DEAM | {
+        "dataset": {"name": "EmoMusic", "id": "emomusic"},
+        "scores": {"r2_valence": 0.61239, "tracks": 9},
+    }
+    mine = {"dataset": {"name": "Mine", "id": "me/songs"}, "split": "test", "scores": {"r2_arousal": 0.5}}
+    files = eval_results({"results": [emomusic, mine, *SEVERAL["results"]]}, "me/model")
+    assert list(files) == [".eval_results/m-a-p--EMO.yaml", ".eval_results/me--songs.yaml"]
+    (entry,) = yaml.safe_load(files[".eval_results/m-a-p--EMO.yaml"])
+    assert entry["dataset"] == {"id": "m-a-p/EMO", "task_id": "r2_valence"} and entry["value"] == 0.6124
+    assert entry["source"]["url"] == "https://huggingface.co/me/model/blob/main/evaluation.json"
+    assert entry["notes"] == "test, clean"
+    assert eval_results(FOLDED, "me/model") == {} == eval_results({}, "me/model")

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi
 from safetensors.numpy import save
 
 from m2e.errors import PublishError
-from m2e.publish.upload import check_name, publish, sizes, write
+from m2e.publish.upload import check_name, collect, publish, sizes, write
 
 REPO = "me/tiny"
 WEIGHTS = {f"{part}model.safetensors": save({part or "w": np.ones(9)}) for part in ("", "chords/")}
@@ -205,6 +205,25 @@ def test_names_that_cannot_be(hub, api, name):
     sentence = refusal(api, name, FILES)
     assert sentence.startswith(f"{name!r} is not a repository name: give NAME/REPO") and hub.log == []
     check_name("me/Tiny-1_2.3")
+
+
+# --- collections ---
+
+
+def test_a_collection_is_made_once_and_filled(hub, api):
+    items = {"me/model": "model", "me/demo": "space"}
+    address = collect(api, "Music emotion", items)
+    (slug,) = hub.collections
+    assert address == f"{hub.endpoint}/collections/{slug}" and slug.startswith("me/music-emotion")
+    assert collect(api, "Music emotion", {**items, "me/chords": "model"}) == address
+    assert [item["id"] for item in hub.collections[slug]] == ["me/model", "me/demo", "me/chords"]
+    assert hub.collections[slug][1]["type"] == "space"
+
+
+def test_a_collection_that_cannot_be_made(hub, api):
+    hub.faults = {"POST /api/collections": (403, "", "no rights")}
+    with pytest.raises(PublishError, match="You may not write to Music emotion"):
+        collect(api, "Music emotion", {"me/model": "model"})
 
 
 # --- a dry run ---

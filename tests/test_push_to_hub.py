@@ -333,6 +333,14 @@ def test_options_of_a_push(folders, online, capsys):
     assert f"published at {online.endpoint}/me/student/tree/v2 (" in capsys.readouterr().out
 
 
+def test_a_collection_shows_what_was_published(folders, online, capsys):
+    folder = str(folders[0]["me/student"])
+    push_to_hub.main([folder, "--repo", "me/student", "--collection", "Music emotion"])
+    ((slug, items),) = online.collections.items()
+    assert items == [{"id": "me/student", "type": "model"}]
+    assert f"collected at {online.endpoint}/collections/{slug}" in capsys.readouterr().out
+
+
 def test_space_goes_up_too(folders, online, tmp_path, monkeypatch):
     (tmp_path / "space").mkdir()
     (tmp_path / "space" / "README.md").write_text("---\nsdk: gradio\n---\n")

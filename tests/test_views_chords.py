@@ -182,5 +182,5 @@ def test_midi_switches_every_note_off():
 
 def test_midi_without_its_library_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "pretty_midi", None)
-    with pytest.raises(ImportError, match="^MIDI files need pretty_midi: pip install pretty_midi.$"):
+    with pytest.raises(ImportError, match="^MIDI files and tones need pretty_midi: pip install pretty_midi.$"):
         to_midi(SONG)

@@ -76,9 +76,11 @@ def read_songs(folder: str | Path) -> list[Song]:
     """All songs of an unpacked POP909 folder, in order. Raises DataError if the layout is not POP909's."""
     songs = []
     for chord_file in sorted(Path(folder).glob("[0-9][0-9][0-9]/chord_midi.txt")):
-        rows = [line.split() for line in chord_file.read_text().splitlines() if line.strip()]
+        rows = [line.split() for line in chord_file.read_text(encoding="utf-8").splitlines() if line.strip()]
         keys = [
-            line.split()[2] for line in (chord_file.parent / "key_audio.txt").read_text().splitlines() if line.strip()
+            line.split()[2]
+            for line in (chord_file.parent / "key_audio.txt").read_text(encoding="utf-8").splitlines()
+            if line.strip()
         ]
         number = chord_file.parent.name
         chords = [(float(start), float(end), label) for start, end, label in rows]

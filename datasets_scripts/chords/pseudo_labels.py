@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--list", type=Path, required=True, help="CSV with the columns song_id and split")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    with open(args.list, newline="") as file:
+    with open(args.list, newline="", encoding="utf-8") as file:
         splits = {row["song_id"]: row["split"] for row in csv.DictReader(file)}
     recognizer = LvChordia()
     paths = [path for path in sorted(args.audio.iterdir()) if path.stem in splits]
@@ -94,7 +94,7 @@ def main() -> None:
             print(f"skipped: {error}", flush=True)
             continue
         segments, confidences = recognizer.detect(waveform)
-        target.with_suffix(".lab").write_text(write_lab(segments))
+        target.with_suffix(".lab").write_text(write_lab(segments), encoding="utf-8")
         features = chunk_features(waveform)
         labels = frame_labels([(s.start, s.end, s.label) for s in segments], len(features), semitones=0)
         confidence = frame_confidences(segments, confidences, len(features))

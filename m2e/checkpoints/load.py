@@ -51,6 +51,7 @@ def load(
     harmony: bool = True,
     key_segments: bool = False,
     include_embedding: bool = False,
+    include_embeddings: bool = False,
     max_duration: float | None = None,
     timeout: float | None = None,
     revision: str | None = None,
@@ -70,7 +71,7 @@ def load(
     dtype: precision of a MERT encoder, "float32", "bfloat16", "float16", or "auto" (the fastest on the device).
     harmony: recognise chords and key.
     key_segments: add the keys over time to records, for music that modulates.
-    include_embedding: add the mean embedding of the track to records.
+    include_embedding, include_embeddings: add the mean embedding of the track, those of its windows to records.
     max_duration, timeout: refuse tracks that are longer, or whose analysis takes longer, than so many seconds.
     revision, token, cache_dir, local_files_only: as in huggingface_hub; the last three also apply to the encoder.
 
@@ -101,6 +102,7 @@ def load(
                 harmony=harmony,
                 key_segments=key_segments,
                 include_embedding=include_embedding,
+                include_embeddings=include_embeddings,
                 **hub,
             )
     pipe.name = name

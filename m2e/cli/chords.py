@@ -1,6 +1,7 @@
 """`m2e chords`: chords and key of tracks as charts, .lab, JSON and MIDI files."""
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -240,8 +241,12 @@ def below_their_folder(paths: Sequence[str]) -> dict[str, str]:
     if not paths:
         return {}
     tracks = [os.path.abspath(path) for path in paths]
-    base = os.path.commonpath([os.path.dirname(track) for track in tracks])
-    names = [os.path.relpath(track, base) for track in tracks]
+    drives = {os.path.splitdrive(track)[0] for track in tracks}
+    if len(drives) == 1:
+        base = os.path.commonpath([os.path.dirname(track) for track in tracks])
+        names = [os.path.relpath(track, base) for track in tracks]
+    else:  # drives of Windows have no common folder: a folder for each, C or servershare
+        names = [re.sub(r"[\\/:]", "", drive) + rest for drive, rest in map(os.path.splitdrive, tracks)]
     stems = [os.path.splitext(name)[0] for name in names]
     count = Counter(stems)
     return {path: stem if count[stem] == 1 else name for path, name, stem in zip(paths, names, stems, strict=True)}

@@ -3,6 +3,7 @@
 Light to import. Raises UsageError for a file that cannot be used or written.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -15,6 +16,7 @@ from m2e.errors import UsageError
 from m2e.inputs import Source
 
 PARTIAL = ".partial"
+STDOUT = "stdout"  # in messages
 MAX_NAME = 255  # bytes, in most file systems
 
 
@@ -82,7 +84,7 @@ def open_output(output: str | None, earlier: Iterable[str] = (), for_people: boo
     for_people: stdout keeps the encoding of the terminal; everything else is UTF-8.
     Raises UsageError for an OSError in the block, except a broken pipe.
     """
-    with writing(output or "stdout"), _stdout(for_people) if output is None else _file(output, earlier) as file:
+    with writing(output or STDOUT), _stdout(for_people) if output is None else _file(output, earlier) as file:
         yield file
 
 
@@ -94,6 +96,8 @@ def writing(place: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if place == STDOUT and error.errno == errno.EINVAL:  # a broken pipe on Windows
+            raise BrokenPipeError from error
         raise UsageError(f"{place} cannot be written: {error.strerror or error}.") from error
 
 

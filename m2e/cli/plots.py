@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from modeling_m2e.record_m2e import FailedTrack, MusicEmotion
 
 COMPARISON = "comparison"  # name of the plot of all tracks
+# names that Windows keeps for devices, also with a suffix
+DEVICES = {"con", "prn", "aux", "nul", *(f"{kind}{number}" for kind in ("com", "lpt") for number in range(10))}
 MAX_NAME = 60  # characters of up to four bytes each; file systems allow 255 bytes
 
 
@@ -61,7 +63,7 @@ class Plots:
 def plot_names(paths: Iterable[str]) -> dict[str, str]:
     """{identity: unique file name without suffix}; tracks of one name become `song`, `song-2`."""
     names: dict[str, str] = {}
-    taken = {COMPARISON}
+    taken = {COMPARISON, *DEVICES}
     for path in paths:
         is_url = re.match(r"https?://", path, re.IGNORECASE)
         stem = os.path.splitext(os.path.basename(unquote(urlsplit(path).path) if is_url else path))[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from m2e.cli.options import end_of_pipe
-from m2e.cli.output_file import check_output, open_output, writing
+from m2e.cli.output_file import STDOUT, check_output, open_output, writing
 from m2e.errors import LibraryError, M2EError, UsageError
 from m2e.library.query_language import QueryError
 from m2e.storage import write_whole
@@ -109,9 +109,10 @@ def _write_bytes(content: bytes, output: str | None) -> None:
     if output is None:
         if sys.stdout is None:
             raise UsageError("stdout is closed: add -o FILE.")
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        with writing(STDOUT):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
     else:
         with writing(output):
             write_whole(Path(os.path.realpath(output)), lambda part: part.write_bytes(content))

@@ -1,6 +1,6 @@
 """The README.md of a model folder: text and metadata from its configuration, its evaluation.json and its facts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 from huggingface_hub import ModelCardData, hf_hub_url
 
 from m2e.checkpoints.load import EMBEDDED
-from m2e.datasets.registry import DATASETS
+from m2e.datasets.registry import DATASETS, HUB_IDS
 from m2e.errors import PublishError
 from m2e.publish.facts import Facts, encoder_terms, facts_of, is_noncommercial
 from m2e.publish.fidelity import FIDELITY, fidelity_section
+from m2e.publish.notebook import colab
 from m2e.publish.scores import EVALUATION, model_index, scores_section
 from m2e.storage import read_json
 
@@ -97,12 +98,24 @@ network = AutoModel.from_pretrained("{source}", trust_remote_code=True)  # the n
 
 
 def card_data(
-    facts: Facts, config: Json, evaluation: Json, base_model: str | None = None, clips: Mapping[str, str] | None = None
+    facts: Facts,
+    config: Json,
+    evaluation: Json,
+    encoder: str | None = None,
+    clips: Mapping[str, str] | None = None,
+    hub_ids: bool = False,
 ) -> ModelCardData:
-    """The card's metadata; the `results` of the evaluation make its model-index. clips: title -> address."""
+    """The card's metadata; the `results` of the evaluation make its model-index.
+
+    encoder: hub id, if its weights are downloaded.  clips: title -> address.
+    hub_ids: name data sets by their ids on the hub, and only those that have one, as it links them.
+    """
     model_type = config["model_type"]
+    bases = [*facts.base_models, *([encoder] if encoder else [])]
+    on_hub = [name for name in (HUB_IDS.get(name, name) for name in facts.datasets) if "/" in name]
     kind = KIND_TAGS.get(model_type, ["music-emotion-recognition", "valence-arousal", "mood", "chords"])
-    scores = model_index(evaluation, "Chord recognition" if model_type == CHORD_MODEL else "Music emotion recognition")
+    task = "Chord recognition" if model_type == CHORD_MODEL else "Music emotion recognition"
+    scores = model_index(evaluation, task, hub_ids)
     return ModelCardData(
         model_name=facts.name if scores else None,  # belongs to the model-index
         license=facts.license,
@@ -110,8 +123,8 @@ def card_data(
         library_name="transformers",
         pipeline_tag="feature-extraction" if model_type == ENCODER_MODEL else "audio-classification",
         tags=["music", *kind, "m2e"],
-        datasets=facts.datasets or None,
-        base_model=base_model,
+        datasets=(on_hub if hub_ids else facts.datasets) or None,
+        base_model=bases[0] if len(bases) == 1 else bases or None,
         widget=[{"example_title": title, "src": address} for title, address in (clips or {}).items()] or None,
         eval_results=scores or None,
     )
@@ -296,6 +309,7 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
         kind.use.format(**names),
         kind.use_alone.format(**names) if repo else "",
         f"Sample tracks (CC0): {samples}." if samples else "",
+        f"[Try it in Colab]({colab(repo)})." if repo and has_notebook(config, examples) else "",
         "## Architecture",
         _bullets(kind.made_of),
         "## Training",
@@ -313,8 +327,13 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
         "## Citation",
         "```bibtex\n" + "\n\n".join(kind.papers) + "\n```",
     ]
-    metadata = card_data(facts, config, evaluation, kind.encoder, examples).to_yaml()
+    metadata = card_data(facts, config, evaluation, kind.encoder, examples, hub_ids=repo is not None).to_yaml()
     return f"---\n{metadata}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n"
+
+
+def has_notebook(config: Json, clips: Collection[str]) -> bool:
+    """Whether the repository has notebook.ipynb: those of emotion models with sample tracks."""
+    return bool(clips) and config["model_type"] not in KIND_TAGS
 
 
 def _bullets(lines: Iterable[str]) -> str:

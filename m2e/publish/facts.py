@@ -38,6 +38,7 @@ class Facts:
     training: data, targets, protocol, command; a bullet each.  limits: uses it is unfit for, and its biases.
     license_notes: which terms apply, and why; a bullet each.
     datasets: keys of DATASETS, or ids on the hub.  evaluation: the command that computes the scores.
+    base_models: hub ids of the models that this one was made from, besides its encoder.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Facts:
     license_notes: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
     evaluation: str = ""
+    base_models: list[str] = field(default_factory=list)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes card.json into a model folder."""
@@ -57,7 +59,7 @@ class Facts:
     def load(cls, folder: str | os.PathLike) -> "Facts":
         """The facts in the card.json of a folder. Raises PublishError."""
         path = Path(folder) / FILE
-        lists = {"training", "license_notes", "datasets"}
+        lists = {"training", "license_notes", "datasets", "base_models"}
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             facts = cls(**content)
@@ -110,6 +112,7 @@ CONVERTED = {  # `converted_from` in a config.json -> facts of the third-party c
             "The chord recogniser in `chords/` is BTC-ISMIR19, MIT licence, (c) 2019 Jonggwon Park: `LICENSE-btc.txt`.",
         ],
         datasets=["mtg-jamendo", "deam", "emomusic", "pmemo"],
+        base_models=["amaai-lab/music2emo"],
     ),
 }
 

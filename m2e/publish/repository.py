@@ -13,10 +13,11 @@ from m2e.checkpoints.load import PARTS, SHARDS, WEIGHTS, missing_parts
 from m2e.checkpoints.weight_files import check_weights
 from m2e.errors import ModelError, PublishError
 from m2e.publish import handler
-from m2e.publish.card import CHORD_MODEL, ENCODER_MODEL, card
-from m2e.publish.facts import BTC_LICENSE, FILE, encoder_terms
+from m2e.publish.card import CHORD_MODEL, ENCODER_MODEL, PACKAGES, card, has_notebook
+from m2e.publish.facts import BTC_LICENSE, FILE, encoder_terms, facts_of
 from m2e.publish.fidelity import FIDELITY
-from m2e.publish.scores import EVALUATION
+from m2e.publish.notebook import notebook
+from m2e.publish.scores import EVALUATION, eval_results
 from m2e.storage import read_json
 from modeling_m2e import AUTO_CLASSES, CUSTOM_PIPELINES, MusicEmotionPipeline, auto_map
 from modeling_m2e.audio_m2e import load as load_audio
@@ -57,6 +58,9 @@ def repository(
         clips = {} if examples is None else _clips(Path(examples))
         samples = [name for name in clips if name.endswith(".ogg")]
         files |= {"README.md": card(folder, repo, license, samples).encode(), **clips}
+        files |= eval_results(read_json(folder / EVALUATION, PublishError), repo)
+        if has_notebook(config, samples):
+            files["notebook.ipynb"] = notebook(facts_of(folder, config, license).name, repo, PACKAGES, samples[0])
         files |= {**flat_code(model_type), **_notices(folder), **ENDPOINT}
         for path in files.values():
             if isinstance(path, Path) and path.suffix == ".safetensors":
@@ -109,20 +113,20 @@ def _json(content: dict[str, Any]) -> bytes:
 # --- code and notices ---
 
 
-PACKAGES = Path(__file__).resolve().parents[2]  # the folder of m2e and modeling_m2e
+INSTALLED = Path(__file__).resolve().parents[2]  # the folder of m2e and modeling_m2e
 NOTICES = Path(__file__).resolve().parent / "notices"  # of weights that may travel with a model
 
 
 def _project_file(name: str) -> Path:
     """LICENSE or NOTICE of this project, in a checkout or in the installed package. Raises PublishError."""
-    if (PACKAGES / name).is_file():
-        return PACKAGES / name
+    if (INSTALLED / name).is_file():
+        return INSTALLED / name
     try:
         installed = [file for file in metadata.files("m2e") or () if file.name == name and "dist-info" in file.parts[0]]
     except metadata.PackageNotFoundError:
         installed = []
     if not installed:
-        raise PublishError(f"{PACKAGES} has no {name}: publish from a checkout of the project.")
+        raise PublishError(f"{INSTALLED} has no {name}: publish from a checkout of the project.")
     return Path(str(installed[0].locate()))
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from huggingface_hub import EvalResult
+from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 
+from m2e.datasets.registry import HUB_IDS
 from m2e.errors import PublishError
 
 EVALUATION = "evaluation.json"
@@ -79,13 +80,16 @@ def _score_names() -> dict[str, str]:
     return SCORE_NAMES | chords
 
 
-def model_index(evaluation: Json, task: str) -> list[EvalResult]:
-    """The `results` of an evaluation as entries of a card's metadata. task: its name for people."""
+def model_index(evaluation: Json, task: str, hub_ids: bool = False) -> list[EvalResult]:
+    """The `results` of an evaluation as entries of a card's metadata.
+
+    task: its name for people.  hub_ids: name data sets by their ids on the hub, where they have one.
+    """
     return [
         EvalResult(
             task_type="audio-classification",
             task_name=task,
-            dataset_type=result.dataset_id,
+            dataset_type=HUB_IDS.get(result.dataset_id, result.dataset_id) if hub_ids else result.dataset_id,
             dataset_name=result.dataset,
             dataset_config=result.setting or None,
             dataset_split=result.split,
@@ -96,6 +100,37 @@ def model_index(evaluation: Json, task: str) -> list[EvalResult]:
         for result in results(evaluation)
         for metric, value in result.scores.items()
     ]
+
+
+def eval_results(evaluation: Json, repo: str) -> dict[str, bytes]:
+    """{path in the repository: content} of the hub's newer form of scores: a file for each data set that is on the hub.
+
+    repo: hub id of the model; the scores link to its evaluation.json.
+    """
+    import yaml
+
+    entries: dict[str, list[EvalResultEntry]] = {}
+    for result in results(evaluation):
+        dataset = HUB_IDS.get(result.dataset_id, result.dataset_id)
+        if "/" not in dataset:
+            continue
+        entries.setdefault(dataset, []).extend(
+            EvalResultEntry(
+                dataset_id=dataset,
+                task_id=metric,
+                value=value,
+                source_url=f"https://huggingface.co/{repo}/blob/main/{EVALUATION}",
+                source_name="m2e evaluate",
+                notes=", ".join(filter(None, [result.split, result.setting])),
+            )
+            for metric, value in result.scores.items()
+        )
+    return {
+        f".eval_results/{dataset.replace('/', '--')}.yaml": yaml.safe_dump(
+            eval_result_entries_to_yaml(listed), sort_keys=False, allow_unicode=True
+        ).encode()
+        for dataset, listed in entries.items()
+    }
 
 
 def score_table(evaluation: Json, result: Json) -> str:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from m2e.errors import PublishError
-from m2e.publish.repository import PACKAGES, Repository
+from m2e.publish.repository import INSTALLED, Repository
 
 UNPINNED = re.compile(r"^m2e(\[[\w,]+\])?[ \t]*(?=#|$)", re.MULTILINE)  # a line of requirements.txt
 NEEDED = ("README.md", "app.py", "requirements.txt")
@@ -35,7 +35,7 @@ def space(folder: str | Path, repo: str, scratch: Path, model: str | None = None
     files = _tree(folder) | {"README.md": _front_matter(folder / "README.md", model).encode()}
     requirements = (folder / "requirements.txt").read_text(encoding="utf-8")
     if UNPINNED.search(requirements):
-        wheel = build_wheel(PACKAGES, scratch)
+        wheel = build_wheel(INSTALLED, scratch)
         digest = hashlib.sha256(
             wheel.read_bytes()
         ).hexdigest()  # new contents make new requirements, not a cached image

@@ -1,6 +1,7 @@
-"""Sends a repository to the hub in one commit, or writes it to a folder."""
+"""Sends a repository to the hub in one commit, or writes it to a folder; lists repositories in a collection."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,19 @@ def publish(
             parent_commit=current.sha,  # the hub refuses if somebody else has committed meanwhile
         )
     return done.oid
+
+
+def collect(api: "HfApi", title: str, items: Mapping[str, str], private: bool = False) -> str:
+    """The address of a collection that shows these repositories; makes it if need be.
+
+    items: hub id -> "model" or "space"; the first one's owner owns the collection. Raises PublishError.
+    """
+    owner = next(iter(items)).partition("/")[0]
+    with explained(title, None, PublishError):
+        made = api.create_collection(title, namespace=owner, private=private, exists_ok=True)
+        for repo, kind in items.items():
+            api.add_collection_item(made.slug, repo, kind, exists_ok=True)  # type: ignore[arg-type]  # of these two
+    return f"{api.endpoint}/collections/{made.slug}"
 
 
 def check_name(repo: str) -> None:

@@ -16,8 +16,10 @@ from rich.text import Text
 from m2e.views.records import as_text, clock, printable, short_chord
 
 if TYPE_CHECKING:  # it imports torch
+    from pretty_midi import PrettyMIDI
+
     from modeling_m2e.chord_labels_m2e import ChordSegment
-    from modeling_m2e.record_m2e import FailedTrack, TrackHarmony
+    from modeling_m2e.record_m2e import FailedTrack, MusicEmotion, TrackHarmony
 
 JSON_FIELDS = ("path", "duration", "key", "chords", "key_segments", "model", "error")
 
@@ -75,7 +77,7 @@ def to_chart(record: TrackHarmony, width: int = 80, color: bool = False) -> str:
     return as_text(lines, color)
 
 
-def _keys(record: TrackHarmony) -> list[tuple[float, str]]:
+def _keys(record: TrackHarmony | MusicEmotion) -> list[tuple[float, str]]:
     """(start in seconds, "C# minor") of every key."""
     if record.key_segments:
         return [(segment.start, segment.key) for segment in record.key_segments]
@@ -139,6 +141,13 @@ def to_midi(record: TrackHarmony) -> bytes:
 
     The times are those of the track; 120 beats per minute is not its tempo. Raises ImportError without pretty_midi.
     """
+    file = io.BytesIO()
+    score(record).write(file)
+    return file.getvalue()
+
+
+def score(record: TrackHarmony | MusicEmotion) -> PrettyMIDI:
+    """The notes that `to_midi` writes. Raises ImportError without pretty_midi."""
     from modeling_m2e.chord_labels_m2e import pitch_class
     from modeling_m2e.key_m2e import MODES
 
@@ -150,16 +159,14 @@ def to_midi(record: TrackHarmony) -> bytes:
         tonic, mode = key.split()
         signature = library.KeySignature(pitch_class(tonic) + 12 * MODES.index(mode), start)
         midi.key_signature_changes.append(signature)
-    for segment in record.chords:
+    for segment in record.chords or []:
         midi.lyrics.append(library.Lyric(chord_name(segment.label), segment.start))
         chord = segment.chord
         if chord.kind != "chord" or midi.time_to_tick(segment.start) == midi.time_to_tick(segment.end):
             continue  # a note that lasts no tick would never be switched off
         for pitch in (_BASS + chord.root, *(_MIDDLE + pitch for pitch in chord.pitch_classes)):
             piano.notes.append(library.Note(_VELOCITY, pitch, segment.start, segment.end))
-    file = io.BytesIO()
-    midi.write(file)
-    return file.getvalue()
+    return midi
 
 
 def midi_library() -> ModuleType:
@@ -167,5 +174,5 @@ def midi_library() -> ModuleType:
     try:
         import pretty_midi
     except ImportError as error:
-        raise ImportError("MIDI files need pretty_midi: pip install pretty_midi.") from error
+        raise ImportError("MIDI files and tones need pretty_midi: pip install pretty_midi.") from error
     return pretty_midi

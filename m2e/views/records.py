@@ -84,43 +84,15 @@ class Csv:
     def _start(self, mood_columns: list[str]) -> str:
         keys = ["key_segments"] if any("key_segments" in record for record in self._waiting) else []
         warned = ["warnings"] if any("warnings" in record for record in self._waiting) else []
-        known = {name for record in self._waiting for name in self._answers(record)}
+        known = {name for record in self._waiting if record.error is None for name in record.to_row()}
         answers = [name for name in self._ANSWERS if name in known]
         answers += sorted({name for record in self._waiting for name in record.get("attributes") or {}})
         self._columns = self._BEFORE + mood_columns + keys + self._AFTER + answers + warned
         return self._line(self._columns) + "".join(map(self._row, self._waiting))
 
     def _row(self, record: MusicEmotion | FailedTrack) -> str:
-        cells = record.to_dict()
-        cells |= {f"mood_{mood['label']}": mood["score"] for mood in cells["moods"] or []}
-        cells |= {f"key_{name}": value for name, value in (cells["key"] or {}).items()}
-        cells["selected_moods"] = ";".join(cells["selected_moods"] or [])
-        cells["chords"] = " ".join(chord["label"] for chord in cells["chords"] or [])
-        keys = cells.get("key_segments") or []
-        cells["key_segments"] = ";".join(f"{part['start']} {part['end']} {part['key']}" for part in keys)
-        cells["warnings"] = " ".join(cells.get("warnings") or [])
-        cells |= self._answers(record)
+        cells = record.to_row()
         return self._line([cells.get(column) for column in self._columns])
-
-    @staticmethod
-    def _answers(record: MusicEmotion | FailedTrack) -> dict[str, Any]:
-        """The cells of `_ANSWERS` that a record has."""
-        plain = ("summary", "valence_percentile", "arousal_percentile", "confidence")
-        cells: dict[str, Any] = {name: record[name] for name in plain if name in record}
-        for name in ("valence_interval", "arousal_interval"):
-            if name in record:
-                cells[name] = "{} {}".format(*record[name])
-        if "quadrant_scores" in record:
-            cells["between"] = " ".join(record["between"] or [])
-            cells |= {f"quadrant_{name}": score for name, score in record["quadrant_scores"].items()}
-        cells |= {"music": record["music"]} if "music" in record else {}
-        cells |= record.get("attributes") or {}
-        if "highlight" in record:
-            cells["highlight"] = "{start} {end}".format(**record["highlight"])
-        if "segments" in record:
-            parts = ({**part, "moods": ",".join(part["moods"])} for part in record["segments"])
-            cells["segments"] = ";".join("{start} {end} {valence} {arousal} {moods}".format(**part) for part in parts)
-        return cells
 
     @staticmethod
     def _line(cells: Sequence[Any]) -> str:

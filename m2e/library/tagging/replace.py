@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import stat
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from hashlib import sha256
 from m2e.errors import AudioError, reason
 from m2e.library.tagging.delta import MAX_BYTES
 
-if os.name == "posix":
+if sys.platform != "win32":  # mypy checks the code for each platform by these conditions
     import fcntl
 
 TEMPORARY = ".m2e-tag-"  # first letters of a temporary file's name
@@ -36,7 +37,9 @@ def why_not_writable(path: str) -> str | None:
             return f"{path}: is not a regular file and is left alone."
         if not status.st_mode & 0o222 or not os.access(path, os.W_OK):
             return f"{path}: is read-only and is left alone."
-        if not os.stat(folder).st_mode & 0o222 or not os.access(folder, os.W_OK):
+        # on Windows that bit of a folder means that it has an icon of its own, as Music has
+        read_only = sys.platform != "win32" and not os.stat(folder).st_mode & 0o222
+        if read_only or not os.access(folder, os.W_OK):
             return f"{path}: its folder is read-only, so it is left alone."
         if status.st_nlink > 1:
             return f"{path}: has another name (a hard link) that would keep the old tags, so it is left alone: copy it."
@@ -51,27 +54,26 @@ def why_not_writable(path: str) -> str | None:
 
 def is_being_written(path: str) -> bool:
     """Whether another program has the file open for writing, or has locked it, as far as the system can say."""
-    if os.name != "posix":
-        return False  # an open file cannot be replaced there
-    with open(path, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # a file system without locks
-            pass
-        if not hasattr(fcntl, "F_SETLEASE") or threading.current_thread() is not threading.main_thread():
-            return False
-        before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent if a writer comes while the lease lasts
-        try:
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)  # not granted while the file is open for writing
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except BlockingIOError:
-            return True
-        except OSError:  # not ours, or a file system without leases
-            pass
-        finally:
-            signal.signal(signal.SIGIO, before)
+    if sys.platform != "win32":  # there, an open file cannot be replaced
+        with open(path, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:  # a file system without locks
+                pass
+            if not hasattr(fcntl, "F_SETLEASE") or threading.current_thread() is not threading.main_thread():
+                return False
+            before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent if a writer comes while the lease lasts
+            try:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)  # not granted while the file is open for writing
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            except BlockingIOError:
+                return True
+            except OSError:  # not ours, or a file system without leases
+                pass
+            finally:
+                signal.signal(signal.SIGIO, before)
     return False
 
 
@@ -161,7 +163,7 @@ def _private(path: str, flags: int) -> int:
 
 def _sync_folder(folder: str) -> None:
     """Makes a new name survive a loss of power, where the system can."""
-    if os.name == "posix":
+    if sys.platform != "win32":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

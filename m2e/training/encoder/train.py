@@ -243,7 +243,7 @@ def train(recipe: EncoderRecipe, pool: Pool, out: Path) -> M2EEncoderModel:
 
 def add_row(log: Path, row: dict[str, Any]) -> None:
     """Appends a row in place of those of the same or later steps, which an interrupted run has left."""
-    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     kept = [old for old in rows if old["step"] < row["step"]]
     write_text(log, "".join(json.dumps(each) + "\n" for each in [*kept, row]))
 
