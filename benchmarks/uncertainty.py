@@ -2,8 +2,8 @@
 
     python benchmarks/uncertainty.py runs/m2e-small [--plot uncertainty.png]
 
-RUN is a model that train.py wrote with its held-out predictions. Intervals are fitted on half of the tracks and measured
-on the other half, many times; so each number is of tracks that neither the networks nor the intervals have learnt.
+RUN is a model that train.py wrote, with its held-out predictions. Intervals are fitted on half of the tracks and tested
+on the other half, many times: each number is of tracks that neither the networks nor the intervals have learnt.
 """
 
 import argparse

@@ -154,7 +154,7 @@ def confidence(probability: float, segments: Sequence[ChordSegment]) -> float:
 
 def confidence_features(probability: float, segments: Sequence[ChordSegment]) -> np.ndarray:
     """(4,) inputs of the confidence; at least one chord must sound."""
-    sounding = [segment for segment in segments if segment.chord.pitch_classes]
+    sounding = [segment for segment in segments if segment.chord.kind == "chord"]
     seconds = min(sum(segment.duration for segment in sounding), _MAX_CONFIDENCE_SECONDS)
     inside = min(max(probability, 1e-6), 1 - 1e-6)
     different = len({segment.chord.index for segment in sounding})
