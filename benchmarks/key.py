@@ -200,15 +200,18 @@ def fit(songs: Sequence[Labelled], rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def fit_confidence(songs: Sequence[Labelled], rng: np.random.Generator) -> np.ndarray:
-    """Weights (4,) of the log-odds that a key is right: logistic regression on every song, whole and in five excerpts
+    """Weights (5,) of the log-odds that a key is right: logistic regression on every song, whole and in seven excerpts
     of 2 to 60 s (log-uniform), three in five of these with errors."""
     rows, right = [], []
     for song in songs:
-        for seconds in (np.inf, *np.exp(rng.uniform(np.log(2), np.log(60), 5))):
-            chords = song.chords if seconds == np.inf else excerpt(song.chords, float(seconds), rng)
-            chords = with_errors(chords, rng) if rng.random() < 0.6 else chords
-            scores = key_m2e._scores(key_m2e.pitch_class_seconds(chords).sum(axis=0))
+        for part in range(8):
+            chords = song.chords
+            if part:
+                chords = excerpt(chords, float(np.exp(rng.uniform(np.log(2), np.log(60)))), rng)
+            if rng.random() < 0.6:
+                chords = with_errors(chords, rng)
             if (key := estimate_key(chords)) is not None:
+                scores = key_m2e._scores(key_m2e.pitch_class_seconds(chords).sum(axis=0))
                 probability = float(np.exp(key_m2e.log_softmax(scores).max()))
                 rows.append(key_m2e.confidence_features(probability, chords))
                 right.append(str(key) == song.keys[0].key)

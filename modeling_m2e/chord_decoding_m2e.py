@@ -87,6 +87,9 @@ class BestFrames:
         """(frames,) class ids of all frames so far."""
         return np.concatenate(self._ids) if self._ids else np.empty(0, np.int64)
 
+    def probabilities(self, ids: np.ndarray) -> None:
+        """None: the published decoding keeps no probabilities."""
+
 
 class SmoothFrames:
     """Viterbi decoding with one penalty for a chord change, the same for all pairs of chords.
@@ -120,6 +123,15 @@ class SmoothFrames:
             for block in blocks
         )
         return _best_path(in_key, self._penalty)
+
+    def probabilities(self, ids: np.ndarray) -> np.ndarray:
+        """(frames,) float32 probability of the class of each frame, by the network alone."""
+        parts, start = [np.empty(0, np.float32)], 0
+        for part in self._log_probabilities:
+            own = ids[start : start + len(part)]
+            parts.append(np.exp(part[np.arange(len(own)), own].astype(np.float32)))
+            start += len(part)
+        return np.concatenate(parts)
 
 
 DECODINGS: dict[str, type[BestFrames] | type[SmoothFrames]] = {"paper": BestFrames, "smooth": SmoothFrames}

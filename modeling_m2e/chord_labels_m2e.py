@@ -9,7 +9,7 @@ the nearest of them. Any spelling of a pitch is read; pitches are written with s
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -60,11 +60,15 @@ _LABEL = re.compile(
 
 @dataclass(frozen=True)
 class ChordSegment:
-    """One chord from `start` to `end` in seconds; `label` is in Harte notation, `N` or `X`."""
+    """One chord from `start` to `end` in seconds; `label` is in Harte notation, `N` or `X`.
+
+    confidence: mean probability of its frames, where the recogniser knows it; no part of what makes segments equal.
+    """
 
     start: float
     end: float
     label: str
+    confidence: float | None = field(default=None, compare=False)
 
     @property
     def duration(self) -> float:

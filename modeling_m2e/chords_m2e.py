@@ -156,10 +156,12 @@ def frames_to_segments(
     seconds_per_frame: float = SECONDS_PER_FRAME,
     labels: Sequence[str] = VOCABULARY,
     borders: np.ndarray | None = None,
+    probabilities: np.ndarray | None = None,
 ) -> list[ChordSegment]:
     """One chord for each run of equal ids: frame i lasts from i to (i + 1) times `seconds_per_frame`.
 
     borders: (changes,) seconds at which the chords change, instead of those of the frames.
+    probabilities: (frames,) of the ids, whose mean is the confidence of a chord.
     """
     ids = np.asarray(frame_ids)
     if not len(ids):
@@ -167,9 +169,13 @@ def frames_to_segments(
     changes = _changes(ids)
     inner = changes * seconds_per_frame if borders is None else borders
     times = [0.0, *inner.tolist(), len(ids) * seconds_per_frame]
+    firsts = np.array([0, *changes])
+    sure: list[float | None] = [None] * len(firsts)
+    if probabilities is not None:
+        sure = (np.add.reduceat(probabilities, firsts) / np.diff([*firsts, len(ids)])).tolist()
     return [
-        ChordSegment(start, end, parse_chord(labels[ids[first]]).label)
-        for start, end, first in zip(times[:-1], times[1:], (0, *changes), strict=True)
+        ChordSegment(start, end, parse_chord(labels[ids[first]]).label, confidence)
+        for start, end, first, confidence in zip(times[:-1], times[1:], firsts, sure, strict=True)
     ]
 
 
@@ -226,7 +232,7 @@ class ChordStream:
             if self._onsets:
                 borders = move_to_onsets(borders, np.concatenate(self._onsets))
             duration = self.duration if duration is None else min(self.duration, duration)
-        segments = frames_to_segments(ids, SECONDS_PER_FRAME, self._labels, borders)
+        segments = frames_to_segments(ids, SECONDS_PER_FRAME, self._labels, borders, self._frames.probabilities(ids))
         if duration is None:
             return segments
         return [replace(s, end=min(s.end, duration)) for s in segments if s.start < duration]

@@ -61,10 +61,10 @@ _WEIGHTS = np.array(  # major, minor; tonic first
 )
 _MINOR_OFFSET = -0.32
 _PRIOR_SECONDS = 120.0  # of pitch classes, 40 s of triads: lowers the confidence of short clips
-# Log-odds that a key is right: 1, its log-odds in the softmax, log seconds of chords, log number of different chords.
-# Logistic regression on the training songs, whole and in excerpts of 2 to 60 s, with and without errors (same command);
-# confidence and share of right keys then differ by .03 on the validation songs, before by .10.
-_CONFIDENCE = np.array([-1.34, 0.66, 0.33, 0.26])
+# Log-odds that a key is right, by `confidence_features`: logistic regression on the training songs, whole and in
+# excerpts of 2 to 60 s, with and without errors (same command). Confidence and share of right keys then differ by .03
+# on the validation songs; the softmax alone by .10.
+_CONFIDENCE = np.array([-1.21, 0.22, 0.11, 0.47, 0.22])
 _MAX_CONFIDENCE_SECONDS = 300.0  # a song
 LONE_CHORD_CONFIDENCE = 0.4  # at most: a chord belongs to several keys; in pop songs its best key is right in .46
 
@@ -153,12 +153,14 @@ def confidence(probability: float, segments: Sequence[ChordSegment]) -> float:
 
 
 def confidence_features(probability: float, segments: Sequence[ChordSegment]) -> np.ndarray:
-    """(4,) inputs of the confidence; at least one chord must sound."""
-    sounding = [segment for segment in segments if segment.chord.pitch_classes]
+    """(5,) inputs of the confidence: 1, log-odds of the probability, log seconds of chords, log number of different
+    chords, and the product of the first two logarithms. At least one chord must sound."""
+    sounding = [segment for segment in segments if segment.chord.kind == "chord"]
     seconds = min(sum(segment.duration for segment in sounding), _MAX_CONFIDENCE_SECONDS)
     inside = min(max(probability, 1e-6), 1 - 1e-6)
     different = len({segment.chord.index for segment in sounding})
-    return np.array([1.0, np.log(inside / (1 - inside)), np.log(max(seconds, 0.1)), np.log(different)])
+    odds, time = np.log(inside / (1 - inside)), np.log(max(seconds, 0.1))
+    return np.array([1.0, odds, time, np.log(different), odds * time])
 
 
 def key_segments(segments: Sequence[ChordSegment], whole: Key | None = None) -> list[KeySegment]:

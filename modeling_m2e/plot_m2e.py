@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _ON_COLORS = ("white", "white", "white", "black", "black", "black", "white")  # of text on them
 DIMENSIONS = {"valence": (COLORS[0], "-", "o"), "arousal": (COLORS[1], (0, (4, 1.5)), "s")}  # colour, line, marker
+MARKED = 40  # windows of a curve, up to which each has a mark; above, segments stand for them
 NUMBERED = 20  # up to so many tracks on one plane have a number, and a line in the list next to the plane
 DPI = 300  # of PNG
 _NO_MATPLOTLIB = 'Plots need matplotlib: install it with pip install "m2e[demo]".'
@@ -93,7 +94,8 @@ def plane(axes: "Axes", records: Sequence["MusicEmotion"]) -> None:
     if len(records) > NUMBERED:
         axes.plot(*zip(*points, strict=True), linestyle="", ms=4, mfc=COLORS[0], mew=0.3, alpha=0.6, **dot)
         return
-    path = [(point.valence, point.arousal) for point in records[0].curve or []]
+    windows = records[0].curve or []
+    path = [(part.valence, part.arousal) for part in (windows if len(windows) <= MARKED else records[0].segments or [])]
     if len(records) == 1 and len(path) > 1:
         axes.plot(*zip(*path, strict=True), color=COLORS[0], lw=1, ms=4, mew=0.6, alpha=0.55, **dot)
         axes.annotate("start", path[0], (4, 3), textcoords="offset points", fontsize=6, color=_MUTED)
@@ -106,7 +108,8 @@ def plane(axes: "Axes", records: Sequence["MusicEmotion"]) -> None:
 
 
 def curve(axes: "Axes", record: "MusicEmotion") -> None:
-    """Draw valence and arousal over time: a mark in the middle of each window."""
+    """Draw valence and arousal over time: a mark in the middle of each window, if there are few, and the borders of
+    segments."""
     points = record.curve or []
     end = max([record.duration or 0.0, *(point.end for point in points)]) or 1.0
     axes.set(xlim=(0, end), ylim=SCALE, xlabel="time")
@@ -118,12 +121,15 @@ def curve(axes: "Axes", record: "MusicEmotion") -> None:
     axes.spines[:].set_visible(False)
     axes.grid(axis="y", color=_FAINT, linewidth=0.5)
     axes.axhline(_MIDDLE, color=_MUTED, linewidth=0.6)
+    for part in (record.segments or [])[1:]:
+        axes.axvline(part.start, color=_FAINT, linewidth=0.8, zorder=0)
     middles = [(point.start + point.end) / 2 for point in points]
+    size = 3.2 if len(points) <= MARKED else 0.0
     for name, (color, line, marker) in DIMENSIONS.items():
         values = [getattr(point, name) for point in points] or [getattr(record, name)]
         times = [0, *(middles or [end / 2]), end]
         axes.plot(times, [values[0], *values, values[-1]], color=color, linestyle=line, linewidth=1.4)
-        axes.plot(times[1:-1], values, marker, color=color, markersize=3.2, mec="white", mew=0.5, label=name)
+        axes.plot(times[1:-1], values, marker, color=color, markersize=size, mec="white", mew=size and 0.5, label=name)
     handles = axes.legend(
         loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, borderaxespad=0.2, handletextpad=0.1
     )

@@ -276,7 +276,8 @@ def _plain(name: str, value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value
     if is_dataclass(value):
-        return {each.name: _plain(each.name, getattr(value, each.name)) for each in fields(value)}
+        found = {each.name: getattr(value, each.name) for each in fields(value)}
+        return {key: _plain(key, item) for key, item in found.items() if item is not None}
     if isinstance(value, Mapping):
         return {key: _plain(key, item) for key, item in value.items()}
     if isinstance(value, Sequence):

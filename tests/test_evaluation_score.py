@@ -99,7 +99,7 @@ def test_intervals_of_nine_tracks_stay_in_range_and_a_note_says_that_they_are_fe
     found = score(labels[nine], predictions[nine], TAGS, min_positives=1, resamples=300)
     for name, (low, high) in found.intervals.items():
         least = {"r2": -np.inf, "ccc": -1, "pearson": -1}.get(name.partition("_")[0], 0)
-        most = np.inf if name.startswith("rmse") else 1
+        most = np.inf if name.startswith(("rmse", "width")) else 1
         assert least <= low <= found.scores[name] <= high <= most, name
     for tag in found.tags.values():
         assert 0 <= tag["pr_auc_interval"][0] <= tag["pr_auc_interval"][1] <= 1

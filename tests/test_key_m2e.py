@@ -390,3 +390,12 @@ def test_tokens_do_not_depend_on_the_transposition(sequences):
 
 def test_mode_index():
     assert [mode_index(key) for key in (Key("C", "major"), Key("A", "minor"), None)] == [0, 1, 0]
+
+
+def test_few_chords_and_little_time_give_little_confidence():
+    lone = [estimate_key(song(label, seconds=30.0)).confidence for label in ("C:7", "C:maj", "A:min", "A:min7")]
+    assert max(lone) <= 0.4
+    cadence = ["C:maj", "F:maj", "G:7", "C:maj"]
+    by_time = [estimate_key(song(*cadence, seconds=seconds)).confidence for seconds in (0.5, 2.0, 8.0, 30.0)]
+    assert by_time == sorted(by_time) and by_time[0] < 0.5 and by_time[-1] > 0.85
+    assert estimate_key(song(*["C:maj", "G:maj"] * 8)).confidence < estimate_key(song(*cadence * 4)).confidence

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from modeling_m2e import Key
-from modeling_m2e.record_m2e import CurvePoint, FailedTrack, MusicEmotion
+from modeling_m2e.record_m2e import CurvePoint, FailedTrack, MusicEmotion, Segment
 from modeling_m2e.scale_m2e import QUADRANT_WORDS
 
 pytest.importorskip("matplotlib", reason='matplotlib is in the extra "demo"')
@@ -63,6 +63,15 @@ def test_a_figure_contradicts_no_record(record):
     assert said(unsure.plot())[1].endswith("between Q1 happy and Q4 calm   C major")
     assert "Q1-Q4" in said(plot_m2e.figure([unsure, record]))
     assert said(replace(unsure, summary="Between happy and calm").plot())[1].endswith("   Between happy and calm")
+
+
+def test_a_curve_of_many_windows_shows_its_segments(record):
+    many = [CurvePoint(at, at + 5, 5.0, 3.0 if at < 60 else 6.0) for at in range(120)]
+    parts = [Segment(0, 60, 5.0, 3.0, []), Segment(60, 125, 5.0, 6.0, [])]
+    plane, curve = replace(record, curve=many, segments=parts).plot().axes
+    assert [(5.0, 3.0), (5.0, 6.0)] in points(plane)  # the path of the segments
+    assert [60, 60] in [list(line.get_xdata()) for line in curve.lines]
+    assert {line.get_markersize() for line in curve.lines if line.get_label() in ("valence", "arousal")} == {0.0}
 
 
 def test_several_records_are_numbered_points_and_a_list(record):

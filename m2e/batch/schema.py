@@ -29,7 +29,7 @@ RECORD_SCHEMA = pa.schema(
         "moods": _structs(label=pa.string(), score=pa.float64()),
         "selected_moods": pa.list_(pa.string()),
         "key": pa.struct({"tonic": pa.string(), "mode": pa.string(), "confidence": pa.float64()}),
-        "chords": _structs(start=_TIME, end=_TIME, label=pa.string()),
+        "chords": _structs(start=_TIME, end=_TIME, label=pa.string(), confidence=pa.float64()),
         "key_segments": _structs(start=_TIME, end=_TIME, key=pa.string(), confidence=pa.float64()),
         "curve": _structs(start=_TIME, end=_TIME, valence=pa.float64(), arousal=pa.float64()),
         "model": pa.string(),
