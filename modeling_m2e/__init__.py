@@ -13,13 +13,15 @@ from .encoder_carried_m2e import DistilledEncoder, TaggerEncoder
 from .encoder_m2e import MertEncoder
 from .errors_m2e import AudioError
 from .feature_extraction_m2e import M2EFeatureExtractor
+from .harmony_m2e import Harmony
 from .key_m2e import Key
 from .modeling_btc import BTCConfig, BTCModel
 from .modeling_encoder import M2EEncoderConfig, M2EEncoderModel
 from .modeling_m2e import M2EForMusicEmotion, M2EModel
 from .pipeline_m2e import MusicEmotionPipeline
-from .processing_m2e import M2EProcessor
+from .processing_m2e import M2EProcessor, TrackFeatures
 from .record_m2e import FailedTrack, MusicEmotion, TrackHarmony
+from .windows_m2e import Window
 
 __all__ = [
     "AudioError",
@@ -28,6 +30,7 @@ __all__ = [
     "ChordSegment",
     "DistilledEncoder",
     "FailedTrack",
+    "Harmony",
     "Key",
     "M2EConfig",
     "M2EEncoderConfig",
@@ -40,7 +43,9 @@ __all__ = [
     "MusicEmotion",
     "MusicEmotionPipeline",
     "TaggerEncoder",
+    "TrackFeatures",
     "TrackHarmony",
+    "Window",
 ]
 
 TASK = "music-emotion"

@@ -1,5 +1,6 @@
 """The site: its pages, its links, and the code that puts it together. CI builds it, with warnings as errors."""
 
+import configparser
 import importlib
 import importlib.util
 import re
@@ -85,6 +86,14 @@ def test_parameters_in_docstrings_become_a_list():
 
 def test_bars_in_the_code_of_tables(site):
     assert site.for_python_markdown("| `a\\|b` | c \\| d |\n`a\\|b`") == "| `a|b` | c \\| d |\n`a\\|b`"
+
+
+def test_the_workflow_installs_what_the_extra_says():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "docs.yml").read_text("utf-8")
+    installed = re.search(r"pip install ((?:\"[^\"]+\" ?)+)", workflow)[1]
+    assert re.findall(r'"([^"]+)"', installed) == setup["options.extras_require"]["docs"].split()
 
 
 def test_the_site_asks_no_other_server_for_fonts():
