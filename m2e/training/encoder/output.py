@@ -25,6 +25,8 @@ TEACHERS = {
     "mood_cnn": "the CNN baseline of MTG-Jamendo mood/theme",
     "mn04": "EfficientAT mn04 (AudioSet)",
     "yamnet": "YAMNet (AudioSet)",
+    "emotion": "support vector machines on FCN's embeddings for valence, arousal and quadrants, which learnt the "
+    "training and validation clips of Panda 4Q (these clips are labelled out of fold)",
 }
 
 
@@ -35,7 +37,7 @@ def facts(recipe: EncoderRecipe, pool: Pool, rows: np.ndarray) -> Facts:
     return Facts(
         name="m2e-encoder",
         license="cc-by-nc-sa-4.0",
-        summary="Distilled from several published networks; it learnt no labels.",
+        summary="Distilled from several published networks, and from heads on them that predict emotion.",
         training=[
             f"Teachers: {teachers}. Targets: their embeddings, standardised, through one linear map each that is "
             "discarded, and their tag probabilities.",
