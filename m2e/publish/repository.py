@@ -19,7 +19,7 @@ from m2e.publish.fidelity import FIDELITY
 from m2e.publish.notebook import notebook
 from m2e.publish.scores import EVALUATION, eval_results
 from m2e.storage import read_json
-from modeling_m2e import AUTO_CLASSES, CUSTOM_PIPELINES, MusicEmotionPipeline, auto_map
+from modeling_m2e import AUTO_CLASSES, CUSTOM_PIPELINES, MusicEmotionPipeline, TrackHarmony, auto_map
 from modeling_m2e.audio_m2e import load as load_audio
 from modeling_m2e.chords_m2e import ChordRecognizer
 from modeling_m2e.harmony_m2e import analyze_harmony
@@ -134,7 +134,10 @@ def flat_code(model_type: str) -> Repository:
     """The modules of modeling_m2e that a model of this type and its handler need, as save_pretrained copies them."""
     from transformers.dynamic_module_utils import get_relative_import_files
 
-    more: dict[str, list[Any]] = {CHORD_MODEL: [ChordRecognizer, analyze_harmony], ENCODER_MODEL: [load_audio]}
+    more: dict[str, list[Any]] = {
+        CHORD_MODEL: [ChordRecognizer, analyze_harmony, TrackHarmony],
+        ENCODER_MODEL: [load_audio],
+    }
     parts = [*AUTO_CLASSES[model_type].values(), *more.get(model_type, [MusicEmotionPipeline])]
     paths = [Path(inspect.getfile(each)) for each in parts]
     paths += [Path(other) for path in paths for other in get_relative_import_files(path)]
