@@ -23,7 +23,7 @@ from modeling_m2e.chord_decoding_m2e import (
     tonal_context,
 )
 from modeling_m2e.chord_labels_m2e import VOCABULARY
-from modeling_m2e.chords_m2e import CHUNK_SAMPLES, FLOOR, GROUP_CHUNKS, SAMPLING_RATE
+from modeling_m2e.chords_m2e import CHUNK_SAMPLES, FLOOR, GROUP_CHUNKS, SAMPLING_RATE, frames_to_segments
 
 C, C7, G, N = (VOCABULARY.index(label) for label in ("C", "C:7", "G", "N"))
 
@@ -219,3 +219,18 @@ def test_chords_begin_when_they_are_struck():
     chords = m2e.load_chords(decoding="smooth").recognizer(waveform)
     assert [chord.label for chord in chords] == ["C:maj", "A:min", "F:maj", "G:maj"]
     assert [chord.end for chord in chords] == pytest.approx(np.cumsum(lengths), abs=0.015)
+
+
+def test_the_confidence_of_a_chord_is_the_mean_probability_of_its_frames():
+    frames = SmoothFrames(change_penalty=1.5, key_weight=0)
+    logits = np.full((40, len(VOCABULARY)), -20.0, np.float32)
+    logits[:30, 5], logits[:30, 7] = np.log(0.9), np.log(0.1)
+    logits[30:, 20], logits[30:, 7] = np.log(0.6), np.log(0.4)
+    frames.push(logits[:17])
+    frames.push(logits[17:])
+    ids = frames.finish()
+    segments = frames_to_segments(ids, probabilities=frames.probabilities(ids))
+    assert [segment.label for segment in segments] == [VOCABULARY[5], VOCABULARY[20]]
+    assert [segment.confidence for segment in segments] == pytest.approx([0.9, 0.6], abs=2e-3)
+    assert frames_to_segments(ids)[0].confidence is None and frames_to_segments(ids) == segments
+    assert SmoothFrames().probabilities(np.empty(0, int)).size == 0

@@ -14,7 +14,7 @@ from m2e.checkpoints.convert_btc import convert_btc_checkpoint
 from m2e.errors import AudioError, ModelError
 from modeling_m2e import chords_m2e
 from modeling_m2e.chord_decoding_m2e import SmoothFrames, onset_strength
-from modeling_m2e.chord_labels_m2e import VOCABULARY, ChordSegment, write_lab
+from modeling_m2e.chord_labels_m2e import ChordSegment, write_lab
 from modeling_m2e.chords_m2e import (
     CHUNK_FRAMES,
     CHUNK_SAMPLES,
@@ -398,18 +398,3 @@ def test_weights_are_saved_in_half_precision_where_nothing_is_lost(model, tmp_pa
     again = ChordRecognizer.from_pretrained(tmp_path)
     for name, weight in again.model.state_dict().items():
         assert weight.dtype == torch.float32 and torch.equal(weight, rounded.model.state_dict()[name])
-
-
-def test_the_confidence_of_a_chord_is_the_mean_probability_of_its_frames():
-    frames = SmoothFrames(change_penalty=1.5, key_weight=0)
-    logits = np.full((40, len(VOCABULARY)), -20.0, np.float32)
-    logits[:30, 5], logits[:30, 7] = np.log(0.9), np.log(0.1)
-    logits[30:, 20], logits[30:, 7] = np.log(0.6), np.log(0.4)
-    frames.push(logits[:17])
-    frames.push(logits[17:])
-    ids = frames.finish()
-    segments = frames_to_segments(ids, probabilities=frames.probabilities(ids))
-    assert [segment.label for segment in segments] == [VOCABULARY[5], VOCABULARY[20]]
-    assert [segment.confidence for segment in segments] == pytest.approx([0.9, 0.6], abs=2e-3)
-    assert frames_to_segments(ids)[0].confidence is None and frames_to_segments(ids) == segments
-    assert SmoothFrames().probabilities(np.empty(0, int)).size == 0

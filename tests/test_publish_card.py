@@ -168,6 +168,17 @@ def test_what_the_outputs_mean_follows_the_configuration(folder):
     text = card(folder)
     assert "a calibrated probability" in text and "the threshold of each mood." in text
     assert "A separate head predicts them" in text and "The 2 moods: bright, gloomy." in text
+    line = {"source": [1, 5, 9], "target": [1, 5, 9]}
+    answers = {
+        "mood_base_rates": [0.1, 0.2],
+        "calibration": {"valence": {"source": [1, 5.1, 9], "target": [1, 5, 9]}, "arousal": line},
+        "intervals": {"level": 0.8},
+        "percentiles": {"reference": "200 made tracks"},
+    }
+    change(folder / "config.json", answers=answers, neutral_valence=5.1)
+    text = card(folder)
+    assert "neutral at 5 and 5." in text and "by their lift over the base rate" in text
+    assert "the labels of 80% of similar tracks" in text and "refer to 200 made tracks." in text
 
 
 def test_encoder_that_is_not_for_commercial_use(folder):

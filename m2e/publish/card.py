@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import ModelCardData, hf_hub_url
 
 from m2e.checkpoints.load import EMBEDDED
@@ -196,21 +197,49 @@ def _reading(config: Json) -> list[str]:
     low, high = config.get("va_min", SCALE[0]), config.get("va_max", SCALE[1])
     valence, arousal = (f"{name} ({' to '.join(poles)})" for name, poles in POLES.items())
     calibrated = config.get("mood_offset") is not None
+    answers = config.get("answers") or {}
+    neutral = f"near {config.get('neutral_valence', 5.0):g} and {config.get('neutral_arousal', 5.0):g}"
+    if maps := answers.get("calibration"):
+        points = (_mapped(maps[name], config.get(f"neutral_{name}", 5.0)) for name in POLES)
+        neutral = "at {:g} and {:g}".format(*points)
     return [
-        f"{valence.capitalize()} and {arousal} run from {low:g} to {high:g}, neutral near "
-        f"{config.get('neutral_valence', 5.0):g} and {config.get('neutral_arousal', 5.0):g}.",
+        f"{valence.capitalize()} and {arousal} run from {low:g} to {high:g}, neutral {neutral}.",
         f"Quadrants are Russell's: {'; '.join(f'{name} {words}' for name, words in QUADRANT_WORDS.items())}. "
         + (
-            "A separate head predicts them; it can disagree with valence and arousal near the middle."
+            "A separate head predicts them; where it and the place disagree, `between` names both quadrants."
             if config.get("num_quadrants")
             else "They follow from valence and arousal."
         ),
         "`score` of a mood is "
         + ("a calibrated probability" if calibrated else "the sigmoid of its logit, not calibrated")
-        + "; `selected_moods` are those above "
-        + ("the threshold of each mood." if config.get("mood_thresholds") else "0.5."),
+        + "; `selected_moods` are "
+        + _selection(config),
+        *_uncertainty(answers),
         f"The {len(_labels(config))} moods: {', '.join(_labels(config))}.",
     ]
+
+
+def _selection(config: Json) -> str:
+    if (config.get("answers") or {}).get("mood_base_rates"):
+        return "the one to six that tell most about a track, by their lift over the base rate."
+    return f"those above {'the threshold of each mood' if config.get('mood_thresholds') else '0.5'}."
+
+
+def _mapped(line: Json, value: float) -> float:
+    return round(float(np.interp(value, line["source"], line["target"])), 2)
+
+
+def _uncertainty(answers: Json) -> list[str]:
+    """Bullets on the intervals and the percentiles, as far as there are any."""
+    said = []
+    if intervals := answers.get("intervals"):
+        said.append(
+            f"`valence_interval` and `arousal_interval` hold the labels of {intervals['level']:.0%} of similar tracks "
+            "(split conformal, from predictions for tracks that were not learnt)."
+        )
+    if percentiles := answers.get("percentiles"):
+        said.append(f"`valence_percentile` and `arousal_percentile` refer to {percentiles['reference']}.")
+    return said
 
 
 # --- the card ---
