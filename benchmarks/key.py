@@ -201,8 +201,8 @@ def fit(songs: Sequence[Labelled], rng: np.random.Generator) -> tuple[np.ndarray
 def print_fit(songs: dict[str, list[Labelled]]) -> None:
     """The fitted constants, and the scores over time of windows and penalties on songs with one and several keys."""
     weights, offset = fit([s for s in songs["train"] if len(s.keys) == 1], np.random.default_rng(0))
-    print("_WEIGHTS =", weights.tolist(), "\n_MINOR_OFFSET =", offset)
-    key_m2e._WEIGHTS, key_m2e._MINOR_OFFSET = weights, offset
+    print("WEIGHTS =", weights.tolist(), "\nMINOR_OFFSET =", offset)
+    key_m2e.WEIGHTS, key_m2e.MINOR_OFFSET = weights, offset
     rng = np.random.default_rng(1)
     known = [replace(s, chords=with_errors(s.chords, rng)) for s in songs["train"] + songs["validation"]]
     several = [song for song in known if len(song.keys) > 1]
