@@ -2,14 +2,16 @@
 
     python benchmarks/runtimes.py [--model DIR] [--seconds 30 180] [--repeats 5] [--threads 1] [-o FILE]
 
-The model's encoder is of type m2e-encoder. Both runtimes compute the same: embeddings of windows, logits of chords with
-levels and onsets, and the outputs of the heads. Cutting windows, decoding chords and finding the key are the same code
-for both and not measured. The runtimes take turns, and every time is a median. Start-up is the time of a new process
-from its start to the embeddings and logits of 3 s. Times are comparable only where nothing else runs.
+The model's encoder is of type m2e-encoder; graphs that lie in its folder are used. Both runtimes compute the same:
+embeddings of windows, logits of chords with levels and onsets, and the outputs of the heads. Cutting windows, decoding
+chords and finding the key are the same code for both and not measured. The runtimes take turns, and every time is a
+median. Start-up is the time of a new process from its start to the embeddings and logits of 3 s. Times are comparable
+only where nothing else runs.
 """
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -21,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 22050
@@ -122,12 +123,12 @@ def installed_size(names: Iterable[str]) -> int:
         found.add(name)
         try:
             package = metadata.distribution(name)
-        except metadata.PackageNotFoundError:  # for another system
+        except metadata.PackageNotFoundError:  # for another system or version
             continue
         paths = [Path(str(file.locate())) for file in package.files or ()]
         total += sum(path.stat().st_size for path in paths if path.is_file())
-        needed = [Requirement(text) for text in package.requires or ()]
-        todo += [each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+        needed = [text for text in package.requires or () if "extra ==" not in text]
+        todo += [match[0] for text in needed if (match := re.match(r"[\w.-]+", text))]
     return total
 
 
@@ -154,17 +155,21 @@ def main() -> None:
 
     from m2e.checkpoints.load import load
     from m2e.errors import M2EError
+    from m2e.export import DESCRIPTION, FOLDER
     from m2e.export.runtime import Graphs
     from m2e.export.write import export
 
     torch.set_num_threads(arguments.threads)
     try:
         pipe = load(arguments.model, device="cpu")
-        with tempfile.TemporaryDirectory() as folder:
-            pipe.save_pretrained(folder)
-            export(pipe, Path(folder))
-            rows = speed(pipe, Graphs(Path(folder), threads=arguments.threads), arguments.seconds, arguments.repeats)
-            rows.append({"part": "start-up, s", **start_up(Path(folder), arguments.repeats)})
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(arguments.model)
+            if not (folder / FOLDER / DESCRIPTION).is_file():
+                folder = Path(temporary)
+                pipe.save_pretrained(folder)
+                export(pipe, folder)
+            rows = speed(pipe, Graphs(folder, threads=arguments.threads), arguments.seconds, arguments.repeats)
+            rows.append({"part": "start-up, s", **start_up(folder, arguments.repeats)})
     except M2EError as error:
         sys.exit(f"runtimes: {error}")
     sizes = {name: installed_size(packages) / 1e6 for name, packages in INSTALLED.items()}
