@@ -226,8 +226,8 @@ def fit_confidence(songs: Sequence[Labelled], rng: np.random.Generator) -> np.nd
 def print_fit(songs: dict[str, list[Labelled]]) -> None:
     """The fitted constants, and the scores over time of windows and penalties on songs with one and several keys."""
     weights, offset = fit([s for s in songs["train"] if len(s.keys) == 1], np.random.default_rng(0))
-    print("_WEIGHTS =", weights.tolist(), "\n_MINOR_OFFSET =", offset)
-    key_m2e._WEIGHTS, key_m2e._MINOR_OFFSET = weights, offset
+    print("WEIGHTS =", weights.tolist(), "\nMINOR_OFFSET =", offset)
+    key_m2e.WEIGHTS, key_m2e.MINOR_OFFSET = weights, offset
     confidence = fit_confidence([s for s in songs["train"] if len(s.keys) == 1], np.random.default_rng(2))
     print("_CONFIDENCE =", confidence.tolist())
     rng = np.random.default_rng(1)

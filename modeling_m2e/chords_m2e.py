@@ -184,6 +184,58 @@ def _changes(ids: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.diff(ids)) + 1
 
 
+class ChordFrames:
+    """The frames of one track, from whose logits its chords are decoded.
+
+    labels: of the classes.  decoding: as in `ChordRecognizer`.
+    """
+
+    def __init__(self, labels: Sequence[str], decoding: str):
+        self._labels, self._smooth = labels, decoding != "paper"
+        self._frames = DECODINGS[decoding]()
+        self._levels: list[np.ndarray] = []
+        self._likeliest: list[np.ndarray] = []
+        self._onsets: list[np.ndarray] = []
+        self._statistics = HarmonyStatistics()
+
+    def push(self, logits: np.ndarray, levels: np.ndarray) -> None:
+        """Takes the logits (frames, classes), which it changes, and levels (frames,) of the next frames."""
+        if not len(logits):
+            return
+        if full_vocabulary := logits.shape[1] == len(VOCABULARY):
+            self._statistics.push(logits)
+        if self._smooth:
+            if full_vocabulary:
+                self._levels.append(levels)
+                self._likeliest.append(logits[:, : len(VOCABULARY) - 2].argmax(axis=1))  # without X and N
+            if "N" in self._labels:  # of any vocabulary
+                force_no_chord(logits, levels, self._labels.index("N"))
+        self._frames.push(logits)
+
+    def push_onsets(self, strength: np.ndarray) -> None:
+        """Takes the next values of `onset_strength`."""
+        self._onsets.append(strength)
+
+    def finish(self, seconds: float, duration: float | None = None) -> list[ChordSegment]:
+        """The chords of everything that was pushed; see `ChordStream.finish`.  seconds: of audio that were."""
+        ids, borders = self._frames.finish(), None
+        if self._smooth:
+            if self._likeliest:
+                ids = extend_into_decay(ids, np.concatenate(self._levels), np.concatenate(self._likeliest))
+            borders = _changes(ids) * SECONDS_PER_FRAME
+            if self._onsets:
+                borders = move_to_onsets(borders, np.concatenate(self._onsets))
+            duration = seconds if duration is None else min(seconds, duration)
+        segments = frames_to_segments(ids, SECONDS_PER_FRAME, self._labels, borders, self._frames.probabilities(ids))
+        if duration is None:
+            return segments
+        return [replace(s, end=min(s.end, duration)) for s in segments if s.start < duration]
+
+    def statistics(self) -> np.ndarray | None:
+        """(STATISTICS,) float32 of everything so far, see `HarmonyStatistics`; None for other classes than the 170."""
+        return self._statistics.finish()
+
+
 class ChordStream:
     """The chords of one waveform that arrives in blocks; holds at most two minutes of it.
 
@@ -191,18 +243,13 @@ class ChordStream:
     """
 
     def __init__(self, recognizer: "ChordRecognizer"):
-        self._labels = recognizer.labels
         self._smooth = recognizer.decoding != "paper"
         self._logits = FrameLogits(recognizer.model, overlap=self._smooth)
-        self._frames = DECODINGS[recognizer.decoding]()
+        self._frames = ChordFrames(recognizer.labels, recognizer.decoding)
         self._pieces: list[np.ndarray] = []  # of the current group
         self._pending = self._samples = 0  # samples in the pieces, and of the track
-        self._levels: list[np.ndarray] = []  # of frames whose logits are complete
-        self._held_levels = np.empty(0, np.float32)  # of the other frames
-        self._likeliest: list[np.ndarray] = []
-        self._onsets: list[np.ndarray] = []
+        self._held_levels = np.empty(0, np.float32)  # of frames whose logits are not complete
         self._last_samples = np.empty(0, np.float32)  # of the group before, two hops of the onsets
-        self._statistics = HarmonyStatistics()
 
     def push(self, samples: np.ndarray) -> None:
         """Takes the next samples (n,), mono, 22,050 Hz, of any number."""
@@ -223,19 +270,8 @@ class ChordStream:
         """
         if self._pending:
             self._transform_pending()
-        self._decode(self._logits.finish())
-        ids, borders = self._frames.finish(), None
-        if self._smooth:
-            if self._likeliest:
-                ids = extend_into_decay(ids, np.concatenate(self._levels), np.concatenate(self._likeliest))
-            borders = _changes(ids) * SECONDS_PER_FRAME
-            if self._onsets:
-                borders = move_to_onsets(borders, np.concatenate(self._onsets))
-            duration = self.duration if duration is None else min(self.duration, duration)
-        segments = frames_to_segments(ids, SECONDS_PER_FRAME, self._labels, borders, self._frames.probabilities(ids))
-        if duration is None:
-            return segments
-        return [replace(s, end=min(s.end, duration)) for s in segments if s.start < duration]
+        self._complete(self._logits.finish())
+        return self._frames.finish(self.duration, duration)
 
     @property
     def duration(self) -> float:
@@ -244,7 +280,7 @@ class ChordStream:
 
     def statistics(self) -> np.ndarray | None:
         """(STATISTICS,) float32 of everything so far, see `HarmonyStatistics`; None for other classes than the 170."""
-        return self._statistics.finish()
+        return self._frames.statistics()
 
     def _transform_pending(self) -> None:
         waveform = np.concatenate(self._pieces)
@@ -253,23 +289,13 @@ class ChordStream:
         self._held_levels = np.concatenate([self._held_levels, features.max(axis=1)])
         if self._smooth:  # a group and the samples before it are multiples of the hop
             strength = onset_strength(np.concatenate([self._last_samples, waveform]))
-            self._onsets.append(strength[len(self._last_samples) // ONSET_HOP :])
+            self._frames.push_onsets(strength[len(self._last_samples) // ONSET_HOP :])
             self._last_samples = waveform[-2 * ONSET_HOP :]
-        self._decode(self._logits.push(features))
+        self._complete(self._logits.push(features))
 
-    def _decode(self, logits: np.ndarray) -> None:
-        if not len(logits):
-            return
+    def _complete(self, logits: np.ndarray) -> None:
         levels, self._held_levels = np.split(self._held_levels, [len(logits)])
-        if full_vocabulary := logits.shape[1] == len(VOCABULARY):
-            self._statistics.push(logits)
-        if self._smooth:
-            if full_vocabulary:
-                self._levels.append(levels)
-                self._likeliest.append(logits[:, : len(VOCABULARY) - 2].argmax(axis=1))  # without X and N
-            if "N" in self._labels:  # of any vocabulary
-                force_no_chord(logits, levels, self._labels.index("N"))
-        self._frames.push(logits)
+        self._frames.push(logits, levels)
 
 
 class ChordRecognizer:

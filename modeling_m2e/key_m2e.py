@@ -53,14 +53,14 @@ _TEMPERATURES = dict(zip(KEY_PROFILES, (0.037, 0.056, 0.071, 0.078, 0.059), stri
 # The fitted profile: logistic regression over the 24 keys on POP909's training songs, whole and in excerpts, with their
 # annotated chords and with errors in them, both modes with equal weight (`python benchmarks/key.py POP909 --fit`).
 FITTED, PAPER = "pop909", "aarden-essen"
-_WEIGHTS = np.array(  # major, minor; tonic first
+WEIGHTS = np.array(  # major, minor; tonic first
     [
         [26.52, -15.17, 6.38, -19.36, 9.11, 8.54, -16.65, 25.81, -11.91, 2.86, -22.74, 7.18],
         [30.93, -22.97, 14.82, 17.62, -13.19, 7.79, -21.49, 19.65, -4.56, -20.36, -1.1, -7.69],
     ]
 )
-_MINOR_OFFSET = -0.32
-_PRIOR_SECONDS = 120.0  # of pitch classes, 40 s of triads: lowers the confidence of short clips
+MINOR_OFFSET = -0.32
+PRIOR_SECONDS = 120.0  # of pitch classes, 40 s of triads: lowers the confidence of short clips
 # Log-odds that a key is right, by `confidence_features`: logistic regression on the training songs, whole and in
 # excerpts of 2 to 60 s, with and without errors (same command). Confidence and share of right keys then differ by .03
 # on the validation songs; the softmax alone by .10.
@@ -198,13 +198,13 @@ def pitch_class_seconds(segments: Sequence[ChordSegment]) -> np.ndarray:
 
 def key_features(seconds: np.ndarray) -> np.ndarray:
     """(..., 12, 12) inputs of the fitted profile, by interval above the tonic and tonic, of (..., 12) seconds."""
-    roots = np.sqrt(seconds / (seconds.sum(axis=-1, keepdims=True) + _PRIOR_SECONDS))
+    roots = np.sqrt(seconds / (seconds.sum(axis=-1, keepdims=True) + PRIOR_SECONDS))
     return np.stack([np.roll(roots, -tonic, axis=-1) for tonic in range(12)], axis=-1)
 
 
 def _scores(seconds: np.ndarray) -> np.ndarray:
     """(..., 2, 12) scores of all keys (mode, tonic) by the fitted profile, of (..., 12) seconds of pitch classes."""
-    return _WEIGHTS @ key_features(seconds) + np.array([[0.0], [_MINOR_OFFSET]])
+    return WEIGHTS @ key_features(seconds) + np.array([[0.0], [MINOR_OFFSET]])
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:

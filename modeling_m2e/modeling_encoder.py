@@ -190,16 +190,18 @@ class M2EEncoderModel(CheckedModel):
 
         level: (batch,) the mean square that becomes 1; by default the loudness of each waveform.
         """
-        config = self.config
         level = loudness(input_values) if level is None else level
-        seconds = -(-input_values.shape[-1] // config.sampling_rate)
-        margin = config.n_fft - config.hop_length
-        missing = seconds * config.sampling_rate - input_values.shape[-1]
-        padded = F.pad(input_values, (margin // 2, margin - margin // 2 + missing))
-        spectra = padded.unfold(-1, config.n_fft, config.hop_length) * self.window
+        spectra = self.padded(input_values).unfold(-1, self.config.n_fft, self.config.hop_length) * self.window
         spectrum = torch.fft.rfft(spectra)
         power = spectrum.real.square() + spectrum.imag.square()
         return (power @ self.mel).transpose(1, 2) / level.clamp(min=1e-9)[:, None, None]
+
+    def padded(self, input_values: torch.Tensor) -> torch.Tensor:
+        """Waveforms (batch, samples) with zeros around them, for all spectra of whole seconds."""
+        config = self.config
+        margin = config.n_fft - config.hop_length
+        missing = -input_values.shape[-1] % config.sampling_rate
+        return F.pad(input_values, (margin // 2, margin - margin // 2 + missing))
 
     def encode(self, power: torch.Tensor) -> torch.Tensor:
         """(batch, seconds, hidden_size) of `mel_power`'s (batch, bands, spectra)."""
@@ -236,6 +238,6 @@ class M2EEncoderModel(CheckedModel):
 
     def pool(self, seconds: torch.Tensor, samples: int) -> torch.Tensor:
         """(batch, hidden_size) mean of embeddings (batch, seconds, hidden_size) of waveforms with so many samples."""
-        weights = torch.ones(seconds.shape[1], device=seconds.device, dtype=seconds.dtype)
-        weights[-1] = samples / self.config.sampling_rate - (seconds.shape[1] - 1)
+        starts = torch.arange(seconds.shape[1], device=seconds.device, dtype=seconds.dtype)
+        weights = (samples / self.config.sampling_rate - starts).clamp(max=1.0)
         return (seconds * weights[:, None]).sum(1) / weights.sum()

@@ -31,6 +31,7 @@ ALLOWED = {
     "library": BASE | {"checkpoints", "inputs", "terminal", "views", "workers"},
     "publish": BASE | {"checkpoints", "datasets", "evaluation"},
     "training": BASE | {"checkpoints", "datasets", "features", "evaluation", "publish", "terminal"},
+    "export": BASE,
     "space": BASE | {"checkpoints", "inputs", "views", "workers"},
 }
 ALLOWED["report"] = BASE | {"library"}

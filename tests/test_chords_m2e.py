@@ -291,14 +291,14 @@ def test_groups_overlap_as_the_blocks_within_them():
     recognizer = ChordRecognizer(btc, "smooth")
     waveform = noise(245 * SECOND)
     stream = recognizer.stream()
-    stream._frames = recording = Recording()
+    stream._frames._frames = recording = Recording()
     for start in range(0, len(waveform), 30 * SECOND):
         stream.push(waveform[start : start + 30 * SECOND])
     segments = stream.finish()
 
     logits = frame_logits(cqt_features(waveform), recognizer.model, overlap=True)
     np.testing.assert_allclose(np.concatenate(recording.logits), logits, atol=1e-4)
-    np.testing.assert_allclose(np.concatenate(stream._onsets), onset_strength(waveform), atol=1e-3)
+    np.testing.assert_allclose(np.concatenate(stream._frames._onsets), onset_strength(waveform), atol=1e-3)
     frames = SmoothFrames()
     frames.push(logits)
     runs = frames_to_segments(frames.finish())

@@ -76,7 +76,9 @@ def extra(name: str) -> set[str]:
 
 def test_what_predicts_needs_only_the_base_requirements():
     paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-    lazy = set().union(*map(extra, ("train", "demo", "paper", "ray", "serve", "mcp")))  # imported when called for
+    lazy = set().union(
+        *map(extra, ("train", "demo", "paper", "ray", "serve", "mcp", "onnx"))
+    )  # imported when called for
     assert undeclared(paths, modules_of(setup()["options"]["install_requires"]) | lazy) == []
 
 

@@ -1,0 +1,103 @@
+"""What a program needs to know to use the graphs of a model, besides the graphs; JSON-able."""
+
+from typing import TYPE_CHECKING, Any
+
+from m2e import __version__
+from m2e.export.graphs import Graph
+from modeling_m2e import chord_decoding_m2e as decoding
+from modeling_m2e import key_m2e
+from modeling_m2e.chord_labels_m2e import QUALITIES, ROOTS, VOCABULARY, Chord, ChordSegment, chord_tokens, parse_chord
+from modeling_m2e.chords_m2e import CHUNK_FRAMES, CHUNK_SAMPLES, SECONDS_PER_FRAME
+from modeling_m2e.windows_m2e import MIN_TAIL_SHARE
+
+if TYPE_CHECKING:
+    from modeling_m2e import M2EConfig, MusicEmotionPipeline
+    from modeling_m2e.chords_m2e import ChordRecognizer
+    from modeling_m2e.feature_extraction_m2e import M2EFeatureExtractor
+
+
+def description(pipe: "MusicEmotionPipeline", parts: list[Graph]) -> dict[str, Any]:
+    """Graphs, windows, scales and labels; with a chord recogniser also how its chords are decoded, and the key."""
+    processor, config = pipe.processor, pipe.model.config
+    found: dict[str, Any] = {
+        "model": pipe.name,
+        "m2e": __version__,
+        "sampling_rate": processor.feature_extractor.sampling_rate,
+        "graphs": {
+            part.name: {"file": f"{part.name}.onnx", "inputs": part.inputs, "outputs": part.outputs} for part in parts
+        },
+        "windows": _windows(processor.feature_extractor, processor.encoder.window_seconds),
+        "moods": _moods(config),
+        "valence_arousal": {
+            "scale": [config.va_min, config.va_max],
+            "neutral": [config.neutral_valence, config.neutral_arousal],
+        },
+    }
+    if processor.chord_recognizer is not None:
+        found |= {"chords": _chords(processor.chord_recognizer), "key": _key(processor.key_profile)}
+    if config.use_harmony:
+        every = [ChordSegment(0, 1, label) for label in VOCABULARY]
+        tokens = chord_tokens(every, config.chord_vocabulary, max_chords=len(every))
+        pairs = zip(tokens.roots.tolist(), tokens.qualities.tolist(), strict=True)
+        found["tokens"] = dict(zip(VOCABULARY, pairs, strict=True))
+    return found
+
+
+def _windows(extractor: "M2EFeatureExtractor", encoder_seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": extractor.window_seconds,
+        "hop_seconds": extractor.hop_seconds,
+        "encoder_seconds": encoder_seconds,
+        "skip_silence": extractor.skip_silence,
+        "min_tail_share": MIN_TAIL_SHARE,
+    }
+
+
+def _moods(config: "M2EConfig") -> dict[str, Any]:
+    count = len(config.moods)
+    return {
+        "labels": config.moods,
+        "scale": config.mood_scale or [1.0] * count,
+        "offset": config.mood_offset or [0.0] * count,
+        "thresholds": config.mood_thresholds or [0.5] * count,
+    }
+
+
+def _chords(recognizer: "ChordRecognizer") -> dict[str, Any]:
+    """Names and numbers of `chord_decoding_m2e`."""
+    return {
+        "labels": recognizer.labels,
+        "names": [parse_chord(label).label for label in recognizer.labels],
+        "decoding": recognizer.decoding,
+        "chunk_samples": CHUNK_SAMPLES,
+        "chunk_frames": CHUNK_FRAMES,
+        "seconds_per_frame": SECONDS_PER_FRAME,
+        "change_penalty": decoding.CHANGE_PENALTY,
+        "key_weight": decoding.KEY_WEIGHT,
+        "context_frames": decoding.CONTEXT_FRAMES,
+        "evidence_weight": decoding.EVIDENCE_WEIGHT,
+        "keys": decoding.TABLE.astype(float).round(6).tolist(),
+        "thirds": decoding.THIRDS.tolist(),
+        "silence": float(decoding.SILENCE),
+        "decayed": decoding.DECAYED,
+        "onsets": {
+            "hop_samples": decoding.ONSET_HOP,
+            "hop_seconds": decoding.ONSET_SECONDS,
+            "max_move": decoding.MAX_MOVE,
+            "spread": decoding.SPREAD,
+        },
+    }
+
+
+def _key(profile: str) -> dict[str, Any]:
+    """The profile; where it is the fitted one, its numbers."""
+    if profile != key_m2e.FITTED:
+        return {"profile": profile}
+    return {
+        "profile": profile,
+        "tonics": ROOTS,
+        "intervals": [Chord(quality).pitch_classes for quality in range(len(QUALITIES))],  # of chords on C
+        "weights": key_m2e.WEIGHTS.tolist(),
+        "minor_offset": key_m2e.MINOR_OFFSET,
+        "prior_seconds": key_m2e.PRIOR_SECONDS,
+    }

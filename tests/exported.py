@@ -1,0 +1,52 @@
+"""A small model on m2e-encoder, and its export, which takes a while and is made once."""
+
+import atexit
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from m2e.export.write import export
+from modeling_m2e import (
+    BTCConfig,
+    BTCModel,
+    M2EConfig,
+    M2EEncoderConfig,
+    M2EEncoderModel,
+    M2EForMusicEmotion,
+    M2EProcessor,
+    MusicEmotionPipeline,
+)
+from modeling_m2e.chords_m2e import ChordRecognizer
+from modeling_m2e.encoder_carried_m2e import DistilledEncoder
+from modeling_m2e.harmony_statistics_m2e import STATISTICS
+
+SIZES = {"widths": (4, 6, 8), "depths": (1, 1, 1), "squeezed_width": 2, "trunk_depth": 1, "hidden_size": 12}
+
+
+def pipeline() -> MusicEmotionPipeline:
+    """With an ensemble, quadrants, calibration and statistics of harmony."""
+    torch.manual_seed(0)
+    network = M2EEncoderModel(M2EEncoderConfig(**SIZES)).eval()
+    btc = BTCModel(BTCConfig(num_hidden_layers=1, hidden_size=16, intermediate_size=16))
+    config = M2EConfig.default(
+        embedding_size=12, fusion_size=32, branch_size=16, chord_size=8, num_quadrants=4, num_members=2,
+        num_harmony_statistics=STATISTICS, mood_scale=[0.9] * 56, mood_offset=[-0.5] * 56,
+    )  # fmt: skip
+    with torch.no_grad():
+        network.input_norm.running_mean -= 7.0  # of logarithms of power
+        network.input_norm.running_var *= 9.0
+        btc.classifier.weight *= 100  # many chords, not one
+    processor = M2EProcessor.build(DistilledEncoder(network), ChordRecognizer(btc, "smooth"))
+    return MusicEmotionPipeline(model=M2EForMusicEmotion(config).eval(), processor=processor)
+
+
+@cache
+def folder() -> Path:
+    """A folder with the exported model."""
+    out = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
+    export(pipeline(), out)
+    return out

@@ -1,0 +1,146 @@
+"""space-static: its JavaScript decodes as the package does; the built page predicts what the command line predicts."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from m2e.export.describe import _chords, _key, _windows
+from modeling_m2e.chord_labels_m2e import VOCABULARY, chord_tokens
+from modeling_m2e.chords_m2e import ChordFrames
+from modeling_m2e.key_m2e import FITTED, ROOTS, estimate_key, normalise
+from modeling_m2e.window_embeddings_m2e import SlidingEmbeddings, WindowEmbeddings
+
+SOURCE = Path(__file__).resolve().parent.parent / "space-static" / "src"
+RATE = 22050
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+
+
+def node(tmp_path: Path, script: str, **values) -> dict:
+    """What `script` makes of `values`: it has the modules and `input`, and returns an object."""
+    place = tmp_path / "input.json"
+    place.write_text(json.dumps(values))
+    code = f"""
+import {{ readFileSync }} from "node:fs";
+import * as chords from "{SOURCE.as_uri()}/chords.js";
+import * as harmony from "{SOURCE.as_uri()}/harmony.js";
+import * as windows from "{SOURCE.as_uri()}/windows.js";
+const input = JSON.parse(readFileSync({json.dumps(str(place))}, "utf8"));
+const result = await (async () => {{ {script} }})();
+const plain = (_, value) =>
+  ArrayBuffer.isView(value) ? Array.from(value, Number) : typeof value === "bigint" ? Number(value) : value;
+console.log(JSON.stringify(result, plain));
+"""
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", code], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def track(seed: int, frames: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits of chords that last a while, levels that fade into silence, and onsets."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 1, (frames, 170)).astype(np.float32)
+    chords = np.repeat(random.integers(0, 170, 1 + frames // 20), 20)[:frames]
+    chords[60:80] = 169
+    logits[np.arange(frames), chords] += 6
+    levels = random.normal(-2, 1, frames).astype(np.float32)
+    levels[-30:] = -13.0
+    return logits, levels, random.random(frames * 2048 // 245).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_chords_key_and_statistics_are_those_of_the_package(tmp_path, seed):
+    logits, levels, onsets = track(seed)
+    duration = 27.3
+    rules = _chords(SimpleNamespace(labels=list(VOCABULARY), decoding="smooth"))
+    frames = ChordFrames(list(VOCABULARY), "smooth")
+    frames.push(logits.copy(), levels)
+    frames.push_onsets(onsets)
+    expected = frames.finish(duration, duration)
+    key = estimate_key(expected)
+    ids = chord_tokens(normalise(expected, key), "m2e")
+    pairs = {label: [i, i + 1000] for i, label in enumerate(VOCABULARY)}
+
+    found = node(
+        tmp_path,
+        """
+const frames = Object.fromEntries(["logits", "levels", "onsets"].map((n) => [n, Float32Array.from(input[n])]));
+const found = chords.decode(frames, input.rules, input.duration);
+const key = harmony.estimateKey(found, input.key);
+return { chords: found, key, numbers: harmony.statistics(frames.logits, 170),
+  inputs: harmony.chordInputs(found, key, input.rules.labels, input.tokens) };
+""",
+        logits=logits.ravel().tolist(), levels=levels.tolist(), onsets=onsets.tolist(), rules=rules,
+        duration=duration, key=_key(FITTED), tokens=pairs,
+    )  # fmt: skip
+    assert [rules["names"][chord["id"]] for chord in found["chords"]] == [chord.label for chord in expected]
+    np.testing.assert_allclose([c["start"] for c in found["chords"]], [c.start for c in expected], atol=1e-6)
+    np.testing.assert_allclose([c["end"] for c in found["chords"]], [c.end for c in expected], atol=1e-6)
+    assert len(expected) > 5 and key is not None
+    assert ROOTS[found["key"]["tonic"]] == key.tonic and ("major", "minor")[found["key"]["mode"]] == key.mode
+    assert found["key"]["confidence"] == pytest.approx(key.confidence, abs=1e-4)
+    np.testing.assert_allclose(found["numbers"], frames.statistics(), atol=1e-4)
+    moved = [VOCABULARY[index] for index in found["inputs"]["chord_roots"]]
+    assert [rules["names"][VOCABULARY.index(label)] for label in moved] == [
+        chord.label for chord in normalise(expected, key)
+    ]
+    np.testing.assert_allclose(found["inputs"]["chord_durations"], ids.durations, atol=1e-5)
+
+
+def test_no_chord_that_sounds_has_no_key(tmp_path):
+    script = "return { key: harmony.estimateKey([{ start: 0, end: 9, id: 169 }], input.key) };"
+    assert node(tmp_path, script, key=_key(FITTED)) == {"key": None}
+
+
+class Means:
+    """An encoder whose embeddings are numbers that anyone can compute: the mean square, and the count of samples."""
+
+    sampling_rate, hidden_size, window_seconds = 100, 2, 30.0
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        return torch.stack([windows.square().mean(1), torch.full((len(windows),), float(windows.shape[1]))], 1)
+
+    def seconds(self, windows: torch.Tensor) -> torch.Tensor:
+        missing = -windows.shape[1] % 100
+        cells = torch.nn.functional.pad(windows, (0, missing)).unflatten(1, (-1, 100))
+        return torch.stack([cells.square().mean(2), cells.sum(2)], 2)
+
+
+@pytest.mark.parametrize("seconds", [0.6, 3.4, 30.0, 31.0, 61.7, 95.6])
+@pytest.mark.parametrize("hop", [None, 2.0])
+@pytest.mark.parametrize("silence", [False, True])
+def test_windows_are_those_of_the_package(tmp_path, seconds, hop, silence):
+    waveform = np.random.default_rng(0).normal(0, 0.1, round(seconds * 100)).astype(np.float32)
+    if seconds > 20:
+        waveform[500:900] = 0
+    encoder, size = Means(), 10.0 if hop else 30.0
+    windows = (
+        WindowEmbeddings(encoder, size, silence) if hop is None else SlidingEmbeddings(encoder, size, hop, silence)
+    )
+    windows.push(waveform)
+    spans, embeddings = windows.finish()
+    extractor = SimpleNamespace(window_seconds=size, hop_seconds=hop, skip_silence=silence)
+    found = node(
+        tmp_path,
+        """
+const encode = async (w) => {
+  const square = (x) => x.reduce((a, b) => a + b * b, 0);
+  const cells = Array.from({ length: Math.ceil(w.length / 100) }, (_, i) => w.subarray(100 * i, 100 * i + 100));
+  const seconds = cells.map((c) => Float32Array.of(square(c) / 100, c.reduce((a, b) => a + b, 0)));
+  return { embedding: Float32Array.of(square(w) / w.length, w.length), seconds };
+};
+return windows.embed(Float32Array.from(input.waveform), 100, input.rules, encode);
+""",
+        waveform=waveform.tolist(), rules=_windows(extractor, encoder.window_seconds),
+    )  # fmt: skip
+    np.testing.assert_allclose(found["embeddings"], embeddings, atol=1e-4)
+    np.testing.assert_allclose(found["spans"], [(window.start, window.end) for window in spans], atol=1e-6)
+    np.testing.assert_allclose(found["weights"], [window.weight for window in spans], atol=1e-6)

@@ -1,0 +1,128 @@
+"""The page of space-static in headless Chromium: built, filled, compared with the package, and without a network."""
+
+import base64
+import functools
+import shutil
+import subprocess
+import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import tiny
+
+ROOT = Path(__file__).resolve().parent.parent
+STATIC = ROOT / "space-static"
+SHOTS = ROOT / "build" / "space-static"
+SECONDS = 300  # until a test gives up; a laden machine is slow
+
+if not (STATIC / "node_modules" / "onnxruntime-web").is_dir() or shutil.which("node") is None:
+    pytest.skip("needs Node.js, and `npm ci` in space-static", allow_module_level=True)
+pytest.importorskip("onnxscript")
+
+import exported  # noqa: E402
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript", ".wasm": "application/wasm"}
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The built page with a small model, served on loopback."""
+    out = tmp_path_factory.mktemp("page")
+    subprocess.run(["node", STATIC / "build.mjs", exported.folder(), out], check=True, timeout=SECONDS)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(out)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason='selenium is in the extra "dev"')
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    chromedriver = shutil.which("chromedriver")
+    if chromium is None or chromedriver is None:
+        pytest.skip("Chromium or its chromedriver is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+    driver.command_executor.client_config.timeout = SECONDS
+    driver.set_script_timeout(SECONDS)
+    yield driver
+    driver.quit()
+
+
+def until(condition, what: str):
+    deadline = time.monotonic() + SECONDS
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.2)
+    return value
+
+
+def predicted(driver, path: Path) -> dict:
+    """The record that the page makes of a file."""
+    before = driver.execute_script("return m2e.tracks.length")
+    driver.find_element("id", "files").send_keys(str(path))
+    script = "const t = m2e.tracks[arguments[0]]; return t?.record ?? t?.error ?? null"
+    found = until(lambda: driver.execute_script(script, before), "the record")
+    assert isinstance(found, dict), found
+    return found
+
+
+def shoot(driver, name: str, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+    (SHOTS / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
+
+
+def test_the_page_predicts_what_the_package_predicts_even_without_a_server(server, driver, tmp_path):
+    waveform = tiny.waveform(41.3)
+    path = tmp_path / "song.wav"
+    sf.write(path, waveform, tiny.SAMPLING_RATE, subtype="FLOAT")
+    expected = exported.pipeline()((waveform, tiny.SAMPLING_RATE))
+
+    address = f"http://127.0.0.1:{server.server_address[1]}/"
+    driver.get(address)
+    found = predicted(driver, path)
+    assert found["valence"] == pytest.approx(expected.valence, abs=0.01)
+    assert found["arousal"] == pytest.approx(expected.arousal, abs=0.01)
+    assert found["quadrant"] == expected.quadrant
+    moods = {mood.label: mood.score for mood in expected.moods}
+    assert max(abs(mood["score"] - moods[mood["label"]]) for mood in found["moods"]) < 0.005
+    assert len(found["curve"]) == len(expected.curve)
+    chords = [(chord["start"], chord["label"]) for chord in found["chords"]]
+    times = np.arange(0, 41.3, 0.01)
+    at = np.searchsorted([start for start, _ in chords], times, side="right") - 1
+    reference = np.searchsorted([chord.start for chord in expected.chords], times, side="right") - 1
+    same = [chords[a][1] == expected.chords[b].label for a, b in zip(at, reference, strict=True)]
+    assert np.mean(same) > 0.995
+    assert found["key"]["tonic"] == expected.key.tonic and found["key"]["mode"] == expected.key.mode
+
+    assert driver.find_element("id", "sentence").text.endswith(f"in {expected.key}")
+    for name, width in (("wide", 1200), ("phone", 390)):
+        shoot(driver, name, width)
+    severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert severe == []
+
+    driver.execute_async_script("navigator.serviceWorker.ready.then(() => arguments[0]())")
+    until(lambda: driver.execute_script("return navigator.serviceWorker.controller !== null"), "the service worker")
+    server.shutdown()
+    server.server_close()
+    driver.refresh()
+    again = predicted(driver, path)
+    assert again["valence"] == pytest.approx(found["valence"], abs=1e-6)
