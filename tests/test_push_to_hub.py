@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard
 import m2e
 import push_to_hub
 from m2e.checkpoints import music2emo as published
+from m2e.datasets.registry import HUB_IDS
 from m2e.errors import ModelError
 from m2e.publish import space as space_module
 from m2e.publish.facts import Facts
@@ -243,7 +244,7 @@ def test_push_then_load_anywhere(folders, mert, tmp_path, monkeypatch):
             for each in data.eval_results or []
         }
         assert index == {
-            (each["dataset"]["id"], each["split"], metric): value
+            (HUB_IDS.get(each["dataset"]["id"], each["dataset"]["id"]), each["split"], metric): value
             for each in evaluated[repo].get("results", [])
             for metric, value in each["scores"].items()
         }
@@ -269,7 +270,8 @@ def test_published_checkpoints_are_converted_and_have_cards_of_their_own(folders
         assert b"Jonggwon Park" in online.files(repo)["LICENSE-btc.txt"]
         assert not [name for name in online.files(repo) if name.endswith((".pt", ".ckpt", ".bin"))]
     music2emo, btc = (online.files(repo)["README.md"].decode() for repo in (CONVERTED, "me/btc"))
-    assert "license: apache-2.0" in music2emo and "base_model: m-a-p/MERT-v1-95M" in music2emo
+    assert "license: apache-2.0" in music2emo
+    assert ModelCard(music2emo).data.base_model == ["amaai-lab/music2emo", "m-a-p/MERT-v1-95M"]
     assert "not for commercial use" in music2emo and "valence and arousal are swapped" in music2emo
     assert PINNED_REVISIONS[published.ENCODER] in music2emo and "model-index:" not in music2emo
     assert "license: mit" in btc and "Isophonics" in btc
