@@ -93,9 +93,10 @@ def leaks(datasets: Mapping[str, Dataset]) -> list[Leak]:
 
 
 def song_key(name: str, track: str) -> tuple[str, str]:
-    """The same for the same recording: DEAM's ids up to 1000 are EmoMusic's."""
-    shared = name == "deam" and track.isdigit() and int(track) <= SWAPPED_UP_TO
-    return ("emomusic" if shared else name, track)
+    """The same for the same recording: DEAM's ids up to 1000 are EmoMusic's; Panda 4Q and MERGE have AllMusic's MT..."""
+    if name == "deam" and track.isdigit() and int(track) <= SWAPPED_UP_TO:
+        return "emomusic", track
+    return "allmusic" if name in ("4q", "merge") and track.startswith("MT") else name, track
 
 
 def artist_names(credit: str | None) -> frozenset[str]:

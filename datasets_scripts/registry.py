@@ -18,6 +18,8 @@ READERS = {
     "4q": ("panda4q", "read"),
     "emopia": ("emopia", "read"),
     "emotify": ("emotify", "read"),
+    "merge": ("merge", "read"),
+    "mirdata": ("mirdata_loaders", "read"),
     "folder": ("generic", "read_folder"),
     "hub": ("generic", "read_hub"),
 }
@@ -31,6 +33,7 @@ DATASETS = {  # id on model cards -> name and the paper that describes it
     "pmemo": "PMEmo (Zhang et al.: The PMEmo Dataset for Music Emotion Recognition, ICMR 2018)",
     "emopia": "EMOPIA (Hung et al.: EMOPIA: A Multi-Modal Pop Piano Dataset, ISMIR 2021)",
     "emotify": "Emotify (Aljanaki, Wiering, Veltkamp: Studying Emotion Induced by Music, IPM 2016)",
+    "merge": "MERGE (Louro et al.: MERGE - A Bimodal Audio-Lyrics Dataset for Static Music Emotion Recognition, 2024)",
     "pop909": "POP909 (Wang et al.: POP909: A Pop-Song Dataset for Music Arrangement Generation, ISMIR 2020)",
 }
 HUB_IDS = {  # id on model cards -> a copy on the hub; the others have none

@@ -160,6 +160,24 @@ def panda4q_table(folder: Path, splits: tuple[str, ...] = ("train", "train", "va
     return folder
 
 
+def merge(folder: Path, kind: str = "balanced", inside: str = ".") -> Path:
+    """Four clips, one per quadrant; the last has no mood words. inside: where the quadrants are."""
+    songs = [("MT1", "Q1", "Ann", "Happy, Fun", 0.75, 0.875), ("A2", "Q2", "Ben", "Harsh", 1, 0)]
+    songs += [("MT3", "Q3", "Ben", "Sad,Calm/Peaceful", 0.25, 0.125), ("A4", "Q4", "Cyd", "", 0.25, 0.5)]
+    header = "Song,Quadrant,AllMusic Id,Artist,Title,Duration,Moods,MoodsAll,MoodsAllWeights,Genres"
+    rows = [(s, q, f"MT{i}", artist, "T", 240, 2, words, "10,5", "Pop") for i, (s, q, artist, words, *_) in enumerate(songs)]
+    table(folder / f"merge_audio_{kind}_metadata.csv", header, rows)
+    values = [(s, arousal, valence) for s, *_, arousal, valence in songs]
+    table(folder / f"merge_audio_{kind}_av_values.csv", "Song,Arousal,Valence", values)
+    for split, parts in (("70_15_15", (2, 3)), ("40_30_30", (1, 2))):
+        for name, part in zip(("train", "validate", "test"), np.split(np.arange(4), parts), strict=True):
+            path = folder / "tvt_dataframes" / f"tvt_{split}" / f"tvt_{split}_{name}_audio_{kind}.csv"
+            table(path, "Song,Quadrant", [songs[row][:2] for row in part])
+    for song, quadrant, *_ in songs:
+        sound(folder / inside / quadrant / f"{song}.mp3")
+    return folder
+
+
 def emopia(folder: Path) -> Path:
     """Four clips of three videos; the lists know two of the videos."""
     import pretty_midi

@@ -53,6 +53,15 @@ def test_the_clean_protocol_is_disjoint(sets):
     assert all(part.features == FEATURES for part in clean.values())
 
 
+def test_merge_and_4q_share_the_songs_of_allmusic():
+    sets = {
+        "4q": dataset(("MT1", "test", None), ("MT2", "train", None)),
+        "merge": dataset(("MT1", "train", None), ("A1", "train", None)),
+    }
+    assert leaks(sets) == [Leak(("4q", "test"), ("merge", "train"), 1, 0)]
+    assert splits(apply_protocol(sets, "clean"))["merge"] == {"A1": "train"}
+
+
 def test_one_data_set_alone_keeps_its_lists(sets):
     alone = apply_protocol({"deam": sets["deam"]}, "clean")
     assert splits(alone)["deam"] == splits(sets)["deam"]

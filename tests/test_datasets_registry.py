@@ -8,6 +8,7 @@ from m2e.datasets.registry import READERS
 from m2e.datasets.schema import FEATURES
 
 BUILDERS = {"mtg-jamendo": "jamendo", "deam": "deam", "emomusic": "emomusic", "pmemo": "pmemo", "4q": "panda4q"}
+BUILDERS |= {"merge": "merge"}
 
 
 @pytest.mark.parametrize("name", BUILDERS)
