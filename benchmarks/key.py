@@ -229,7 +229,7 @@ def print_fit(songs: dict[str, list[Labelled]]) -> None:
     print("WEIGHTS =", weights.tolist(), "\nMINOR_OFFSET =", offset)
     key_m2e.WEIGHTS, key_m2e.MINOR_OFFSET = weights, offset
     confidence = fit_confidence([s for s in songs["train"] if len(s.keys) == 1], np.random.default_rng(2))
-    print("_CONFIDENCE =", confidence.tolist())
+    print("CONFIDENCE =", confidence.tolist())
     rng = np.random.default_rng(1)
     known = [replace(s, chords=with_errors(s.chords, rng)) for s in songs["train"] + songs["validation"]]
     several = [song for song in known if len(song.keys) > 1]

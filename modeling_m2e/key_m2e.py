@@ -64,8 +64,8 @@ PRIOR_SECONDS = 120.0  # of pitch classes, 40 s of triads: lowers the confidence
 # Log-odds that a key is right, by `confidence_features`: logistic regression on the training songs, whole and in
 # excerpts of 2 to 60 s, with and without errors (same command). Confidence and share of right keys then differ by .03
 # on the validation songs; the softmax alone by .10.
-_CONFIDENCE = np.array([-1.21, 0.22, 0.11, 0.47, 0.22])
-_MAX_CONFIDENCE_SECONDS = 300.0  # a song
+CONFIDENCE = np.array([-1.21, 0.22, 0.11, 0.47, 0.22])
+MAX_CONFIDENCE_SECONDS = 300.0  # a song
 LONE_CHORD_CONFIDENCE = 0.4  # at most: a chord belongs to several keys; in pop songs its best key is right in .46
 
 # Modulations; the first two chosen on POP909's training and validation songs (by the same command)
@@ -148,7 +148,7 @@ def estimate_key(segments: Sequence[ChordSegment], backend: str = "histogram", p
 def confidence(probability: float, segments: Sequence[ChordSegment]) -> float:
     """The probability that a key is right, of its probability in the softmax of the fitted profile."""
     features = confidence_features(probability, segments)
-    fitted = float(1 / (1 + np.exp(-_CONFIDENCE @ features)))
+    fitted = float(1 / (1 + np.exp(-CONFIDENCE @ features)))
     return min(fitted, LONE_CHORD_CONFIDENCE) if features[3] == 0 else fitted
 
 
@@ -156,7 +156,7 @@ def confidence_features(probability: float, segments: Sequence[ChordSegment]) ->
     """(5,) inputs of the confidence: 1, log-odds of the probability, log seconds of chords, log number of different
     chords, and the product of the first two logarithms. At least one chord must sound."""
     sounding = [segment for segment in segments if segment.chord.kind == "chord"]
-    seconds = min(sum(segment.duration for segment in sounding), _MAX_CONFIDENCE_SECONDS)
+    seconds = min(sum(segment.duration for segment in sounding), MAX_CONFIDENCE_SECONDS)
     inside = min(max(probability, 1e-6), 1 - 1e-6)
     different = len({segment.chord.index for segment in sounding})
     odds, time = np.log(inside / (1 - inside)), np.log(max(seconds, 0.1))

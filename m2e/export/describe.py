@@ -100,4 +100,9 @@ def _key(profile: str) -> dict[str, Any]:
         "weights": key_m2e.WEIGHTS.tolist(),
         "minor_offset": key_m2e.MINOR_OFFSET,
         "prior_seconds": key_m2e.PRIOR_SECONDS,
+        "confidence": {
+            "weights": key_m2e.CONFIDENCE.tolist(),
+            "max_seconds": key_m2e.MAX_CONFIDENCE_SECONDS,
+            "lone_chord": key_m2e.LONE_CHORD_CONFIDENCE,
+        },
     }

@@ -21,8 +21,20 @@ export function estimateKey(chords, rules) {
   });
   const best = argmax(scores);
   if (scores.filter((score) => score > scores[best] - 1e-7).length > 1) return null;
-  const confidence = 1 / sum(scores.map((score) => Math.exp(score - scores[best])));
-  return { tonic: best % 12, mode: Math.floor(best / 12), confidence };
+  const probability = 1 / sum(scores.map((score) => Math.exp(score - scores[best])));
+  return { tonic: best % 12, mode: Math.floor(best / 12), confidence: confidence(probability, chords, rules.confidence) };
+}
+
+// The probability that a key is right, of its probability in the softmax.
+function confidence(probability, chords, { weights, max_seconds, lone_chord }) {
+  const sounding = chords.filter(({ id }) => id < ROOTED);
+  const seconds = Math.min(sum(sounding.map(({ start, end }) => end - start)), max_seconds);
+  const inside = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
+  const different = new Set(sounding.map(({ id }) => id)).size;
+  const [odds, time] = [Math.log(inside / (1 - inside)), Math.log(Math.max(seconds, 0.1))];
+  const features = [1, odds, time, Math.log(different), odds * time];
+  const fitted = 1 / (1 + Math.exp(-sum(features.map((feature, i) => feature * weights[i]))));
+  return different === 1 ? Math.min(fitted, lone_chord) : fitted;
 }
 
 // Chords moved to C major or A minor, as arrays of the network's tokens; one masked chord where there are none.
