@@ -7,11 +7,12 @@ MERGE_Audio_Complete.zip. Layout, unpacked, KIND being balanced or complete:
 
     Q1/SONG.mp3 ... Q4/                   also audio/Q1/...
     merge_audio_KIND_metadata.csv         Song, Quadrant, Artist, MoodsAll (AllMusic's words, with commas between)
-    merge_audio_KIND_av_values.csv        Song, Arousal, Valence, from 0 to 1; computed from the words, not rated
+    merge_audio_KIND_av_values.csv        Song, Arousal, Valence, from 0 to 1
     tvt_dataframes/tvt_70_15_15/tvt_70_15_15_{train,validate,test}_audio_KIND.csv    Song, Quadrant; also 40_30_30
 
-Read by descriptions of the archive alone, without a copy: the range of valence and arousal is what others report
-(`va_range` gives another). The official splits do not keep artists apart; the protocol "clean" does. Songs whose names
+Written from the page of the archive and from programs that read it, without a copy. Not checked: that the range of
+valence and arousal is 0 to 1 (`va_range` gives another), that they come from the words and not from listeners, and the
+separator of the words. The official splits do not keep artists apart; the protocol "clean" does. Songs whose names
 begin with MT are AllMusic's, as those of Panda 4Q: the protocols know them as the same songs.
 """
 

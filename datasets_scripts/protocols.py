@@ -92,8 +92,19 @@ def leaks(datasets: Mapping[str, Dataset]) -> list[Leak]:
     return found
 
 
+def shared_with(held_out: str, datasets: Mapping[str, Dataset]) -> dict[str, list[int]]:
+    """The rows of each other data set with a song or an artist of the held-out one, whatever their splits."""
+    rows = _rows(datasets)
+    songs, artists = _known(rows[held_out])
+    return {
+        name: [i for i, row in enumerate(part) if row.song in songs or row.artists & artists]
+        for name, part in rows.items()
+        if name != held_out
+    }
+
+
 def song_key(name: str, track: str) -> tuple[str, str]:
-    """The same for the same recording: DEAM's ids up to 1000 are EmoMusic's; Panda 4Q and MERGE have AllMusic's MT..."""
+    """The same for the same recording: DEAM's ids up to 1000 are EmoMusic's; 4Q and MERGE have AllMusic's MT ids."""
     if name == "deam" and track.isdigit() and int(track) <= SWAPPED_UP_TO:
         return "emomusic", track
     return "allmusic" if name in ("4q", "merge") and track.startswith("MT") else name, track

@@ -165,7 +165,7 @@ def merge(folder: Path, kind: str = "balanced", inside: str = ".") -> Path:
     songs = [("MT1", "Q1", "Ann", "Happy, Fun", 0.75, 0.875), ("A2", "Q2", "Ben", "Harsh", 1, 0)]
     songs += [("MT3", "Q3", "Ben", "Sad,Calm/Peaceful", 0.25, 0.125), ("A4", "Q4", "Cyd", "", 0.25, 0.5)]
     header = "Song,Quadrant,AllMusic Id,Artist,Title,Duration,Moods,MoodsAll,MoodsAllWeights,Genres"
-    rows = [(s, q, f"MT{i}", artist, "T", 240, 2, words, "10,5", "Pop") for i, (s, q, artist, words, *_) in enumerate(songs)]
+    rows = [(song, q, "MT9", artist, "T", 240, 2, words, "10,5", "Pop") for song, q, artist, words, *_ in songs]
     table(folder / f"merge_audio_{kind}_metadata.csv", header, rows)
     values = [(s, arousal, valence) for s, *_, arousal, valence in songs]
     table(folder / f"merge_audio_{kind}_av_values.csv", "Song,Arousal,Valence", values)

@@ -4,6 +4,9 @@ A MERT of toy size, a handful of tracks, two epochs. Interrupted in the middle, 
 """
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import tiny
+import torch
 
 pytest.importorskip("accelerate")
 pytest.importorskip("datasets")
@@ -23,6 +27,22 @@ sys.path.insert(0, str(tiny.ROOT / "benchmarks"))
 import paper  # noqa: E402
 
 SPLITS = {"train": 2, "validation": 1, "test": 3}
+KILLED = """
+import os, signal, sys
+sys.path[:0] = sys.argv[1:3]
+import paper
+real, count = os.replace, 0
+
+def replace(*paths):
+    global count
+    count += str(paths[1]).endswith("checkpoint.pt")
+    if count == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(*paths)
+
+os.replace = replace
+paper.main(sys.argv[3:])
+"""  # ends without a word where the sixth checkpoint would take its place: in the last of two epochs of the third model
 MOODS = ("happy", "sad")
 
 
@@ -81,7 +101,7 @@ def jamendo(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def command(archives, tmp_path_factory):
-    """What runs the benchmark, and the folder of its results."""
+    """What runs the benchmark, and the folder of its results; `run.arguments` are those that it adds."""
     work, patch = tmp_path_factory.mktemp("paper"), pytest.MonkeyPatch()
     (work / "mert").mkdir()
     for name, content in tiny.published_mert(width=48).items():
@@ -96,6 +116,7 @@ def command(archives, tmp_path_factory):
     def run(*more):
         paper.main([*places, *settings, *more])
 
+    run.arguments = [*places, *settings]
     yield run, work / "out" / "paper"
     patch.undo()
 
@@ -145,6 +166,26 @@ def test_the_tables_of_miniature_archives(command, monkeypatch, capsys):
     before = text
     run("--partial")
     assert len(trained) == 18 and (out / "tables.md").read_text() == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_run_is_resumed(command, tmp_path):
+    run, out = command
+    run("--partial", "--only", "IV")  # undisturbed; after the tables above, all models are there
+    again = ["--partial", "--only", "IV", "--out", str(tmp_path)]
+    script = [sys.executable, "-c", KILLED, str(tiny.ROOT), str(tiny.ROOT / "benchmarks")]
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # the order of sums is part of a result
+    ended = subprocess.run([*script, *run.arguments, *again], env=os.environ | threads, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    models = tmp_path / "paper" / "models"
+    done = {path.parent.name for path in models.glob("*/predictions.npz")}
+    assert done < {path.name for path in models.iterdir()} and list(models.rglob("*.partial"))
+    run(*again)
+    whole, resumed = (json.loads((folder / "tables.json").read_text()) for folder in (out, tmp_path / "paper"))
+    assert resumed["tables"]["IV"] == whole["tables"]["IV"]
+    for name in ("J-seed0", "J+D+E+P-seed0"):
+        pair = [np.load(folder / "models" / name / "predictions.npz") for folder in (out, tmp_path / "paper")]
+        assert all(np.array_equal(pair[0][key], pair[1][key]) for key in pair[0])
 
 
 def test_published_predictions_are_scored(command, tmp_path):

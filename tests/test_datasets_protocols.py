@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from m2e.datasets import protocols, read_dataset
-from m2e.datasets.protocols import Leak, apply_protocol, artist_names, leaks
+from m2e.datasets.protocols import Leak, apply_protocol, artist_names, leaks, shared_with
 from m2e.datasets.schema import FEATURES, Track, to_dataset
 
 
@@ -51,6 +51,11 @@ def test_the_clean_protocol_is_disjoint(sets):
         "pmemo": {"6": "validation", "7": "train", "8": "train", "9": "test", "2": "train"},
     }
     assert all(part.features == FEATURES for part in clean.values())
+
+
+def test_what_a_held_out_set_shares(sets):
+    assert shared_with("emomusic", sets) == {"deam": [0, 1, 2, 4], "pmemo": [0]}
+    assert shared_with("pmemo", sets) == {"deam": [0], "emomusic": [0]}
 
 
 def test_merge_and_4q_share_the_songs_of_allmusic():

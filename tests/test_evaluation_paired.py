@@ -8,6 +8,7 @@ from m2e.evaluation.paired import difference, over_seeds, sampled
 from m2e.evaluation.score import score
 
 NAMES = ("mood_pr_auc", "mood_roc_auc", "r2_valence", "r2_arousal")
+OTHERS = ("quadrant_f1", "quadrant_accuracy", "pearson_valence", "ccc_arousal")
 
 
 def systems(noises, n=300, seed=0):
@@ -29,6 +30,20 @@ def test_values_and_intervals_are_those_of_the_evaluation():
     for name in NAMES:
         assert found[name].value == pytest.approx(wanted.scores[name])
         assert found[name].interval() == pytest.approx(wanted.intervals[name], abs=1e-3)
+
+
+def test_other_scores_too():
+    labels, (one, _) = systems([1.0, 1.0])
+    rng = np.random.default_rng(1)
+    quadrants = rng.integers(4, size=len(labels))
+    labels = Emotions(labels.moods, labels.va, np.where(rng.random(len(labels)) < 0.1, -100, quadrants))
+    one = Emotions(one.moods, one.va, np.where(rng.random(len(labels)) < 0.6, quadrants, 0))
+    found = sampled(labels, one, OTHERS, resamples=200)
+    wanted = score(labels, one, ["a", "b", "c"], resamples=200)
+    for name in OTHERS:
+        assert found[name].value == pytest.approx(wanted.scores[name])
+        assert found[name].interval() == pytest.approx(wanted.intervals[name], abs=0.02)  # limits scale the latter
+    assert found.keys() == set(OTHERS)
 
 
 def test_a_difference_is_found_and_an_equal_system_is_not():

@@ -8,7 +8,7 @@ pytest.importorskip("yaml")
 
 from m2e.training.recipe import Objective, PartDropout, parse_setting, read_recipe
 
-SHIPPED = ("m2e-small", "mert-95m", "mert-95m-paper", "fine-tune")
+SHIPPED = ("m2e-small", "mert-95m", "mert-95m-paper", "fine-tune", "leave-one-out")
 LEAST = "name: a\nlicense: mit\nstart: m2e-small\ndatasets: {x: , y: {reader: folder}}\n"
 LEAST += "training: {epochs: 2, batch_size: 4, learning_rate: 1e-4}\n"
 

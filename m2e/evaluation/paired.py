@@ -1,13 +1,13 @@
 """Do two systems differ on the same tracks? Paired bootstrap: both are scored on the same resamples of the tracks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from m2e.evaluation import bootstrap
 from m2e.evaluation.data import Emotions
-from m2e.evaluation.metrics import DIMENSIONS, MIN_POSITIVES, dimension_scores, tag_scores
+from m2e.evaluation.metrics import DIMENSIONS, MIN_POSITIVES, dimension_scores, quadrant_scores, tag_scores
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,34 @@ def sampled(
     seed: int = 0,
     min_positives: int = MIN_POSITIVES,
 ) -> dict[str, Sampled]:
-    """mood_pr_auc, mood_roc_auc, r2_valence, r2_arousal as `names` says, of n tracks; of labelled entries alone."""
+    """The scores in `names` of n tracks, of labelled entries alone.
+
+    names: mood_pr_auc, mood_roc_auc, quadrant_f1, quadrant_accuracy; r2, rmse, ccc or pearson with _valence, _arousal.
+    """
     found: dict[str, Sampled] = {}
     draws = list(bootstrap.resampled_counts(len(labels), resamples, seed))
     for column, dimension in enumerate(DIMENSIONS):
-        if (name := f"r2_{dimension}") in names:
-            pair = labels.va[:, column], predictions.va[:, column]
-            parts = [bootstrap.resampled_dimension(*pair, counts)["r2"] for counts in draws]
-            found[name] = Sampled(dimension_scores(*pair)["r2"], _joined(parts))
+        pair = labels.va[:, column], predictions.va[:, column]
+        if wanted := [name for name in names if name.endswith(f"_{dimension}")]:
+            values = dimension_scores(*pair)
+            parts = [bootstrap.resampled_dimension(*pair, counts) for counts in draws]
+            found |= {name: _of(name.removesuffix(f"_{dimension}"), values, parts) for name in wanted}
+    if wanted := [name for name in names if name.startswith("quadrant_")]:
+        quadrants = labels.quadrants, predictions.quadrants
+        values = quadrant_scores(*quadrants)
+        parts = [bootstrap.resampled_quadrants(*quadrants, counts) for counts in draws]
+        found |= {name: _of(name.removeprefix("quadrant_"), values, parts) for name in wanted}
     if {"mood_pr_auc", "mood_roc_auc"} & set(names):
         curves = tag_scores(labels.moods, predictions.moods, min_positives)
         areas = _areas(labels.moods, predictions.moods, np.flatnonzero(curves.used), draws)
         values = {"mood_roc_auc": curves.roc_auc_macro, "mood_pr_auc": curves.pr_auc_macro}
         found |= {name: Sampled(values[name], areas[name]) for name in values if name in names}
     return found
+
+
+def _of(name: str, values: Mapping[str, float], parts: Sequence[Mapping[str, np.ndarray]]) -> Sampled:
+    """One of several scores that are computed together."""
+    return Sampled(values[name], _joined([part[name] for part in parts]))
 
 
 def _areas(

@@ -16,11 +16,12 @@ FILE = "card.json"
 
 ENCODERS: dict[str, tuple[str, str, str | None]] = {  # prefix of hub id or net -> (title, licence, file of its notice)
     "m-a-p/MERT": ("MERT (Li et al., ICLR 2024)", "CC BY-NC 4.0", None),
-    "laion/": ("CLAP (Wu et al., ICASSP 2023)", "Apache 2.0", None),
+    "laion/clap": ("CLAP (Wu et al., ICASSP 2023)", "Apache 2.0", None),
+    "laion/larger_clap": ("CLAP (Wu et al., ICASSP 2023)", "Apache 2.0", None),
     "facebook/hubert": ("HuBERT (Hsu et al., TASLP 2021)", "Apache 2.0", None),
     "facebook/wav2vec2": ("wav2vec 2.0 (Baevski et al., NeurIPS 2020)", "Apache 2.0", None),
     "facebook/data2vec-audio": ("data2vec (Baevski et al., ICML 2022)", "Apache 2.0", None),
-    "microsoft/wavlm": ("WavLM (Chen et al., JSTSP 2022)", "", None),
+    "microsoft/wavlm": ("WavLM (Chen et al., JSTSP 2022)", "", None),  # its code says MIT, its card CC BY-SA 3.0
     "MIT/ast": ("AST (Gong et al., Interspeech 2021)", "BSD 3-Clause", None),
     "openai/whisper": ("Whisper (Radford et al., ICML 2023)", "Apache 2.0", None),
     "musicnn": ("MusiCNN (Pons & Serra, 2019)", "ISC", "LICENSE-musicnn.md"),
