@@ -92,6 +92,13 @@ def test_rates_temperature_and_percentiles(fitted, held):
     assert Answers.read(json.loads(json.dumps(fitted.to_dict())), 2) == fitted
 
 
+def test_nothing_is_said_about_what_was_not_learnt(held):
+    config = M2EConfig.default(["calm", "dark"])
+    config.trained_tasks = ["quadrant"]
+    found = answers.fit(config, {"clips": HeldOut(**{**vars(held["clips"]), "labels": np.full((N, 2), np.nan)})})
+    assert found.mood_base_rates is None and found.percentiles is None and found.intervals is None
+
+
 def test_few_labels_give_no_interval():
     few = tracks(answers.MIN_LABELS - 1)
     assert answers.fit(CONFIG, {"few": few}).intervals is None

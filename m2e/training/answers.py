@@ -50,14 +50,15 @@ def fit(
     level: float = LEVEL,
     reference: str | None = None,
 ) -> Answers:
-    """All numbers that these tracks of data sets can tell, for an M2EConfig whose moods are calibrated.
+    """All numbers that these tracks of data sets can tell about what an M2EConfig with calibrated moods has learnt.
 
     center: move the neutral point to 5.  stretch: share of the deviation that predictions lack which is given back to
     them, 0 to 1.  level: of the intervals.  reference: what percentiles call these tracks; None = by their data sets.
     """
     every = list(tracks.values())
+    learnt = getattr(config, "trained_tasks", ["mood", "va"])
     plain = Answers(
-        mood_base_rates=base_rates(config, every),
+        mood_base_rates=base_rates(config, every) if "mood" in learnt else None,
         quadrant_temperature=quadrant_temperature(every),
         calibration=calibration(config, every, center, stretch),
     )
@@ -70,7 +71,7 @@ def fit(
         plain.quadrant_temperature,
         plain.calibration,
         intervals(every, plain, level),
-        Percentiles(name, valence, arousal),
+        Percentiles(name, valence, arousal) if "va" in learnt else None,
     )
 
 
