@@ -102,6 +102,8 @@ def build(
                         for form, file in zip(forms, ready, strict=True)
                     ]
 
+        # First, as Gradio's client in the browser takes the numbers of events for those of public functions
+        endpoints.add(models[0], check, app.GRADIO_CACHE, **ONE_AT_A_TIME)
         page = [tracks, shown, found, downloads]
         settings = [tracks, shown, model, window, harmony]
         whole: dict[str, Any] = {"outputs": [status, *page], **QUIET, **ONE_AT_A_TIME}
@@ -117,7 +119,6 @@ def build(
             change.then(partial(offer_files, app.GRADIO_CACHE), tracks, saved, **QUIET)
         for change, field in ((uploaded, upload), (recorded, record), (linked, link)):
             change.then(lambda: None, None, field, **QUIET)  # empty again
-        endpoints.add(models[0], check, app.GRADIO_CACHE, **ONE_AT_A_TIME)
     app.queue(max_size=MAX_WAITING)
     return app
 
