@@ -88,7 +88,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """A row for every score on the data set that is left out."""
     moods = moods_of(recipe, [each.dataset for name, each in data.items() if name != left_out], run.start)
-    target, found, labels, learnt_tracks = data[left_out], {}, None, 0
+    target, found, counts = data[left_out], {}, {}
     tracks = target.tracks(np.arange(len(target.dataset)), moods)
     shared = shared_with(left_out, {name: each.dataset for name, each in data.items()})
     for harmony, model in HARMONY.items():
@@ -101,7 +101,7 @@ def measure(
             outputs.append(predict(fitted.model, tracks))
         mean = {name: np.mean([each[name] for each in outputs], axis=0) for name in outputs[0]}
         seen = [each.labels(moods)[learnt[name]] for name, each in sources.items()]
-        labels, learnt_tracks = comparable(tracks.labels, seen, tasks), sum(map(len, learnt.values()))
+        labels, counts = comparable(tracks.labels, seen, tasks), {name: len(rows) for name, rows in learnt.items()}
         found[harmony] = sampled(labels, emotions(mean, fitted.model.config), scored_names(labels), resamples)
     rows = []
     for name, with_harmony in found["with"].items():
@@ -109,8 +109,7 @@ def measure(
         rows.append(
             {
                 "left_out": left_out,
-                "learnt": list(sources),
-                "learnt_tracks": learnt_tracks,
+                "learnt": counts,
                 "tracks": len(tracks),
                 "score": name,
                 **{key: {"value": each[name].value, "interval": each[name].interval()} for key, each in found.items()},
@@ -128,7 +127,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [f"{number(row[key]['value'])} ({bounds(row[key]['interval'])})" for key in HARMONY]
         gain = row["difference"]
         cells += [f"{number(gain['value'], signed=True)} ({bounds(gain['interval'])})", gain["harmony_helps"]]
-        learnt = f"{', '.join(row['learnt'])}: {row['learnt_tracks']:,}"
+        learnt = ", ".join(f"{name} {count:,}" for name, count in row["learnt"].items())
         lines.append([row["left_out"], f"{row['tracks']:,}", learnt, SCORE_NAMES[row["score"]], *cells])
     return grid(header, lines)
 

@@ -42,7 +42,7 @@ def test_other_scores_too():
     wanted = score(labels, one, ["a", "b", "c"], resamples=200)
     for name in OTHERS:
         assert found[name].value == pytest.approx(wanted.scores[name])
-        assert found[name].interval() == pytest.approx(wanted.intervals[name], abs=0.02)  # limits scale the latter
+        assert found[name].interval() == pytest.approx(wanted.intervals[name])
     assert found.keys() == set(OTHERS)
 
 

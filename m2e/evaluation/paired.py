@@ -12,14 +12,16 @@ from m2e.evaluation.metrics import DIMENSIONS, MIN_POSITIVES, dimension_scores, 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A score of one system. value: on all tracks.  samples: (R,) on resamples; equal seeds draw equal tracks."""
+    """A score of one system. value: on all tracks.  samples: (R,) on resamples; equal seeds draw equal tracks.  limits:
+    its range."""
 
     value: float
     samples: np.ndarray
+    limits: tuple[float, float] = (-np.inf, 1.0)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Of the score, see `bootstrap.interval`."""
-        low, high = bootstrap.interval(self.samples, np.array(self.value), level, (-np.inf, 1.0))
+        low, high = bootstrap.interval(self.samples, np.array(self.value), level, self.limits)
         return float(low), float(high)
 
 
@@ -75,7 +77,7 @@ def sampled(
 
 def _of(name: str, values: Mapping[str, float], parts: Sequence[Mapping[str, np.ndarray]]) -> Sampled:
     """One of several scores that are computed together."""
-    return Sampled(values[name], _joined([part[name] for part in parts]))
+    return Sampled(values[name], _joined([part[name] for part in parts]), bootstrap.LIMITS.get(name, (0.0, 1.0)))
 
 
 def _areas(
@@ -103,7 +105,8 @@ def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def over_seeds(systems: Sequence[Sampled]) -> Sampled:
     """The mean score of several networks."""
-    return Sampled(float(np.mean([s.value for s in systems])), np.mean([s.samples for s in systems], axis=0))
+    value, samples = np.mean([s.value for s in systems]), np.mean([s.samples for s in systems], axis=0)
+    return Sampled(float(value), samples, systems[0].limits)
 
 
 def difference(first: Sampled, second: Sampled, level: float = 0.95) -> Difference:
