@@ -10,11 +10,11 @@ import torch
 from m2e.datasets.encoder import emotions, not_music, soft_tracks
 from m2e.datasets.encoder import label as labelling
 from m2e.datasets.encoder import pool as pools
+from m2e.datasets.encoder.labels import load_labels
 from m2e.datasets.encoder.packages import keep_audio
 from m2e.datasets.encoder.teachers import CLIP_SECONDS, TEACHERS, Teacher, kaldi_mel
 from m2e.datasets.registry import read_dataset
 from m2e.errors import DataError
-from m2e.training.encoder.data import load_labels
 
 RATE = 8000
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index, write_index
-from m2e.errors import PublishError, TrainingError
+from m2e.errors import DataError, TrainingError
 from m2e.publish.fidelity import fidelity_section
 from m2e.publish.repository import repository
 from m2e.training.encoder import train as training
@@ -101,7 +101,7 @@ def test_a_short_clip_is_repeated(pool):
 
 
 def test_labels_must_exist(pool_folder):
-    with pytest.raises(TrainingError, match="no labels of nobody"):
+    with pytest.raises(DataError, match="no labels of nobody"):
         Pool(pool_folder, read_index(pool_folder), ["nobody"])
 
 

@@ -18,9 +18,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from m2e.datasets.archive import read_table
+from m2e.datasets.encoder.labels import load_labels
 from m2e.datasets.encoder.pool import Clip, by_shard, read_index
 from m2e.storage import write_whole
-from m2e.training.encoder.data import load_labels
 from modeling_m2e.scale_m2e import QUADRANTS
 
 TEACHER = "emotion"

@@ -17,10 +17,10 @@ import numpy as np
 import soundfile
 
 from m2e.datasets.archive import read_table
+from m2e.datasets.encoder.labels import load_labels
 from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index
 from m2e.errors import DataError
 from m2e.storage import write_text, write_whole
-from m2e.training.encoder.data import load_labels
 
 TEACHER = "musicnn_msd"  # what the heads were fitted to
 EMOTION = "emotion"

@@ -23,10 +23,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from m2e.datasets.encoder.labels import load_labels
 from m2e.datasets.encoder.not_music import KINDS, sounds
 from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index
 from m2e.storage import write_text
-from m2e.training.encoder.data import load_labels
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.descriptors_m2e import ATTRIBUTES, MUSIC
 from modeling_m2e.weights_m2e import halve_file
