@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index, write_index
-from m2e.errors import DataError, TrainingError
+from m2e.errors import DataError, PublishError, TrainingError
 from m2e.publish.fidelity import fidelity_section
 from m2e.publish.repository import repository
 from m2e.training.encoder import train as training
