@@ -170,7 +170,7 @@ class HeadsGraph(Graph):
         sizes = {"windows": 3, "chords": 7}
         kinds = {"chord_roots": torch.int64, "chord_qualities": torch.int64, "chord_mask": torch.bool}
         return tuple(
-            torch.ones([sizes.get(str(axis), axis) for axis in axes], dtype=kinds.get(name))
+            torch.ones([sizes[axis] if isinstance(axis, str) else axis for axis in axes], dtype=kinds.get(name))
             for name, axes in self.inputs.items()
         )
 
