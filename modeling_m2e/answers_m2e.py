@@ -34,7 +34,7 @@ class MonotoneMap:
 
     def __call__(self, values: np.ndarray | float) -> np.ndarray:
         """The values, mapped; float64."""
-        return np.interp(values, self.source, self.target)
+        return np.asarray(np.interp(values, self.source, self.target))
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def interpret(
     """
     values = _on_scale(va, config)
     if quadrant_logits is None:
-        quadrants = np.array([QUADRANTS.index(place(*point, config)) for point in values.tolist()], dtype=np.int64)
+        quadrants = np.array([QUADRANTS.index(place(v, a, config)) for v, a in values.tolist()], dtype=np.int64)
     else:
         quadrants = _array(quadrant_logits).argmax(axis=1)
     return Predictions(calibrate(mood_logits, config.mood_scale, config.mood_offset), values, quadrants)
@@ -206,12 +206,12 @@ def _segments(curve: list[CurvePoint], mood_logits: np.ndarray | None, config: "
     found = []
     for part in stretches(curve):
         points = curve[part.first : part.last]
-        means = np.mean([[point.valence, point.arousal] for point in points], axis=0)
+        valence, arousal = np.mean([[point.valence, point.arousal] for point in points], axis=0).tolist()
         moods: list[str] = []
         if mood_logits is not None:
             logits = mood_logits[part.first : part.last].mean(axis=0)
             moods = _selected(calibrate(logits, config.mood_scale, config.mood_offset), config)[:SEGMENT_MOODS]
-        found.append(Segment(part.start, part.end, *means.tolist(), moods))
+        found.append(Segment(part.start, part.end, valence, arousal, moods))
     return found
 
 

@@ -44,7 +44,8 @@ def noise(rng: np.random.Generator, seconds: float) -> np.ndarray:
 def tone(rng: np.random.Generator, seconds: float) -> np.ndarray:
     """One steady tone with up to three harmonics."""
     pitch = 50 * 2 ** rng.uniform(0, 7)
-    return sum(rng.random() / k * np.sin(2 * np.pi * k * pitch * _times(seconds)) for k in range(1, rng.integers(2, 5)))
+    parts = [rng.random() / k * np.sin(2 * np.pi * k * pitch * _times(seconds)) for k in range(1, rng.integers(2, 5))]
+    return np.sum(parts, axis=0)
 
 
 def sweep(rng: np.random.Generator, seconds: float) -> np.ndarray:

@@ -11,6 +11,7 @@ import argparse
 import csv
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def export(pool: Path, out: Path, clips: Sequence[Clip], va: np.ndarray) -> None
         if not path.exists():
             samples = np.load(pool / "audio" / f"{clip.shard}.npy", mmap_mode="r")[clip.row]
             waveform = samples[: round(clip.seconds * SAMPLING_RATE)]
-            write_whole(path, lambda partial, w=waveform: soundfile.write(partial, w, SAMPLING_RATE, format="FLAC"))
+            write_whole(path, partial(soundfile.write, data=waveform, samplerate=SAMPLING_RATE, format="FLAC"))
         table.writerow([track, f"audio/{track}.flac", clip.group, "train", *np.round(values, 3)])
     write_text(out / "labels.csv", text.getvalue())
 

@@ -23,6 +23,7 @@ class Spectrum(nn.Module):
     The bins of the result are in an order of their own; `weights` puts the rows of a matrix into it.
     """
 
+    window: torch.Tensor
     first: torch.Tensor
     second: torch.Tensor
 

@@ -82,17 +82,16 @@ def add(default: str, check: Callable[[str], None], folder: str, **limits: Any) 
             raise gr.Error(record.error)
         return headline(record)
 
-    hidden = {"visible": False}
-    sent = uploads_only(gr.File(label="audio", **hidden), "upload the file, or use predict_link")
+    sent = uploads_only(gr.File(label="audio", visible=False), "upload the file, or use predict_link")
     for function, source in (
         (predict, sent),
-        (predict_link, gr.Textbox(label="link", **hidden)),
-        (describe_link, gr.Textbox(label="link", **hidden)),
+        (predict_link, gr.Textbox(label="link", visible=False)),
+        (describe_link, gr.Textbox(label="link", visible=False)),
     ):
-        gr.Button(**hidden).click(
+        gr.Button(visible=False).click(
             function,
-            [source, gr.Textbox(default, label="model", **hidden)],
-            gr.Textbox(label="answer", **hidden),  # as JSON the client would take a record for a file
+            [source, gr.Textbox(default, label="model", visible=False)],
+            gr.Textbox(label="answer", visible=False),  # as JSON the client would take a record for a file
             api_name=function.__name__,
             **limits,
         )

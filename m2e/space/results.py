@@ -4,6 +4,7 @@ See style.css and results.js, too. Every colour comes with a number, a dash or a
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from m2e.space import facts
 from m2e.space.headline import headline
@@ -54,7 +55,7 @@ def results(tracks: Sequence[Track], shown: int = 0) -> str:
 def _shown_values(records: Sequence[MusicEmotion], shown: int) -> list[float]:
     """All numbers that must be inside of what is shown."""
     chosen = records[shown]
-    points = [*records, *(chosen.curve or [])]
+    points: list[Any] = [*records, *(chosen.curve or [])]
     intervals = [end for name in ("valence", "arousal") for end in chosen.get(f"{name}_interval") or ()]
     return [value for point in points for value in (point.valence, point.arousal)] + intervals
 

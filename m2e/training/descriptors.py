@@ -104,11 +104,12 @@ def describe(
     """The maps by name, and the report that goes into the model's folder."""
     labels = load_labels(pool, clips, TEACHER)
     rows = np.flatnonzero(labels.present)
-    clips = [clips[row] for row in rows]
+    clips = [clips[row] for row in rows.tolist()]
     groups = np.array([f"{clip.source}/{clip.group}" for clip in clips])
     audio = [clip_audio(pool, clip) for clip in clips]
     embeddings = np.stack([embed(processor, each) for each in audio])
-    maps, left_out = {}, {}
+    maps: dict[str, LinearMap] = {}
+    left_out: dict[str, LinearMap] = {}
     for column, name in enumerate(TEACHER_LABELS):
         if name in ATTRIBUTES:
             found = fit_attribute(embeddings, labels.embeddings[rows, 0, column].astype(np.float64), groups)

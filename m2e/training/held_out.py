@@ -40,7 +40,7 @@ class HeldOut:
         outputs: Mapping[str, np.ndarray],
         labels: Emotions,
         seconds: np.ndarray,
-        excerpt_seconds: Sequence[float] = (),
+        excerpt_seconds: Sequence[float] | np.ndarray = (),
     ) -> "HeldOut":
         """The arrays of a data set. outputs: of `predict` and, for excerpts, "excerpt_va"; of an ensemble also
         "va_spread" and "excerpt_va_spread"."""
