@@ -36,7 +36,8 @@ def noise(rng: np.random.Generator, seconds: float) -> np.ndarray:
     """White to brown, in a random band, sometimes swelling like wind."""
     wave = _coloured(rng, len(_times(seconds)), rng.uniform(0, 2))
     if rng.random() < 0.5:
-        swell = np.interp(_times(seconds), np.arange(0, seconds + 2, 2), rng.uniform(0.1, 1, int(seconds / 2) + 2))
+        knots = np.arange(0, seconds + 2, 2)
+        swell = np.interp(_times(seconds), knots, rng.uniform(0.1, 1, len(knots)))
         wave = wave * swell
     return wave
 
