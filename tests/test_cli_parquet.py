@@ -14,7 +14,9 @@ from m2e import cli
 pyarrow = pytest.importorskip("pyarrow")
 import pyarrow.parquet as pq  # noqa: E402
 
-from m2e.batch.schema import RECORD_SCHEMA  # noqa: E402
+from m2e.batch.schema import RECORD_SCHEMA, to_table  # noqa: E402
+from modeling_m2e.chord_labels_m2e import ChordSegment  # noqa: E402
+from modeling_m2e.record_m2e import Highlight, Mood, MusicEmotion  # noqa: E402
 
 TRACKS, BAD = 30, ("05.wav", "11.wav", "23.wav")
 
@@ -208,3 +210,18 @@ def test_from_a_store_into_a_store(models, music, s3_server):  # noqa: F811
     for path, row in local.items():
         different = {name for name in row if remote[path][name] != row[name]}
         assert different <= {"path", "error"} and (remote[path]["error"] is None) == (row["error"] is None)
+
+
+def test_a_row_with_answers_becomes_the_record_that_it_was():
+    whole = MusicEmotion(
+        *("a.wav", 30.0, 5.0, 4.5, "Q3", [Mood("sad", 0.5)], ["sad"]),
+        chords=[ChordSegment(0.0, 1.0, "C:maj", 0.5), ChordSegment(1.0, 2.0, "N")],
+        summary="Sad, C major",
+        quadrant_scores={"Q1": 0.25, "Q2": 0.0, "Q3": 0.5, "Q4": 0.25},
+        highlight=Highlight(0.0, 30.0),
+        valence_interval=(4.0, 6.0),
+        music=0.75,
+        attributes={"energy": 0.25},
+    )
+    (row,) = to_table([whole]).to_pylist()
+    assert json.loads(json.dumps(cli.merge.record(row))) == json.loads(whole.to_json())

@@ -14,6 +14,9 @@ from m2e.terminal import fail, tell
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# fields that a record has even where they are null
+ALWAYS = "path duration valence arousal quadrant moods selected_moods key chords curve model error".split()
+
 
 def merge(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="Read the files that m2e predict -o DIR wrote.")],
@@ -74,7 +77,20 @@ def texts(tables: "Iterator[pa.Table]", output: str) -> Iterator[str]:
 
 
 def record(row: dict) -> dict:
-    """A row as the record of `m2e predict --format jsonl`."""
-    hidden = {name for name in ("key_segments", "seconds_used") if row[name] is None}
-    hidden |= {"embedding"} | (set() if row["warnings"] else {"warnings", "seconds_used"})
-    return {name: value for name, value in row.items() if name not in hidden}
+    """A row as the record of `m2e predict --format jsonl`, which leaves out what is not known of a track."""
+    kept = {name: value for name, value in row.items() if value is not None or name in ALWAYS}
+    kept.pop("embedding", None)
+    if not row["warnings"]:
+        kept.pop("warnings", None)
+        kept.pop("seconds_used", None)
+    if row["quadrant_scores"] is not None:
+        kept["between"] = row["between"]  # None means that one quadrant is right
+    if row["attributes"] is not None:
+        kept["attributes"] = _known(row["attributes"])
+    if row["chords"] is not None:
+        kept["chords"] = [_known(chord) for chord in row["chords"]]
+    return {name: kept[name] for name in row if name in kept}
+
+
+def _known(values: dict) -> dict:
+    return {name: value for name, value in values.items() if value is not None}

@@ -43,7 +43,7 @@ from modeling_m2e.weights_m2e import fingerprint as network_fingerprint
 
 # Bump when cached values change under the same settings.
 EMBEDDINGS_VERSION = 1
-HARMONY_VERSION = 6
+HARMONY_VERSION = 5
 PLAN_TRACKS = 8  # measured by each process
 ROOT = Path("runs", "features")
 
