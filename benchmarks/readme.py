@@ -184,7 +184,7 @@ def cost_table() -> str:
         parts += [f"The {name}, an MP3 of {result['audio_s']:.0f} s:", table(["stage", "seconds", "share"], rows)]
     rows = [
         [f"{run['audio_s'] / 60:.0f} min", f"{run['median_s']:.2f} s", f"{run['peak_mb']} MB"]
-        for run in (costs["track"]["now"], costs["long"]["now"])
+        for run in (costs[name]["now"] for name in ("track", "long") if name in costs)
     ]
     parts += ["By length:", table(["MP3", "time", "peak memory"], rows)]
     names = "m2e --help", "m2e predict CLIP"
@@ -195,7 +195,8 @@ def cost_table() -> str:
         if ", workers " in name:
             marks = [f"{value} MB" for key, value in sides["now"].items() if key.startswith("mb_at_clip")]
             rows.append([name, f"{sides['now']['clips_per_s']:.2f}", " / ".join(marks)])
-    parts += ["Many clips of 30 s:", table(["", "clips per second", "memory after a fifth / at the end"], rows)]
+    if rows:
+        parts += ["Many clips of 30 s:", table(["", "clips per second", "memory after a fifth / at the end"], rows)]
     return "\n\n".join(parts)
 
 
