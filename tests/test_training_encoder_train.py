@@ -52,7 +52,7 @@ def pool(pool_folder) -> Pool:
 
 
 def recipe(**settings) -> training.EncoderRecipe:
-    base = {"teachers": {"whole": 1.0, "parts": 0.5}, "steps": 4, "batch_seconds": 48, "crops": (6.0,), "model": TINY}
+    base = {"teachers": {"whole": 1.0, "parts": 0.5}, "steps": 4, "batch_seconds": 30, "crops": (5.0,), "model": TINY}
     return training.EncoderRecipe(**(base | {"evaluate_every": 2, "learning_rate": 0.01} | settings))
 
 
