@@ -10,6 +10,11 @@ MUSIC_THRESHOLD = 0.5  # below it a track has no moods
 NOT_MUSIC = "This does not look like music: its emotion means little."
 
 
+def is_music(probability: float | None) -> bool:
+    """Whether a track has moods; one whose probability of music is unknown has."""
+    return probability is None or probability >= MUSIC_THRESHOLD
+
+
 def describe_track(names: Sequence[str], log_odds: np.ndarray) -> tuple[float | None, dict[str, float] | None]:
     """(music, attributes) from log-odds (D,); None for what the names lack."""
     values = dict(zip(names, (0.5 * (1 + np.tanh(0.5 * log_odds))).tolist(), strict=True))

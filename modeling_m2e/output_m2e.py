@@ -7,7 +7,7 @@ import numpy as np
 
 from .answers_m2e import DIMENSIONS, FULL_SECONDS, Answers, Width
 from .chord_labels_m2e import ChordSegment
-from .descriptors_m2e import MUSIC_THRESHOLD, NOT_MUSIC, describe_track
+from .descriptors_m2e import NOT_MUSIC, describe_track, is_music
 from .errors_m2e import ModelError
 from .key_m2e import Key
 from .record_m2e import CurvePoint, Mood, MusicEmotion, Segment
@@ -68,25 +68,25 @@ def interpret(
 
     Without quadrant_logits the quadrants follow from valence and arousal.  config: for calibration, neutral and scale.
     """
-    values = _on_scale(va, config)
+    answers = Answers.read(config.answers, config.num_labels)
+    values = _on_scale(va, config, answers)
     if quadrant_logits is None:
-        quadrants = np.array([QUADRANTS.index(place(v, a, config)) for v, a in values.tolist()], dtype=np.int64)
+        neutral = _neutral(config, answers)
+        names = [quadrant(valence, arousal, *neutral) for valence, arousal in values.tolist()]
+        quadrants = np.array([QUADRANTS.index(name) for name in names], dtype=np.int64)
     else:
         quadrants = _array(quadrant_logits).argmax(axis=1)
     return Predictions(calibrate(mood_logits, config.mood_scale, config.mood_offset), values, quadrants)
 
 
-def place(valence: float, arousal: float, config: "M2EConfig") -> str:
-    """The quadrant of a place on the scale of records."""
-    return quadrant(valence, arousal, *_calibrated([config.neutral_valence, config.neutral_arousal], config))
+def _neutral(config: "M2EConfig", answers: Answers) -> tuple[float, float]:
+    """Where the quadrants meet, on the scale of records."""
+    valence, arousal = answers.calibrated(_array([config.neutral_valence, config.neutral_arousal])).tolist()
+    return valence, arousal
 
 
-def _calibrated(va: "Numbers", config: "M2EConfig") -> np.ndarray:
-    return Answers.read(config.answers, config.num_labels).calibrated(_array(va))
-
-
-def _on_scale(va: "Numbers", config: "M2EConfig") -> np.ndarray:
-    return np.clip(_calibrated(va, config), config.va_min, config.va_max)
+def _on_scale(va: "Numbers", config: "M2EConfig", answers: Answers) -> np.ndarray:
+    return np.clip(answers.calibrated(_array(va)), config.va_min, config.va_max)
 
 
 def compose(
@@ -129,13 +129,14 @@ def compose(
     if window_va is not None and len(windows) > len(curve_va):
         raise ValueError(f"{len(windows)} windows, but the valence-arousal of {len(curve_va)}.")
 
+    answers = Answers.read(config.answers, config.num_labels)
     logits = None if quadrant_logits is None else quadrants[None]
     (scores,), ((valence, arousal),), (best,) = interpret(mood_logits[None], va[None], logits, config=config)
     music, attributes = None, None
     if descriptor_logits is not None:
         music, attributes = describe_track(config.descriptors or [], _array(descriptor_logits))
-    is_music = music is None or music >= MUSIC_THRESHOLD
-    selected = _selected(scores, config) if is_music else []
+    musical = is_music(music)
+    selected = _selected(scores, config, answers) if musical else []
     record = MusicEmotion(
         path=path,
         duration=None if duration is None else float(duration),
@@ -148,48 +149,46 @@ def compose(
         chords=None if chords is None else list(chords),
         model=model,
         seconds_used=seconds_used,
-        warnings=[*warnings, *([] if is_music else [NOT_MUSIC])],
+        warnings=[*warnings, *([] if musical else [NOT_MUSIC])],
         music=music,
         attributes=attributes,
     )
     if logits is not None:
-        record.quadrant_scores = _quadrant_scores(quadrants, config)
-        record.between = between(record.quadrant_scores, place(valence, arousal, config))
+        record.quadrant_scores = _quadrant_scores(quadrants, answers)
+        record.between = between(record.quadrant_scores, quadrant(valence, arousal, *_neutral(config, answers)))
     if window_va is not None:
-        points = _on_scale(curve_va, config).tolist()
+        points = _on_scale(curve_va, config, answers).tolist()
         record.curve = [
             CurvePoint(float(window.start), float(window.end), *point)
             for window, point in zip(windows, points, strict=False)  # a batch pads windows
         ]
         moods = None if window_mood_logits is None else _array(window_mood_logits)
-        record.segments = _segments(record.curve, moods, config)
+        record.segments = _segments(record.curve, moods, config, answers)
         record.highlight = highlight(record.curve, None if embeddings is None else _array(embeddings))
-    _place_among_others(record, np.zeros(2) if va_spread is None else _array(va_spread), config)
-    if is_music:
+    _place_among_others(record, np.zeros(2) if va_spread is None else _array(va_spread), config, answers)
+    if musical:
         record.summary = summary(selected, record.quadrant, record.between, key)
     return record
 
 
-def _selected(probabilities: np.ndarray, config: "M2EConfig") -> list[str]:
+def _selected(probabilities: np.ndarray, config: "M2EConfig", answers: Answers) -> list[str]:
     """The names of the moods that describe music with these probabilities (M,), best first."""
-    rates = Answers.read(config.answers, config.num_labels).mood_base_rates
-    if rates is not None:
-        chosen = select_by_lift(probabilities, np.array(rates))
+    if answers.mood_base_rates is not None:
+        chosen = select_by_lift(probabilities, np.array(answers.mood_base_rates))
     else:
         thresholds = [0.5] * len(probabilities) if config.mood_thresholds is None else config.mood_thresholds
         chosen = select_by_threshold(probabilities, np.array(thresholds))
     return [config.id2label[index] for index in chosen]
 
 
-def _quadrant_scores(logits: np.ndarray, config: "M2EConfig") -> dict[str, float]:
-    scaled = logits / Answers.read(config.answers, config.num_labels).quadrant_temperature
+def _quadrant_scores(logits: np.ndarray, answers: Answers) -> dict[str, float]:
+    scaled = logits / answers.quadrant_temperature
     odds = np.exp(scaled - scaled.max())
     return dict(zip(QUADRANTS, (odds / odds.sum()).tolist(), strict=True))
 
 
-def _place_among_others(record: MusicEmotion, spread: np.ndarray, config: "M2EConfig") -> None:
+def _place_among_others(record: MusicEmotion, spread: np.ndarray, config: "M2EConfig", answers: Answers) -> None:
     """Sets intervals, confidence and percentiles, as far as the model knows them."""
-    answers = Answers.read(config.answers, config.num_labels)
     if answers.intervals is not None:
         seconds = record.seconds_used or record.duration or FULL_SECONDS
         for index, name in enumerate(DIMENSIONS):
@@ -202,7 +201,9 @@ def _place_among_others(record: MusicEmotion, spread: np.ndarray, config: "M2ECo
         record.arousal_percentile = answers.percentiles.of("arousal", record.arousal)
 
 
-def _segments(curve: list[CurvePoint], mood_logits: np.ndarray | None, config: "M2EConfig") -> list[Segment]:
+def _segments(
+    curve: list[CurvePoint], mood_logits: np.ndarray | None, config: "M2EConfig", answers: Answers
+) -> list[Segment]:
     found = []
     for part in stretches(curve):
         points = curve[part.first : part.last]
@@ -210,7 +211,8 @@ def _segments(curve: list[CurvePoint], mood_logits: np.ndarray | None, config: "
         moods: list[str] = []
         if mood_logits is not None:
             logits = mood_logits[part.first : part.last].mean(axis=0)
-            moods = _selected(calibrate(logits, config.mood_scale, config.mood_offset), config)[:SEGMENT_MOODS]
+            probabilities = calibrate(logits, config.mood_scale, config.mood_offset)
+            moods = _selected(probabilities, config, answers)[:SEGMENT_MOODS]
         found.append(Segment(part.start, part.end, valence, arousal, moods))
     return found
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from .descriptors_m2e import is_music
 from .key_m2e import Key
 
 MOST_MOODS = 6  # that are selected
 TELLING_SHARE = 0.5  # of what the most telling mood tells; on Panda 4Q then 3 moods are selected, as by thresholds
-MUSIC_THRESHOLD = 0.5  # below this probability of music nothing is said about moods
 SPOKEN_MOODS = 2  # in a sentence
 KEY_THRESHOLD = 0.5  # of the confidence from which a sentence names the key
 SLOW, FAST = 80.0, 130.0  # beats per minute: below is slow, above is fast
@@ -37,7 +37,7 @@ def select_by_lift(probabilities: np.ndarray, base_rates: np.ndarray, music: flo
     A mood tells p log(p / base rate) nats, its lift weighted by its probability: of rare moods the lift alone is noise.
     Those that tell at least half as much as the best are selected.
     """
-    if (music is not None and music < MUSIC_THRESHOLD) or not len(probabilities):
+    if not is_music(music) or not len(probabilities):
         return []
     told = probabilities * np.log(np.maximum(probabilities / base_rates, 1e-9))
     best, *others = np.argsort(-told, kind="stable")[:MOST_MOODS].tolist()

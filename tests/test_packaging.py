@@ -2,7 +2,6 @@
 
 import ast
 import configparser
-import importlib.util
 import re
 import sys
 from functools import cache
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from scripts import module_at
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("m2e", "modeling_m2e")
@@ -367,11 +367,7 @@ def test_a_clip_is_short_whole_and_not_clipped(clip):
 
 def clip_notes():
     pytest.importorskip("pretty_midi", reason='pretty_midi is in the extra "train"')
-    spec = importlib.util.spec_from_file_location("make_examples", ROOT / "examples" / "make_examples.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return module_at(ROOT / "examples" / "make_examples.py")
 
 
 def test_clips_are_what_their_notes_say():

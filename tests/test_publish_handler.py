@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import tiny
+from scripts import module_at
 
 from m2e.publish.facts import Facts
 from m2e.publish.repository import repository
@@ -76,9 +77,7 @@ def test_the_repository_says_what_the_image_of_an_endpoint_must_have(published):
 
 def test_the_handler_reads_bytes_and_base64_only():
     source = Path(importlib.util.find_spec("m2e.publish.handler").origin)
-    spec = importlib.util.spec_from_file_location("handler", source)
-    handler = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(handler)
+    handler = module_at(source)
     assert handler._bytes(b"RIFF") == handler._bytes(base64.b64encode(b"RIFF").decode()) == b"RIFF"
     for wrong in (None, {"url": "https://example.org"}, "https://example.org/a.mp3", "/etc/passwd"):
         with pytest.raises(ValueError, match="send the bytes of a music file"):

@@ -1,10 +1,10 @@
 """What a release checks and changes, and the workflows of the hosted CI."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+from scripts import module_at
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = "https://github.com/someone/m2e"
@@ -13,10 +13,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 @pytest.fixture(scope="module")
 def release():
-    spec = importlib.util.spec_from_file_location("release", ROOT / ".ci" / "release.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(ROOT / ".ci" / "release.py")
 
 
 @pytest.fixture

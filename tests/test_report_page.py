@@ -2,10 +2,10 @@
 
 import base64
 import json
-import shutil
 import time
 from pathlib import Path
 
+import chromium
 import librarysample
 import pytest
 
@@ -88,23 +88,13 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason='selenium is in the extra "dev"')
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("Chromium or its chromedriver is not installed")
     folder = tmp_path_factory.mktemp("report")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
+    flags = (
         "headless no-sandbox disable-gpu no-first-run disable-background-networking disable-component-update"
         " disable-sync hide-scrollbars disable-dev-shm-usage"
-    ).split():
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    )
+    preferences = {"download.default_directory": str(folder)}
+    started = chromium.start(tmp_path_factory.mktemp("chromium"), flags, ("performance", "browser"), preferences)
     started.set_page_load_timeout(SECONDS)
     started.set_script_timeout(SECONDS)
     yield Browser(started, folder)

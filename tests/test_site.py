@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from scripts import module_at
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -15,10 +16,7 @@ PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 @pytest.fixture(scope="module")
 def site():
-    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / ".ci" / "site.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(ROOT / ".ci" / "site.py")
 
 
 def navigation() -> list[str]:
@@ -76,9 +74,7 @@ def test_a_part_of_another_file(site):
 
 def test_parameters_in_docstrings_become_a_list():
     pytest.importorskip("griffe")
-    spec = importlib.util.spec_from_file_location("docstrings", ROOT / ".ci" / "docstrings.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = module_at(ROOT / ".ci" / "docstrings.py")
     text = module.as_list("A record.\n\nmodel: a folder\nor id.  top_k, harmony: two.\nRaises: ModelError.")
     assert text == "A record.\n\n- **model**: a folder\nor id.\n- **top_k, harmony**: two.\n\nRaises: ModelError."
     assert module.as_list("Text.\nrate: in Hz.") == "Text.\n\n- **rate**: in Hz."

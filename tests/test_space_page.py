@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import chromium
 import pytest
 from typer.testing import CliRunner
 
@@ -115,23 +115,12 @@ class Page:
 
 @pytest.fixture(scope="module")
 def page(address, tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason='selenium is in the extra "dev"')
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("Chromium or its chromedriver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
+    flags = (
         "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
         " disable-component-update disable-sync hide-scrollbars mute-audio disable-dev-shm-usage"
         " use-fake-ui-for-media-stream use-fake-device-for-media-stream"
-    ).split():
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    service = webdriver.ChromeService(driver)
-    browser = webdriver.Chrome(options=options, service=service)
+    )
+    browser = chromium.start(tmp_path_factory.mktemp("chromium"), flags, ("performance", "browser"))
     browser.set_page_load_timeout(SECONDS)
     yield Page(browser, address)
     browser.quit()

@@ -210,6 +210,12 @@ def write_shard(path: Path, clips: list[Clip]) -> None:
     write_whole(path, write)
 
 
+def clip_samples(pool: Path, clip: Clip) -> np.ndarray:
+    """(samples,) int16 of a clip that `write_shard` has written, mapped from its file."""
+    shard = np.load(pool / "audio" / f"{clip.shard}.npy", mmap_mode="r")
+    return shard[clip.row, : round(clip.seconds * SAMPLING_RATE)]
+
+
 def build(out: Path, sources: dict[str, Callable[[], Iterable[Recording]]]) -> None:
     """Writes what is missing of the indices and shards of these sources."""
     for source, recordings in sources.items():

@@ -19,7 +19,7 @@ import soundfile
 
 from m2e.datasets.archive import read_table
 from m2e.datasets.encoder.labels import load_labels
-from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index
+from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, clip_samples, read_index
 from m2e.errors import DataError
 from m2e.storage import write_text, write_whole
 
@@ -71,9 +71,8 @@ def export(pool: Path, out: Path, clips: Sequence[Clip], va: np.ndarray) -> None
         track = f"{clip.shard}-{clip.row:02}"
         path = out / "audio" / f"{track}.flac"
         if not path.exists():
-            samples = np.load(pool / "audio" / f"{clip.shard}.npy", mmap_mode="r")[clip.row]
-            waveform = samples[: round(clip.seconds * SAMPLING_RATE)]
-            write_whole(path, partial(soundfile.write, data=waveform, samplerate=SAMPLING_RATE, format="FLAC"))
+            samples = clip_samples(pool, clip)
+            write_whole(path, partial(soundfile.write, data=samples, samplerate=SAMPLING_RATE, format="FLAC"))
         table.writerow([track, f"audio/{track}.flac", clip.group, "train", *np.round(values, 3)])
     write_text(out / "labels.csv", text.getvalue())
 

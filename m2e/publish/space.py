@@ -36,9 +36,7 @@ def space(folder: str | Path, repo: str, scratch: Path, model: str | None = None
     requirements = (folder / "requirements.txt").read_text(encoding="utf-8")
     if UNPINNED.search(requirements):
         wheel = build_wheel(INSTALLED, scratch)
-        digest = hashlib.sha256(
-            wheel.read_bytes()
-        ).hexdigest()  # new contents make new requirements, not a cached image
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()  # new contents: new requirements, no cached image
         address = f"https://huggingface.co/spaces/{repo}/resolve/main/{wheel.name}#sha256={digest}"
         named = UNPINNED.sub(lambda line: f"m2e{line[1] or ''} @ {address}", requirements)
         files |= {wheel.name: wheel, "requirements.txt": named.encode()}

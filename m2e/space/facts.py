@@ -3,10 +3,10 @@
 from m2e.space.markup import notes, text
 from m2e.space.scale import TYPICAL
 from modeling_m2e import MusicEmotion
+from modeling_m2e.descriptors_m2e import is_music
 from modeling_m2e.scale_m2e import POLES, QUADRANT_WORDS, SCALE, quadrant
 
 TOP_MOODS = 8
-SURELY_MUSIC = 0.5  # below this the page says that the record may describe no music
 _LOW, _HIGH = SCALE
 _CELLS = ("Q2", "Q1", "Q3", "Q4")  # as the quadrants lie on the plane
 
@@ -42,7 +42,7 @@ def warnings(record: MusicEmotion) -> str:
     """Sentences about what is wrong with the audio, or that it may be no music."""
     sentences = list(record.warnings)
     music = record.get("music")
-    if music is not None and music < SURELY_MUSIC:
+    if not is_music(music):
         sentences.append(f"This may be no music (probability of music: {music:.0%}).")
     return "".join(f'<p class="m2e-warning">{text(sentence)}</p>' for sentence in sentences)
 

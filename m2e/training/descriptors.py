@@ -25,10 +25,11 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from m2e.datasets.encoder.labels import load_labels
 from m2e.datasets.encoder.not_music import KINDS, sounds
-from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index
+from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, clip_samples, read_index
 from m2e.storage import write_text
 from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.descriptors_m2e import ATTRIBUTES, MUSIC
+from modeling_m2e.output_m2e import sigmoid
 from modeling_m2e.weights_m2e import halve_file
 
 FILE = "descriptors.json"
@@ -60,7 +61,7 @@ def fit_attribute(embeddings: np.ndarray, log_odds: np.ndarray, groups: np.ndarr
         apart[held_out] = RidgeCV(strengths).fit(x[learnt], log_odds[learnt]).predict(x[held_out])
     found = RidgeCV(strengths).fit(x, log_odds)
     weight = found.coef_ / deviation
-    fidelity = np.corrcoef(_sigmoid(apart), _sigmoid(log_odds))[0, 1]
+    fidelity = np.corrcoef(sigmoid(apart), sigmoid(log_odds))[0, 1]
     return LinearMap(weight, float(found.intercept_ - mean @ weight), float(fidelity))
 
 
@@ -84,18 +85,9 @@ def fit_music(music: np.ndarray, others: np.ndarray, groups: np.ndarray) -> Line
     return LinearMap(weight, float(found.intercept_[0] - mean @ weight), float(roc_auc_score(y, apart)))
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
 def embed(processor: M2EProcessor, waveform: np.ndarray) -> np.ndarray:
     """(width,) the mean embedding of a waveform of the pool's rate, as a prediction has it."""
     return processor.analyze((waveform, SAMPLING_RATE), harmony=False).mean_embedding()
-
-
-def clip_audio(pool: Path, clip: Clip) -> np.ndarray:
-    samples = np.load(pool / "audio" / f"{clip.shard}.npy", mmap_mode="r")[clip.row]
-    return samples[: round(clip.seconds * SAMPLING_RATE)].astype(np.float32) / 32767
 
 
 def describe(
@@ -106,7 +98,7 @@ def describe(
     rows = np.flatnonzero(labels.present)
     clips = [clips[row] for row in rows.tolist()]
     groups = np.array([f"{clip.source}/{clip.group}" for clip in clips])
-    audio = [clip_audio(pool, clip) for clip in clips]
+    audio = [clip_samples(pool, clip).astype(np.float32) / 32767 for clip in clips]
     embeddings = np.stack([embed(processor, each) for each in audio])
     maps: dict[str, LinearMap] = {}
     left_out: dict[str, LinearMap] = {}
