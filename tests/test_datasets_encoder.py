@@ -3,11 +3,12 @@
 import zipfile
 
 import numpy as np
+import pretty_midi
 import pytest
 import soundfile
 import torch
 
-from m2e.datasets.encoder import emotions, not_music, soft_tracks
+from m2e.datasets.encoder import emotions, not_music, scores, soft_tracks
 from m2e.datasets.encoder import label as labelling
 from m2e.datasets.encoder import pool as pools
 from m2e.datasets.encoder.labels import load_labels
@@ -271,3 +272,39 @@ def test_emotions_are_written_as_labels_of_a_teacher(tmp_path):
     labels = load_labels(tmp_path, clips, "emotion")
     assert labels.present.tolist() == [False, True]
     assert labels.embeddings[1, 0, :2].tolist() == [5.0, 4.0] and labels.tags[1, 0].argmax() == 2
+
+
+# --- scores ---
+
+
+def score(path, seconds: float):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    piano = pretty_midi.Instrument(0, name="PIANO")
+    piano.notes = [pretty_midi.Note(80, 48 + beat % 24, beat / 2, beat / 2 + 0.4) for beat in range(int(2 * seconds))]
+    midi = pretty_midi.PrettyMIDI()
+    midi.instruments = [piano]
+    midi.write(str(path))
+    return path
+
+
+def test_a_production_is_an_excerpt_that_its_seed_repeats(tmp_path):
+    path = score(tmp_path / "long.mid", 60)
+    first, again, other = (scores.produce(path, ["additive"], np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert 15 < len(first) / 22050 <= 30 and np.isfinite(first).all() and 0.05 < abs(first).max() <= 1
+    assert len(first) != len(other) or not np.allclose(first, other)
+
+
+def test_scores_are_rendered_once_and_short_ones_are_named(tmp_path, monkeypatch, capsys):
+    score(tmp_path / "midi" / "long.mid", 40)
+    score(tmp_path / "midi" / "short.mid", 3)
+    (tmp_path / "midi" / "broken.mid").write_bytes(b"MThd")
+    arguments = ["scores", str(tmp_path / "out"), str(tmp_path / "midi"), "--sounds", "additive"]
+    monkeypatch.setattr("sys.argv", arguments)
+    scores.main()
+    written = tmp_path / "out" / "long.flac"
+    before = written.stat().st_mtime_ns
+    scores.main()
+    assert list((tmp_path / "out").iterdir()) == [written] and written.stat().st_mtime_ns == before
+    said = capsys.readouterr().out
+    assert "short.mid lasts 3 s" in said and "broken.mid cannot be read" in said
