@@ -268,10 +268,21 @@ def test_emotions_of_rated_clips_are_predicted_out_of_fold():
 def test_emotions_are_written_as_labels_of_a_teacher(tmp_path):
     pools.build(tmp_path, {"a": lambda: recordings(tmp_path / "files", [12, 12])})
     clips = pools.read_index(tmp_path, ["a"])
-    emotions.write(tmp_path, clips, {("a-000", 1): np.array([5.0, 4.0, 0.0, 0.0, 3.0, 0.0])})
+    emotions.write(tmp_path, clips, {("a-000", 1): np.array([5.0, 4.0, 0.0, 0.0, 3.0, 0.0, 6.0, 7.0])})
     labels = load_labels(tmp_path, clips, "emotion")
-    assert labels.present.tolist() == [False, True]
-    assert labels.embeddings[1, 0, :2].tolist() == [5.0, 4.0] and labels.tags[1, 0].argmax() == 2
+    assert labels.present.tolist() == [False, True] and labels.tags.shape == (2, 1, 4)
+    assert labels.embeddings[1, 0, [0, 1, 6, 7]].tolist() == [5.0, 4.0, 6.0, 7.0]
+    assert labels.tags[1, 0].argmax() == 2 and labels.tags[1, 0].sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_heads_that_learnt_ratings_are_linear(tmp_path):
+    rng = np.random.default_rng(0)
+    heads = {f"{name}_weight": rng.normal(size=(5, 2)) for name in emotions.LISTENERS}
+    heads |= {f"{name}_bias": rng.normal(size=2) for name in emotions.LISTENERS}
+    np.savez(tmp_path / "heads.npz", **heads)
+    values = emotions.by_heads(np.eye(5), tmp_path / "heads.npz")
+    assert values[:, :2] == pytest.approx(heads["emomusic_weight"] + heads["emomusic_bias"])
+    assert values[:, 2:] == pytest.approx(heads["deam_weight"] + heads["deam_bias"])
 
 
 # --- scores ---

@@ -1,10 +1,12 @@
 """What heads on the teachers' embeddings predict of the emotion of every clip of the encoder's pool: one more teacher.
 
-    python -m datasets_scripts.encoder.emotions POOL --like 4Q [--teachers fcn_msd fcn_jamendo]
+    python -m datasets_scripts.encoder.emotions POOL --like 4Q --heads HEADS
 
 Support vector machines learn valence, arousal and the quadrants of 4Q's training and validation clips from the
-embeddings that `label` has cached. POOL gets `labels/emotion/SHARD.npz`: `embeddings` (clips, 1, 6), valence, arousal
-and a score of each quadrant, `tags` (clips, 1, 4), their softmax. Clips of 4Q are predicted out of fold, by artist.
+embeddings that `label` has cached. HEADS (.npz) holds linear heads on MusiCNN's embedding, which learnt valence and
+arousal from people's ratings: `emomusic_weight` (200, 2), `emomusic_bias` (2,), `deam_...`. POOL gets
+`labels/emotion/SHARD.npz`: `embeddings` (clips, 1, 10), valence, arousal, a score of each quadrant, and valence and
+arousal by each head; `tags` (clips, 1, 4), the softmax of the scores. Clips of 4Q are predicted out of fold, by artist.
 """
 
 import argparse
@@ -26,6 +28,9 @@ from modeling_m2e.scale_m2e import QUADRANTS
 TEACHER = "emotion"
 RATED = "panda4q"  # the source with ratings
 FOLDS = 5
+TAGGERS = ("musicnn_msd", "fcn_msd", "fcn_jamendo")
+LISTENERS = ("emomusic", "deam")  # heads that learnt people's ratings
+HEADED = "musicnn_msd"  # the teacher whose embedding they take
 
 
 def fitted(embeddings: np.ndarray, va: np.ndarray, quadrants: np.ndarray) -> list[Pipeline]:
@@ -55,13 +60,20 @@ def emotions(
     return values
 
 
+def by_heads(embeddings: np.ndarray, heads: Path) -> np.ndarray:
+    """(n, 4) of MusiCNN's embeddings (n, 200): valence and arousal by each of `LISTENERS`."""
+    with np.load(heads) as arrays:
+        parts = [embeddings @ arrays[f"{name}_weight"] + arrays[f"{name}_bias"] for name in LISTENERS]
+    return np.concatenate(parts, axis=1)
+
+
 def write(pool: Path, clips: Sequence[Clip], values: dict[tuple[str, int], np.ndarray]) -> None:
     for shard, members in by_shard(clips).items():
         rows = max(clip.row for clip in members) + 1
-        embeddings = np.full((rows, 1, 2 + len(QUADRANTS)), np.nan)
+        embeddings = np.full((rows, 1, len(next(iter(values.values())))), np.nan)
         for clip in members:
             embeddings[clip.row, 0] = values.get((shard, clip.row), np.nan)
-        odds = np.exp(embeddings[..., 2:])
+        odds = np.exp(embeddings[..., 2 : 2 + len(QUADRANTS)])
         tags = odds / odds.sum(-1, keepdims=True)
 
         def save(partial: Path, arrays: tuple[np.ndarray, np.ndarray] = (embeddings, tags)) -> None:
@@ -75,19 +87,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pool", type=Path)
     parser.add_argument("--like", type=Path, required=True, help="4Q folder with ratings and quadrants")
-    parser.add_argument("--teachers", nargs="+", default=["fcn_msd", "fcn_jamendo"], help="whose embeddings are used")
+    parser.add_argument("--heads", type=Path, required=True, help=".npz of linear heads on MusiCNN's embedding")
+    parser.add_argument("--teachers", nargs="+", default=list(TAGGERS), help="whose embeddings are used")
     args = parser.parse_args()
     clips = read_index(args.pool)
-    parts = [load_labels(args.pool, clips, name) for name in args.teachers]
-    known = np.all([part.present for part in parts], axis=0)
+    labels = {name: load_labels(args.pool, clips, name) for name in dict.fromkeys([*args.teachers, HEADED])}
+    known = np.all([each.present for each in labels.values()], axis=0)
     clips = [clip for clip, labelled in zip(clips, known, strict=True) if labelled]
-    embeddings = np.concatenate([part.embeddings[known].astype(np.float32).mean(1) for part in parts], axis=1)
+    means = {name: each.embeddings[known].astype(np.float32).mean(1) for name, each in labels.items()}
+    embeddings = np.concatenate([means[name] for name in args.teachers], axis=1)
     ratings = {row["song_id"]: row for row in read_table(args.like / "metadata.csv")}
     rated = np.array([clip.source == RATED for clip in clips])
     rows = [ratings[Path(clip.path).stem] for clip in clips if clip.source == RATED]
     va = np.array([[float(row[name]) for name in ("valence", "arousal")] for row in rows])
     groups = np.array([clip.group for clip in clips])[rated]
     values = emotions(embeddings, va, np.array([row["quadrant"] for row in rows]), groups, rated)
+    values = np.concatenate([values, by_heads(means[HEADED], args.heads)], axis=1)
     write(args.pool, clips, {(clip.shard, clip.row): each for clip, each in zip(clips, values, strict=True)})
     print(f"{len(clips)} clips; R2 out of fold: {1 - ((values[rated, :2] - va) ** 2).mean(0) / va.var(0)}")
 
