@@ -22,6 +22,7 @@ def record(**changes: Any) -> MusicEmotion:
         "chords": [ChordSegment(0, 2, "N"), ChordSegment(2, 35.5, "C#:min"), ChordSegment(35.5, 71, "A:maj7")],
         "curve": [CurvePoint(0, 30, 5.0, 3.0), CurvePoint(30, 60, 7.0, 4.0), CurvePoint(60, 71, 9.0, 1.0)],
         "model": "m2e-small",
+        "summary": "Calm, C# minor",
     }
     return MusicEmotion(**fields | changes)
 

@@ -19,7 +19,7 @@ from m2e.space.timeline import timeline  # noqa: E402
 
 WHOLE = Zoom()
 MORE = {
-    "summary": "Dark and tense, F# major, slow.",
+    "summary": "Dark and tense, F# major, slow",
     "quadrant_scores": {"Q1": 0.1, "Q2": 0.3, "Q3": 0.35, "Q4": 0.25},
     "between": ["Q2", "Q3"],
     "valence_interval": [5.5, 6.5],
@@ -29,7 +29,6 @@ MORE = {
         {"start": 40.0, "end": 71.0, "valence": 8.0, "arousal": 2.0, "moods": [{"label": "happy", "score": 0.5}]},
     ],
     "highlight": {"start": 10.0, "end": 25.0},
-    "music": 0.2,
     "attributes": {"energy": 0.4, "danceability": 0.73, "tempo_stability": None},
     "tempo": 96.4,
 }
@@ -77,10 +76,9 @@ def test_the_facts_say_what_the_record_says():
 
 
 def test_what_a_record_adds_is_shown():
-    said = words(results([track(full_record(MORE))]))
+    said = words(results([track(full_record(MORE, summary=MORE["summary"]))]))
     for part in (
         "Dark and tense, F♯ major, slow",
-        "This may be no music (probability of music: 20%).",
         "6.0 of 1–9 · likely 5.5–6.5",
         "3.0 of 1–9 · likely 2.0–4.0",
         "30% 10% 35% 25% between tense, angry and sad",
@@ -98,6 +96,10 @@ def test_what_a_record_adds_is_shown():
     assert 'class="m2e-highlight" title="highlight, 0:10 – 0:25" style="left:14.085%;width:21.127%;"' in drawn
     plain = timeline(track(record()), WHOLE)
     assert "m2e-segments" not in plain and "m2e-highlight" not in plain
+
+
+def test_what_is_no_music_has_no_sentence():
+    assert "Perhaps no music song.mp3" in words(results([track(record(summary=None, selected_moods=[]))]))
 
 
 def test_warnings_are_shown():
@@ -138,8 +140,8 @@ def test_the_waveform_has_the_colours_of_the_emotion():
 )
 def test_names_are_text_and_nothing_else(name):
     segments = [{"start": 0.0, "end": 1.0, "valence": 5.0, "arousal": 5.0, "moods": [name]}]
-    more = {"summary": name, "segments": segments, "attributes": {name: 0.5}}
-    hostile = track(full_record(more, path=name, model=name, moods=[Mood(name, 0.5)], warnings=[name]))
+    more = {"segments": segments, "attributes": {name: 0.5}}
+    hostile = track(full_record(more, path=name, model=name, summary=name, moods=[Mood(name, 0.5)], warnings=[name]))
     for drawn in (results([hostile, hostile]), status([name], name)):
         for trouble in ("<img", "<script", "${", "{{", "`", "\x00", "\n", "onerror=alert(1)>"):
             assert trouble not in drawn

@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from m2e.errors import M2EError
+from m2e.space.facts import headline
 from m2e.space.guards import uploads_only
-from m2e.space.headline import headline
 from m2e.space.tracks import download
 from m2e.space.tracks import predict as predicted
 from modeling_m2e import MusicEmotion

@@ -1,14 +1,18 @@
-"""The numbers of one track as HTML: tiles for its values, bars for its moods and attributes."""
+"""What is said of one track: a sentence, and as HTML tiles for its values, bars for its moods and attributes."""
 
 from m2e.space.markup import notes, text
 from m2e.space.scale import TYPICAL
 from modeling_m2e import MusicEmotion
-from modeling_m2e.descriptors_m2e import is_music
 from modeling_m2e.scale_m2e import POLES, QUADRANT_WORDS, SCALE, quadrant
 
 TOP_MOODS = 8
 _LOW, _HIGH = SCALE
 _CELLS = ("Q2", "Q1", "Q3", "Q4")  # as the quadrants lie on the plane
+
+
+def headline(record: MusicEmotion) -> str:
+    """What the page says of a track first: Dark and sad, C# minor. Sound that is no music has no summary."""
+    return record.summary or "Perhaps no music"
 
 
 def tiles(record: MusicEmotion) -> str:
@@ -40,11 +44,7 @@ def attributes(record: MusicEmotion) -> str:
 
 def warnings(record: MusicEmotion) -> str:
     """Sentences about what is wrong with the audio, or that it may be no music."""
-    sentences = list(record.warnings)
-    music = record.get("music")
-    if not is_music(music):
-        sentences.append(f"This may be no music (probability of music: {music:.0%}).")
-    return "".join(f'<p class="m2e-warning">{text(sentence)}</p>' for sentence in sentences)
+    return "".join(f'<p class="m2e-warning">{text(sentence)}</p>' for sentence in record.warnings)
 
 
 # --- parts ---

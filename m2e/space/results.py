@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from m2e.space import facts
-from m2e.space.headline import headline
 from m2e.space.markup import notes, text
 from m2e.space.plane import plane, values
 from m2e.space.scale import Zoom, tint_style, zoom_of
@@ -70,7 +69,7 @@ def _track(track: Track, index: int, count: int, zoom: Zoom) -> str:
         '<button type="button" class="m2e-play" aria-label="Play"><svg viewBox="0 0 24 24" aria-hidden="true">'
         '<path class="m2e-sign-play" d="M8 5v14l11-7z"/>'
         '<path class="m2e-sign-pause" d="M7 5h4v14H7zm6 0h4v14h-4z"/></svg>'
-        f'</button><div><h2>{notes(headline(record))}</h2><p class="m2e-about">{badge}'
+        f'</button><div><h2>{notes(facts.headline(record))}</h2><p class="m2e-about">{badge}'
         f"{' · '.join(part for part in about if part)}</p></div></div>{facts.warnings(record)}"
         f"{timeline(track, zoom)}</section>"
     )
@@ -94,7 +93,7 @@ def _row(record: MusicEmotion, index: int, shown: bool) -> str:
     return (
         f'<li class="{"m2e-shown" if shown else ""}"><button type="button" data-show="{index}" title="{name}"'
         f' aria-pressed="{str(shown).lower()}">{_badge(record, index)}<span><b>{name}</b>'
-        f"<small>{notes(headline(record))}</small><small>{values(record)} · {record.quadrant} "
+        f"<small>{notes(facts.headline(record))}</small><small>{values(record)} · {record.quadrant} "
         f"{QUADRANT_WORDS[record.quadrant]}</small></span></button>"
         f'<button type="button" class="m2e-remove" data-remove="{index}" aria-label="Remove {name}">×</button></li>'
     )
