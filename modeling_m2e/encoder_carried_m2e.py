@@ -12,7 +12,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from .errors_m2e import ModelError, reason
 from .modeling_encoder import M2EEncoderModel
 from .modeling_taggers import TaggersModel
-from .weights_m2e import CheckedModel, halve_file, network_settings
+from .weights_m2e import CheckedModel, halve_file, load_complete, network_settings
 from .windows_m2e import WINDOW_SECONDS, check_windows
 
 ENCODER_FOLDER = "encoder"
@@ -53,21 +53,13 @@ class CarriedEncoder:
         name = os.fspath(name)
         place = f"folder {subfolder}" if subfolder else "top folder"
         try:
-            model, report = cls.network.from_pretrained(
-                name,
-                subfolder=subfolder,
-                dtype=torch.float32,
-                output_loading_info=True,
-                trust_remote_code=False,
-                **hub,
+            model = load_complete(
+                cls.network, name, subfolder=subfolder, dtype=torch.float32, trust_remote_code=False, **hub
             )
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ModelError(
                 f"{name} has no readable encoder in its {place} ({reason(error)}): save or download it again."
             ) from error
-        missing = sorted(report["missing_keys"])
-        if missing:  # transformers only warns, and leaves such weights random
-            raise ModelError(f"{name} lacks weights of the encoder in its {place}, the first is {missing[0]}.")
         return cls(model)
 
     @property

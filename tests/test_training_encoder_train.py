@@ -224,7 +224,7 @@ def test_the_recipe_in_the_repository_is_read(fixtures):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("steps: [", "not YAML"), ("steps: 3\nwidth: 4", "unknown settings width"), ("steps: 3", "cannot be used")],
+    [("steps: [", "not YAML"), ("steps: 3\nwidth: 4", "unknown settings width"), ("steps: 3", "lacks teachers")],
 )
 def test_a_wrong_recipe_is_explained(tmp_path, text, message):
     (tmp_path / "r.yaml").write_text(text)

@@ -1,14 +1,13 @@
 """The recipe of the encoder, a YAML file in configuration/."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from m2e.errors import TrainingError, reason
+from m2e.errors import TrainingError
 from m2e.training.encoder.augmentation import Augmentation
+from m2e.training.settings import read_settings, section
 
 
 @dataclass(frozen=True)
@@ -54,26 +53,4 @@ class EncoderRecipe:
 
 def read_recipe(path: Path, settings: Mapping[str, Any]) -> EncoderRecipe:
     """The recipe in a YAML file with some settings changed, as {"model.hidden_size": 256}. Raises TrainingError."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read ({error.strerror}): give a recipe, see configuration/.") from error
-    except yaml.YAMLError as error:
-        raise TrainingError(f"{path} is not YAML ({reason(error)}).") from error
-    if not isinstance(content, dict):
-        raise TrainingError(f"{path} is no recipe: it holds no settings.")
-    for name, value in settings.items():
-        section, _, key = name.rpartition(".")
-        target = content.setdefault(section, {}) if section else content
-        if not isinstance(target, dict):
-            raise TrainingError(f"The setting {name} cannot be made: {section} is a value.")
-        target[key] = value
-    known = {each.name for each in fields(EncoderRecipe)}
-    if unknown := content.keys() - known:
-        raise TrainingError(f"{path} has unknown settings {', '.join(sorted(unknown))}: there are {', '.join(known)}.")
-    lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-    try:
-        augmentation = Augmentation(**content.get("augmentation", {}))
-        return EncoderRecipe(**(content | lists | {"augmentation": augmentation}))
-    except TypeError as error:
-        raise TrainingError(f"{path} cannot be used ({reason(error)}).") from error
+    return section(EncoderRecipe, read_settings(path, settings=settings), str(path))
