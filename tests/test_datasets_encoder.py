@@ -275,6 +275,20 @@ def test_emotions_are_written_as_labels_of_a_teacher(tmp_path):
     assert labels.tags[1, 0].argmax() == 2 and labels.tags[1, 0].sum() == pytest.approx(1, abs=1e-3)
 
 
+def test_pieces_of_emopia_have_the_emotion_of_their_quadrant(tmp_path):
+    rows = ["song_id,quadrant,valence,arousal,split", "a,Q1,6,7,train", "b,Q1,8,6,validation", "c,Q1,1,1,test"]
+    rows += ["d,Q2,3,6,train", "e,Q3,2,2,train", "f,Q4,6,2,train"]
+    (tmp_path / "metadata.csv").write_text("\n".join(rows))
+    files = (("panda4q", "d", "x"), ("games", "g", "y"), ("productions-emopia", "Q1_video_a_3", "Q1_video_a_3"))
+    clips = [
+        pools.Clip(source, f"{stem}.flac", 0.0, 30.0, group, "train", "", "s", row)
+        for row, (source, stem, group) in enumerate(files)
+    ]
+    rated, va, quadrants, groups = emotions.annotated(clips, tmp_path)
+    assert rated.tolist() == [True, False, True] and quadrants.tolist() == ["Q2", "Q1"]
+    assert va.tolist() == [[3.0, 6.0], [7.0, 6.5]] and groups.tolist() == ["x", "video_a"]
+
+
 def test_heads_that_learnt_ratings_are_linear(tmp_path):
     rng = np.random.default_rng(0)
     heads = {f"{name}_weight": rng.normal(size=(5, 2)) for name in emotions.LISTENERS}

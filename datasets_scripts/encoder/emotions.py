@@ -3,10 +3,13 @@
     python -m datasets_scripts.encoder.emotions POOL --like 4Q --heads HEADS
 
 Support vector machines learn valence, arousal and the quadrants of 4Q's training and validation clips from the
-embeddings that `label` has cached. HEADS (.npz) holds linear heads on MusiCNN's embedding, which learnt valence and
-arousal from people's ratings: `emomusic_weight` (200, 2), `emomusic_bias` (2,), `deam_...`. POOL gets
-`labels/emotion/SHARD.npz`: `embeddings` (clips, 1, 10), valence, arousal, a score of each quadrant, and valence and
-arousal by each head; `tags` (clips, 1, 4), the softmax of the scores. Clips of 4Q are predicted out of fold, by artist.
+embeddings that `label` has cached, and the quadrants of EMOPIA's pieces in any sound, with the mean valence and arousal
+of 4Q's clips of the quadrant. HEADS (.npz) holds linear heads on MusiCNN's embedding, which learnt valence and arousal
+from people's ratings: `emomusic_weight` (200, 2), `emomusic_bias` (2,), `deam_...`.
+
+POOL gets `labels/emotion/SHARD.npz`: `embeddings` (clips, 1, 10), valence, arousal, a score of each quadrant, and
+valence and arousal by each head; `tags` (clips, 1, 4), the softmax of the scores. What is learnt from is predicted out
+of fold, by artist or video.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from modeling_m2e.scale_m2e import QUADRANTS
 
 TEACHER = "emotion"
 RATED = "panda4q"  # the source with ratings
+JUDGED = "emopia"  # in the names of the sources whose files begin with a quadrant, "Q1_VIDEO_3"
 FOLDS = 5
 TAGGERS = ("musicnn_msd", "fcn_msd", "fcn_jamendo")
 LISTENERS = ("emomusic", "deam")  # heads that learnt people's ratings
@@ -58,6 +62,37 @@ def emotions(
         heads = fitted(embeddings[places[learnt]], va[learnt], quadrants[learnt])
         values[places[held_out]] = predicted(heads, embeddings[places[held_out]])
     return values
+
+
+def annotated(clips: Sequence[Clip], folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Which clips (n,) people have judged, and of those valence and arousal (k, 2), quadrants (k,), groups (k,).
+
+    folder: 4Q's.
+    """
+    ratings = {row["song_id"]: row for row in read_table(folder / "metadata.csv")}
+
+    def va_of(row: dict[str, str]) -> list[float]:
+        return [float(row[name]) for name in ("valence", "arousal")]
+
+    means = {
+        name: np.mean(
+            [va_of(row) for row in ratings.values() if row["quadrant"] == name and row["split"] != "test"], axis=0
+        )
+        for name in QUADRANTS
+    }
+    rated, va, quadrants, groups = [], [], [], []
+    for clip in clips:
+        stem = Path(clip.path).stem
+        rated.append(clip.source == RATED or JUDGED in clip.source)
+        if clip.source == RATED:
+            va.append(va_of(ratings[stem]))
+            quadrants.append(ratings[stem]["quadrant"])
+            groups.append(clip.group)
+        elif JUDGED in clip.source:
+            va.append(means[stem[:2]])
+            quadrants.append(stem[:2])
+            groups.append(stem[3:].rpartition("_")[0])
+    return np.array(rated), np.array(va), np.array(quadrants), np.array(groups)
 
 
 def by_heads(embeddings: np.ndarray, heads: Path) -> np.ndarray:
@@ -96,15 +131,15 @@ def main() -> None:
     clips = [clip for clip, labelled in zip(clips, known, strict=True) if labelled]
     means = {name: each.embeddings[known].astype(np.float32).mean(1) for name, each in labels.items()}
     embeddings = np.concatenate([means[name] for name in args.teachers], axis=1)
-    ratings = {row["song_id"]: row for row in read_table(args.like / "metadata.csv")}
-    rated = np.array([clip.source == RATED for clip in clips])
-    rows = [ratings[Path(clip.path).stem] for clip in clips if clip.source == RATED]
-    va = np.array([[float(row[name]) for name in ("valence", "arousal")] for row in rows])
-    groups = np.array([clip.group for clip in clips])[rated]
-    values = emotions(embeddings, va, np.array([row["quadrant"] for row in rows]), groups, rated)
+    rated, va, quadrants, groups = annotated(clips, args.like)
+    values = emotions(embeddings, va, quadrants, groups, rated)
     values = np.concatenate([values, by_heads(means[HEADED], args.heads)], axis=1)
     write(args.pool, clips, {(clip.shard, clip.row): each for clip, each in zip(clips, values, strict=True)})
-    print(f"{len(clips)} clips; R2 out of fold: {1 - ((values[rated, :2] - va) ** 2).mean(0) / va.var(0)}")
+    of_4q = np.array([clip.source == RATED for clip in clips])
+    errors = values[of_4q, :2] - va[of_4q[rated]]
+    right = quadrants == np.array(QUADRANTS)[values[rated, 2:6].argmax(1)]
+    print(f"{len(clips)} clips; of 4Q out of fold: R2 {1 - errors.var(0) / va[of_4q[rated]].var(0)}")
+    print(f"quadrants out of fold: 4Q {right[of_4q[rated]].mean():.3f}, EMOPIA {right[~of_4q[rated]].mean():.3f}")
 
 
 if __name__ == "__main__":
