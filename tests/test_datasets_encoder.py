@@ -256,11 +256,12 @@ def test_emotions_of_rated_clips_are_predicted_out_of_fold():
     va = 5 + embeddings[:50, :2]
     quadrants = np.array(["Q1", "Q2", "Q3", "Q4"])[(va[:, 0] > 5) + 2 * (va[:, 1] > 5)]
     groups = np.arange(50) // 2
-    values = emotions.emotions(embeddings, va, quadrants, groups, rated)
+    weights = np.ones(50)
+    values = emotions.emotions(embeddings, va, quadrants, groups, rated, weights)
     assert values.shape == (60, 6)
     assert np.corrcoef(values[50:, 0], embeddings[50:, 0])[0, 1] > 0.8
-    random = emotions.emotions(embeddings, rng.normal(size=(50, 2)), quadrants, groups, rated)
-    memorised = emotions.predicted(emotions.fitted(embeddings[:50], va, quadrants), embeddings[:50])
+    random = emotions.emotions(embeddings, rng.normal(size=(50, 2)), quadrants, groups, rated, weights)
+    memorised = emotions.predicted(emotions.fitted(embeddings[:50], va, quadrants, weights), embeddings[:50])
     assert abs(np.corrcoef(random[:50, 0], va[:, 0])[0, 1]) < 0.4
     assert abs(memorised[:, 0] - va[:, 0]).mean() < abs(values[:50, 0] - va[:, 0]).mean()
 

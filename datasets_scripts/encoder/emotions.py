@@ -31,18 +31,21 @@ from modeling_m2e.scale_m2e import QUADRANTS
 TEACHER = "emotion"
 RATED = "panda4q"  # the source with ratings
 JUDGED = "emopia"  # in the names of the sources whose files begin with a quadrant, "Q1_VIDEO_3"
+JUDGED_WEIGHT = 0.2  # in the heads: its labels are coarse
 FOLDS = 5
 TAGGERS = ("musicnn_msd", "fcn_msd", "fcn_jamendo")
 LISTENERS = ("emomusic", "deam")  # heads that learnt people's ratings
 HEADED = "musicnn_msd"  # the teacher whose embedding they take
 
 
-def fitted(embeddings: np.ndarray, va: np.ndarray, quadrants: np.ndarray) -> list[Pipeline]:
-    """Heads of valence, arousal and the quadrants, from embeddings (n, width), va (n, 2) and names (n,)."""
+def fitted(embeddings: np.ndarray, va: np.ndarray, quadrants: np.ndarray, weights: np.ndarray) -> list[Pipeline]:
+    """Heads of valence, arousal and the quadrants, from embeddings (n, width), va (n, 2), names (n,), weights (n,)."""
     width = 0.5 / embeddings.shape[1]
-    heads = [make_pipeline(StandardScaler(), SVR(C=1.0, gamma=width)).fit(embeddings, va[:, axis]) for axis in range(2)]
-    scores = SVC(C=3.0, gamma=width, decision_function_shape="ovr")
-    return [*heads, make_pipeline(StandardScaler(), scores).fit(embeddings, quadrants)]
+    values = [make_pipeline(StandardScaler(), SVR(C=1.0, gamma=width)) for _ in range(2)]
+    scores = make_pipeline(StandardScaler(), SVC(C=3.0, gamma=width, decision_function_shape="ovr"))
+    for axis, head in enumerate(values):
+        head.fit(embeddings, va[:, axis], svr__sample_weight=weights)
+    return [*values, scores.fit(embeddings, quadrants, svc__sample_weight=weights)]
 
 
 def predicted(heads: Sequence[Pipeline], embeddings: np.ndarray) -> np.ndarray:
@@ -53,13 +56,18 @@ def predicted(heads: Sequence[Pipeline], embeddings: np.ndarray) -> np.ndarray:
 
 
 def emotions(
-    embeddings: np.ndarray, va: np.ndarray, quadrants: np.ndarray, groups: np.ndarray, rated: np.ndarray
+    embeddings: np.ndarray,
+    va: np.ndarray,
+    quadrants: np.ndarray,
+    groups: np.ndarray,
+    rated: np.ndarray,
+    weights: np.ndarray,
 ) -> np.ndarray:
-    """(n, 6) of all clips. va, quadrants, groups: of the clips where `rated` (n,) is true; they are out of fold."""
-    values = predicted(fitted(embeddings[rated], va, quadrants), embeddings)
+    """(n, 6) of all clips. va, quadrants, groups, weights: of those where `rated` (n,) is true; they are out of fold."""
+    values = predicted(fitted(embeddings[rated], va, quadrants, weights), embeddings)
     places = np.flatnonzero(rated)
     for learnt, held_out in StratifiedGroupKFold(FOLDS).split(places, quadrants, groups):
-        heads = fitted(embeddings[places[learnt]], va[learnt], quadrants[learnt])
+        heads = fitted(embeddings[places[learnt]], va[learnt], quadrants[learnt], weights[learnt])
         values[places[held_out]] = predicted(heads, embeddings[places[held_out]])
     return values
 
@@ -132,10 +140,11 @@ def main() -> None:
     means = {name: each.embeddings[known].astype(np.float32).mean(1) for name, each in labels.items()}
     embeddings = np.concatenate([means[name] for name in args.teachers], axis=1)
     rated, va, quadrants, groups = annotated(clips, args.like)
-    values = emotions(embeddings, va, quadrants, groups, rated)
+    of_4q = np.array([clip.source == RATED for clip in clips])
+    weights = np.where(of_4q[rated], 1.0, JUDGED_WEIGHT)
+    values = emotions(embeddings, va, quadrants, groups, rated, weights)
     values = np.concatenate([values, by_heads(means[HEADED], args.heads)], axis=1)
     write(args.pool, clips, {(clip.shard, clip.row): each for clip, each in zip(clips, values, strict=True)})
-    of_4q = np.array([clip.source == RATED for clip in clips])
     errors = values[of_4q, :2] - va[of_4q[rated]]
     right = quadrants == np.array(QUADRANTS)[values[rated, 2:6].argmax(1)]
     print(f"{len(clips)} clips; of 4Q out of fold: R2 {1 - errors.var(0) / va[of_4q[rated]].var(0)}")
