@@ -63,7 +63,7 @@ def emotions(
     rated: np.ndarray,
     weights: np.ndarray,
 ) -> np.ndarray:
-    """(n, 6) of all clips. va, quadrants, groups, weights: of those where `rated` (n,) is true; they are out of fold."""
+    """(n, 6) of all clips. va, quadrants, groups, weights: where `rated` (n,) is true; those are out of fold."""
     values = predicted(fitted(embeddings[rated], va, quadrants, weights), embeddings)
     places = np.flatnonzero(rated)
     for learnt, held_out in StratifiedGroupKFold(FOLDS).split(places, quadrants, groups):
