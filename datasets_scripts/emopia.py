@@ -12,6 +12,7 @@ Clips of one video are one performance: they are in one split, and their column 
 
 import os
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,12 +37,14 @@ def read(
     workers: int | None = None,
     check: str = "strict",
     per_quadrant: int | None = None,
+    places: Mapping[str, Sequence[float]] | None = None,
 ) -> Dataset:
     """All clips in the common schema; missing audio is rendered first.
 
     sound: a sound font, see midi_audio.render.  rendered: the folder of FLAC files, by default ``rendered-FONT`` in
     ``folder``.  workers: clips rendered at once, by default one per core.  check: see archive.verify; "off" renders
-    nothing.  per_quadrant: number of clips of each quadrant in each split, the first by name.  Raises DataError.
+    nothing.  per_quadrant: number of clips of each quadrant in each split, the first by name.  places: valence and
+    arousal that stand for a quadrant, {"Q1": [6.7, 5.5], ...}; None: clips have a quadrant alone.  Raises DataError.
     """
     folder = Path(folder)
     midis = sorted(need(folder, "midis").glob("Q[1-4]_*.mid"))
@@ -67,11 +70,22 @@ def read(
             audio=rendered / f"{path.stem}.flac",
             split=splits[path],
             quadrant=path.stem[:2],
+            **place_of(path.stem[:2], places),
             artist=f"youtube:{video(path.stem)}",
         )
         for path in midis
     ]
     return to_dataset(NAME, verify(NAME, folder, tracks, expected, check))
+
+
+def place_of(quadrant: str, places: Mapping[str, Sequence[float]] | None) -> dict[str, float]:
+    """The valence and arousal of a clip by name; empty without places. Raises DataError."""
+    if places is None:
+        return {}
+    if quadrant not in places or len(places[quadrant]) != 2:
+        raise DataError(f"{NAME}'s places lack {quadrant}: give valence and arousal of Q1 to Q4.")
+    valence, arousal = map(float, places[quadrant])
+    return {"valence": valence, "arousal": arousal}
 
 
 def video(clip: str) -> str:
