@@ -37,7 +37,7 @@ class TempoStream:
         self._strength: list[np.ndarray] = []
 
     def push(self, waveform: np.ndarray) -> None:
-        """waveform: (n,) float32, mono, at SAMPLING_RATE."""
+        """waveform: (n,) float32, mono, finite, at SAMPLING_RATE."""
         size = _BLOCK_SECONDS * SAMPLING_RATE
         for start in range(0, len(waveform), size):
             self._samples = np.concatenate([self._samples, waveform[start : start + size]])
@@ -56,8 +56,8 @@ class TempoStream:
         _, beats = self._librosa.beat.beat_track(onset_envelope=strength, sr=SAMPLING_RATE, hop_length=_HOP, bpm=about)
         if len(beats) < _MIN_BEATS:
             return None
-        intervals = np.diff(beats)  # `about` is a whole number of frames, up to 3 % off; the mean of many is exact
-        usual = np.median(intervals)
+        intervals = np.sort(np.diff(beats))  # `about` is of whole frames, up to 3 % off; the mean of many is exact
+        usual = intervals[len(intervals) // 2]
         return float(60 * SAMPLING_RATE / _HOP / intervals[np.abs(intervals - usual) <= _STEADY * usual].mean())
 
     def _take_frames(self) -> None:
@@ -103,7 +103,7 @@ class TempoStream:
 
 
 def estimate_tempo(waveform: np.ndarray) -> float | None:
-    """Beats per minute of a whole waveform (n,), mono, at SAMPLING_RATE; see `TempoStream.finish`.
+    """Beats per minute of a whole waveform (n,), mono, finite, at SAMPLING_RATE; see `TempoStream.finish`.
 
     Raises: ModelError without librosa.
     """

@@ -90,7 +90,7 @@ def earlier_records(
 def difference(old: Origin, new: Origin) -> str:
     """Why a record is predicted again: the end of a sentence."""
     before, after = old.get("settings") or {}, new["settings"]
-    names = [name for name in after if before.get(name) != after[name]]
+    names = [name for name in before | after if before.get(name) != after.get(name)]
     return f"another {' and '.join(names).replace('_', ' ')}" if names else "their files have changed"
 
 
