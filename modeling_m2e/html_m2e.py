@@ -29,6 +29,8 @@ def card(record: "MusicEmotion") -> str:
     facts += [f"valence {record.valence:.1f}", f"arousal {record.arousal:.1f}"]
     if record.key is not None:
         facts.append(f"{record.key.tonic} {record.key.mode}")
+    if record.tempo is not None:
+        facts.append(f"{record.tempo:.0f} BPM")
     rows = "".join(_mood(mood, mood.label in record.selected_moods) for mood in record.moods[:MOODS])
     right = f'<table style="border:0;margin:0;font:inherit;color:inherit">{rows}</table>{_curve(record.curve or [])}'
     notes = [escape(sentence) for sentence in record.warnings]

@@ -108,6 +108,7 @@ def compose(
     model: str | None = None,
     seconds_used: float | None = None,
     warnings: Sequence[str] = (),
+    tempo: float | None = None,
 ) -> MusicEmotion:
     """The record of one track, from the network's outputs for it.
 
@@ -152,6 +153,7 @@ def compose(
         warnings=[*warnings, *([] if musical else [NOT_MUSIC])],
         music=music,
         attributes=attributes,
+        tempo=tempo,
     )
     if logits is not None:
         record.quadrant_scores = _quadrant_scores(quadrants, answers)
@@ -167,7 +169,7 @@ def compose(
         record.highlight = highlight(record.curve, None if embeddings is None else _array(embeddings))
     _place_among_others(record, np.zeros(2) if va_spread is None else _array(va_spread), config, answers)
     if musical:
-        record.summary = summary(selected, record.quadrant, record.between, key)
+        record.summary = summary(selected, record.quadrant, record.between, key, tempo)
     return record
 
 

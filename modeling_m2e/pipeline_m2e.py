@@ -18,6 +18,7 @@ from .modeling_m2e import M2EForMusicEmotion
 from .output_m2e import compose
 from .processing_m2e import M2EProcessor, Progress, TrackFeatures
 from .record_m2e import FailedTrack, MusicEmotion
+from .tempo_m2e import check_installed
 from .weights_m2e import load_complete
 from .windows_m2e import Window
 
@@ -34,6 +35,7 @@ class MusicEmotionPipeline(Pipeline):
 
     top_k: how many moods a record keeps; None = all.  harmony: whether chords and key are recognised (yes).
     key_segments: whether a record also has the keys over time (no).
+    tempo: whether a record also has the tempo (no), by librosa: pip install "m2e[tempo]".
     include_embedding, include_embeddings: whether a record also has the mean embedding of the track, and those of its
     windows (no).  progress: called while a track is analysed, see `Progress`.
     errors: "raise", or "record" to get a `FailedTrack` for a source that cannot be analysed, and go on with the others.
@@ -73,6 +75,7 @@ class MusicEmotionPipeline(Pipeline):
         key_segments: bool = False,
         include_embedding: bool = False,
         include_embeddings: bool = False,
+        tempo: bool = False,
         **hub_arguments: Any,
     ) -> "MusicEmotionPipeline":
         """The pipeline of a hub repo or folder, by this installed code: none of the repo's own code is run.
@@ -81,8 +84,8 @@ class MusicEmotionPipeline(Pipeline):
         other; hop_seconds: from window to window, if these overlap; None = as saved.
         windows_per_batch: windows that the encoder takes at once; None = as saved.
         encoder_dtype: precision of a MERT encoder; other encoders are small and computed in float32.
-        harmony, key_segments, include_embedding, include_embeddings: the parameters of calls that give none.
-        Raises: ModelError where weights are missing.
+        harmony, key_segments, include_embedding, include_embeddings, tempo: the parameters of calls that give none.
+        Raises: ModelError where weights are missing, or librosa for the tempo.
         """
         hub_arguments["trust_remote_code"] = False
         model = load_complete(M2EForMusicEmotion, name, **hub_arguments)
@@ -102,6 +105,7 @@ class MusicEmotionPipeline(Pipeline):
             key_segments=key_segments,
             include_embedding=include_embedding,
             include_embeddings=include_embeddings,
+            tempo=tempo,
         )
 
     def __call__(
@@ -161,10 +165,11 @@ class MusicEmotionPipeline(Pipeline):
         harmony: bool | None = None,
         errors: str | None = None,
         progress: Progress | None = None,
+        tempo: bool | None = None,
         **kwargs: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if unknown := kwargs.keys() - {"top_k", "key_segments", "include_embedding", "include_embeddings"}:
-            known = "top_k, harmony, key_segments, include_embedding, include_embeddings, progress and errors"
+            known = "top_k, harmony, key_segments, include_embedding, include_embeddings, tempo, progress and errors"
             raise TypeError(f"music-emotion has no parameter {', '.join(sorted(unknown))}; it takes {known}.")
         if errors not in (None, "raise", "record"):
             raise M2EError(f"music-emotion: errors is {errors!r}; use 'raise' or 'record'.")
@@ -172,17 +177,24 @@ class MusicEmotionPipeline(Pipeline):
         if "top_k" in shown:
             check_number("music-emotion", "top_k", shown["top_k"], 1, MAX_LABELS, whole=True)
         handling = {} if errors is None else {"errors": errors}
-        analysis = {"harmony": harmony, "progress": progress}
+        if tempo:
+            check_installed()  # once, not for every track
+        analysis = {"harmony": harmony, "progress": progress, "tempo": tempo}
         given = {name: value for name, value in analysis.items() if value is not None}
         return handling | given, {}, shown | handling
 
     # The three steps of transformers, which types all parameters as dicts and all outputs as tensors.
 
     def preprocess(  # type: ignore[override]
-        self, input_: AudioInput, harmony: bool = True, errors: str = "raise", progress: Progress | None = None
+        self,
+        input_: AudioInput,
+        harmony: bool = True,
+        errors: str = "raise",
+        progress: Progress | None = None,
+        tempo: bool = False,
     ) -> dict[str, Any]:
         try:
-            return self._inputs(self.processor.analyze(input_, harmony, progress))
+            return self._inputs(self.processor.analyze(input_, harmony, progress, tempo))
         except M2EError as error:
             if errors == "raise":
                 raise
@@ -231,6 +243,7 @@ class MusicEmotionPipeline(Pipeline):
             model=self.name,
             seconds_used=track.seconds_used,
             warnings=track.warnings,
+            tempo=track.tempo,
         )
         record.moods = record.moods[:top_k]
         if key_segments and track.chords is not None:

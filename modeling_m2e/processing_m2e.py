@@ -24,6 +24,8 @@ from .harmony_m2e import Harmony, analyze_harmony, finish_harmony
 from .harmony_statistics_m2e import STATISTICS
 from .key_m2e import Key, key_profile, mode_index, normalise
 from .limits_m2e import Limits
+from .tempo_m2e import SAMPLING_RATE as TEMPO_RATE
+from .tempo_m2e import TempoStream
 from .window_embeddings_m2e import SlidingEmbeddings, WindowEmbeddings
 from .windows_m2e import Window
 
@@ -40,7 +42,8 @@ class TrackFeatures:
     embeddings: (windows, width) float32.  windows: their times and weights.  duration: seconds.
     chords, key: None without harmony; the key also where nothing decides it.
     statistics: (STATISTICS,) float32, see `HarmonyStatistics`; None without harmony or with another vocabulary.
-    seconds_used, warnings: of the audio, see `AudioReport`; a feature cache does not keep them.
+    seconds_used, warnings: of the audio, see `AudioReport`.  tempo: beats per minute, None unless asked for and found.
+    A feature cache does not keep these three.
     """
 
     path: str
@@ -52,6 +55,7 @@ class TrackFeatures:
     statistics: np.ndarray | None = None
     seconds_used: float | None = None
     warnings: tuple[str, ...] = ()
+    tempo: float | None = None
 
     def mean_embedding(self) -> np.ndarray:
         """(width,) float32: the mean of the embeddings, weighted by the durations that the windows stand for."""
@@ -135,20 +139,26 @@ class M2EProcessor(ProcessorMixin):
             self._chord_recognizer.to(device)
         return self
 
-    def analyze(self, source: AudioInput, harmony: bool = True, progress: Progress | None = None) -> TrackFeatures:
+    def analyze(
+        self, source: AudioInput, harmony: bool = True, progress: Progress | None = None, tempo: bool = False
+    ) -> TrackFeatures:
         """The features of a track, decoded once and never held whole.
 
-        progress: called after every block, of at most 30 s, see `Progress`. Raises: AudioError.
+        progress: called after every block, of at most 30 s, see `Progress`.  tempo: whether it is estimated.
+        Raises: AudioError; ModelError for a tempo without librosa.
         """
         windows = self._window_embeddings()
         rate, chord_rate = self.feature_extractor.sampling_rate, ChordRecognizer.sampling_rate
         chords = self._chord_recognizer.stream() if harmony and self._chord_recognizer is not None else None
-        rates = [rate] if chords is None else sorted({rate, chord_rate})
+        beats = TempoStream() if tempo else None
+        readers = ((chord_rate, chords), (TEMPO_RATE, beats))
+        rates = sorted({rate, *(own for own, reader in readers if reader is not None)})
         report = AudioReport()
         for block in stream(source, rates, report=report, limits=self.limits):
             windows.push(block[rate])
-            if chords is not None:
-                chords.push(block[chord_rate])
+            for own, reader in readers:
+                if reader is not None:
+                    reader.push(block[own])
             if progress is not None:
                 progress(describe(source), windows.duration, report.seconds_expected)
         spans, embeddings = windows.finish()
@@ -161,6 +171,7 @@ class M2EProcessor(ProcessorMixin):
             key=None,
             seconds_used=report.seconds_used,
             warnings=tuple(report.warnings),
+            tempo=None if beats is None else beats.finish(),
         )
         if chords is None:
             return track

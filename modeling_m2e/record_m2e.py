@@ -28,10 +28,11 @@ _WARNED = ("seconds_used", "warnings")
 _PERCENTILES = ("valence_percentile", "arousal_percentile")
 _ANSWERS = (
     *("summary", "quadrant_scores", "segments", "highlight", "valence_interval", "arousal_interval", "confidence"),
-    *(*_PERCENTILES, "music", "attributes"),
+    *(*_PERCENTILES, "music", "attributes", "tempo"),
 )
 _ON_REQUEST = ("key_segments", *_WARNED, *_ANSWERS, "between")
 _NEVER = ("embedding", "embeddings")  # attributes only
+_TENTHS = (*_PERCENTILES, "tempo")  # rounded to 1 decimal
 _TEXTS: dict[str, Callable[[list], str]] = {  # of lists, in a flat row
     "selected_moods": ";".join,
     "chords": lambda chords: " ".join(chord["label"] for chord in chords),
@@ -86,7 +87,7 @@ class Record(Mapping[str, Any]):
     """What the records of tracks share: the plain values of their fields, as a mapping and as JSON."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and numbers: times to 3 decimals, percentiles to 1, all else to 4."""
+        """Plain dicts, lists, strings and numbers: times to 3 decimals, percentiles and tempo to 1, all else to 4."""
         return dict(self)
 
     def to_json(self, indent: int | None = None) -> str:
@@ -176,6 +177,7 @@ class MusicEmotion(Record):
     valence_percentile, arousal_percentile: 0-100, of a reference collection that the model's configuration names.
     confidence: 0-1; how much of the certainty about a full-length track remains after `duration`.
     music: how much the track is music, 0-1.  attributes: energy, danceability and others, 0-1; see `ATTRIBUTES`.
+    tempo: beats per minute, only where it was asked for and there is a beat; it may be half or double.
     embeddings: (windows, width) float32, the encoder's embedding of each point of the curve.
     embedding: (width,) float32, their mean, weighted by the durations of the windows.
     Both only where they were asked for, and never in a mapping.
@@ -208,6 +210,7 @@ class MusicEmotion(Record):
     confidence: float | None = None
     music: float | None = None
     attributes: dict[str, float] | None = None
+    tempo: float | None = None
     embedding: "np.ndarray | None" = field(default=None, repr=False, compare=False)
     embeddings: "np.ndarray | None" = field(default=None, repr=False, compare=False)
 
@@ -282,7 +285,7 @@ def _plain(name: str, value: Any) -> Any:
         return {key: _plain(key, item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [_plain(name, item) for item in value]
-    return round(float(value), 3 if name in _TIMES else 1 if name in _PERCENTILES else 4)
+    return round(float(value), 3 if name in _TIMES else 1 if name in _TENTHS else 4)
 
 
 _PARTS: dict[str, Callable[..., Any]] = {

@@ -11,7 +11,8 @@ MOST_MOODS = 6  # that are selected
 TELLING_SHARE = 0.5  # of what the most telling mood tells; on Panda 4Q then 3 moods are selected, as by thresholds
 SPOKEN_MOODS = 2  # in a sentence
 KEY_THRESHOLD = 0.5  # of the confidence from which a sentence names the key
-SLOW, FAST = 80.0, 130.0  # beats per minute: below is slow, above is fast
+SLOW, FAST = 80.0, 130.0  # beats per minute: below is slow, above is fast; adagio ends at 76, allegro begins at 120
+_OF_TEMPO = ("slow", "fast")
 
 # What a sentence calls the moods that are adjectives, or become one, and the signs of valence and arousal that they
 # imply (0: either). The other tags are uses and themes ("film", "summer"), which do not describe the emotion.
@@ -61,7 +62,8 @@ def summary(
     """A sentence about a track, such as "Dark and tense, F major, slow".
 
     moods: the selected ones, best first; those that contradict the quadrant are left out.  between: two quadrants where
-    one alone would not be true.  key: left out where it is doubtful.  tempo: beats per minute.
+    one alone would not be true.  key: left out where it is doubtful.  tempo: beats per minute; left out
+    where a mood says it.
     """
     places = [_OF_QUADRANTS[name] for name in between or [quadrant]]
     words: list[str] = []
@@ -78,7 +80,7 @@ def summary(
         parts = [" and ".join(list(dict.fromkeys([*words, *own]))[:SPOKEN_MOODS])]
     if key is not None and key.confidence >= KEY_THRESHOLD:
         parts.append(str(key))
-    if tempo is not None:
+    if tempo is not None and not set(words) & set(_OF_TEMPO):  # a mood may say it already
         parts.append("slow" if tempo < SLOW else "fast" if tempo > FAST else "medium tempo")
     sentence = ", ".join(parts)
     return sentence[0].upper() + sentence[1:]

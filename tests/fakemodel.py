@@ -44,6 +44,7 @@ class FakeModel:
             key_segments=[KeySegment(0.0, seconds, "C major", 0.8)] if self.settings["key_segments"] else None,
             curve=[CurvePoint(0.0, seconds, 5 + seconds, 6.5)],
             model=self.name,
+            tempo=100 * seconds if self.settings.get("tempo") and seconds > 1 else None,
         )
 
 

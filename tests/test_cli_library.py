@@ -48,6 +48,17 @@ def test_scan_and_status(home):
         assert part in shown
 
 
+def test_the_tempo_is_a_setting_of_a_scan(home, monkeypatch):
+    monkeypatch.undo()  # of `_load`
+    loaded = []
+    monkeypatch.setattr(command, "load_model", lambda *settings, **named: loaded.append(named) or fake(str(home.log)))
+    run("scan", home.music, "--db", home.database)
+    assert "4 predicted" in run("scan", home.music, "--db", home.database, "--tempo").stderr
+    assert "4 known" in run("scan", home.music, "--db", home.database, "--tempo").stderr
+    assert [named["tempo"] for named in loaded] == [False, True]
+    assert "m2e-small, with tempo: 4 records" in run("status", "--db", home.database).stdout
+
+
 def test_the_default_database_is_in_the_users_folder(home, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr("platformdirs.user_data_path", lambda *a, **k: tmp_path / "data" / "m2e")

@@ -25,8 +25,8 @@ TRACKS, BAD = 30, ("05.wav", "11.wav", "23.wav")
 def models(monkeypatch):
     loaded = []
 
-    def load_model(model, device, window, batch_size, harmony, key_segments, *limits, embedding=False, **_):
-        loaded.append(FakeModel(harmony=harmony, key_segments=key_segments, limits=limits))
+    def load_model(model, device, window, batch_size, harmony, key_segments, *limits, embedding=False, tempo, **_):
+        loaded.append(FakeModel(harmony=harmony, key_segments=key_segments, limits=limits, tempo=tempo))
         return loaded[-1]
 
     monkeypatch.setattr(cli.predict, "load_model", load_model)
@@ -140,6 +140,18 @@ def rows_of_shard(track, index):
     return rows(f"split/shard-0000{index}-of-00002.parquet")
 
 
+def test_the_tempo_is_a_column_of_csv_if_it_was_asked_for(models, music):
+    tone("music/30.wav", 1.5)
+    names = ["music/00.wav", "music/30.wav"]
+    for index, arguments in enumerate((["--tempo"], [])):
+        run(*names, "--format", "parquet", "-o", f"out{index}", *arguments)
+        merge(f"out{index}", "-o", f"{index}.csv")
+    assert [rows("out0")[name]["tempo"] for name in names] == [None, 150.0]
+    header, first, second = Path("0.csv").read_text().splitlines()
+    assert header.endswith(",tempo") and first.endswith(",") and second.endswith(",150.0")
+    assert "tempo" not in Path("1.csv").read_text()
+
+
 def test_wrong_requests_are_sentences(models, music):
     run("music/00.wav", "--format", "parquet", "-o", "out", "--shard", "1/2")
     Path("list.csv").write_text("id,file\n1,music/00.wav\n")
@@ -222,6 +234,7 @@ def test_a_row_with_answers_becomes_the_record_that_it_was():
         valence_interval=(4.0, 6.0),
         music=0.75,
         attributes={"energy": 0.25},
+        tempo=120.5,
     )
     (row,) = to_table([whole]).to_pylist()
     assert json.loads(json.dumps(cli.merge.record(row))) == json.loads(whole.to_json())

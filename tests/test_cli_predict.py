@@ -25,9 +25,9 @@ def model(monkeypatch):
     """The models that were loaded; every other one of the command line's is replaced by a fake."""
     loaded = []
 
-    def load_model(model, device, window, batch_size, harmony, key_segments, *limits, **_):
+    def load_model(model, device, window, batch_size, harmony, key_segments, *limits, tempo, **_):
         network = {"model": model, "device": device, "window": window, "batch_size": batch_size}
-        loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments, limits=limits))
+        loaded.append(FakeModel(**network, harmony=harmony, key_segments=key_segments, limits=limits, tempo=tempo))
         return loaded[-1]
 
     monkeypatch.setattr(cli.predict, "load_model", load_model)
@@ -203,7 +203,9 @@ def test_a_bug_while_the_model_is_loaded_is_not_made_a_sentence(music, monkeypat
 def test_settings_reach_the_model(model, music):
     run("a.wav", *"--model dir --device cpu --window 10 --batch-size 3 --no-harmony".split())
     run("a.wav", "--key-segments")
-    settings = [{name: value for name, value in one.settings.items() if name != "limits"} for one in model]
+    settings = [
+        {name: value for name, value in one.settings.items() if name not in ("limits", "tempo")} for one in model
+    ]
     assert settings == [
         {"model": "dir", "device": "cpu", "window": 10.0, "batch_size": 3, "harmony": False, "key_segments": False},
         {"model": None, "device": "auto", "window": None, "batch_size": None, "harmony": True, "key_segments": True},
@@ -218,6 +220,7 @@ def test_load_model_knows_the_hub_signature(monkeypatch):
 
     settings = {"window": 10.0, "batch_size": 3, "harmony": True, "key_segments": True}
     settings |= {"include_embedding": False, "max_duration": 60.0, "timeout": None, "hop": None, "dtype": "float32"}
+    settings |= {"tempo": False}
     call = signature(hub.load).bind("dir", device="cpu", **settings)
     monkeypatch.setattr(hub, "load", lambda *args, **named: (args, named))
     (model,), named = cli.predict.load_model("dir", "cpu", 10.0, 3, True, True, 60.0, None)

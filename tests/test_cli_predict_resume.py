@@ -55,6 +55,14 @@ def test_another_setting_or_file_is_predicted_again_and_said(model, music):  # n
     assert "another model" in run(*SONGS, "-o", "out.jsonl", "--resume", "--window", "10", "--model", "new").stderr
 
 
+def test_records_with_and_without_a_tempo_do_not_mix(model, music):  # noqa: F811
+    run(*SONGS, "-o", "out.jsonl")
+    for arguments in (["--tempo"], []):
+        result = run(*SONGS, "-o", "out.jsonl", "--resume", *arguments)
+        assert "3 of 3 files in out.jsonl are predicted again: another tempo." in result.stderr
+        assert ["tempo" in one for one in lines("out.jsonl")] == [False, bool(arguments), bool(arguments)]
+
+
 def test_a_second_run_on_an_output_is_refused_and_harms_nothing(model, music):  # noqa: F811
     run("a.wav", "-o", "out.csv")
     before = Path("out.csv").read_bytes()

@@ -155,19 +155,19 @@ class Model:
 def test_tracks_without_an_answer_are_predicted(music, monkeypatch):
     Path("music/broken.wav").write_bytes(b"RIFF")
     loaded = []
-    monkeypatch.setattr(cli_tag, "load_model", lambda *settings: loaded.append(settings) or Model())
+    monkeypatch.setattr(cli_tag, "load_model", lambda *settings, tempo: loaded.append((*settings, tempo)) or Model())
     Path("records.jsonl").write_text(json.dumps(record(Path("music/song.flac").resolve())))
     result = run("music", "--records", "records.jsonl", status=1)
     assert [line.split()[-1] for line in result.stdout.splitlines() if "VALENCE" in line] == ["5.31", "1.00"]
     assert "m2e: 2 of 3 files have no answer yet and are predicted." in result.stderr
     assert "broken.wav: ValueError: a bug" in result.stderr
-    (_, device, _, _, harmony, *_) = loaded[0]
-    assert len(loaded) == 1 and device == "auto" and harmony is True
+    (_, device, _, _, harmony, *_, tempo) = loaded[0]
+    assert len(loaded) == 1 and device == "auto" and harmony is True and tempo is False
     result = run("music/song.mp3", "--no-predict", "--records", "records.jsonl", status=1)
     assert "song.mp3: has no answer: scan it with m2e library scan, or remove --no-predict." in result.stderr
     Path("map.toml").write_text("[VALENCE]\nvalue = 'valence'\n")
-    run("music/song.mp3", "--mapping", "map.toml")
-    assert loaded[1][4] is False and not cli_tag.needs_harmony(read_mapping("map.toml"))
+    run("music/song.mp3", "--mapping", "map.toml", "--tempo")
+    assert loaded[1][4] is False and loaded[1][-1] is True and not cli_tag.needs_harmony(read_mapping("map.toml"))
 
 
 def test_the_library_answers(music):

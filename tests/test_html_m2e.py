@@ -30,6 +30,10 @@ def test_a_record_is_told_in_words():
     assert [line.get("points").count(",") for line in tree(RECORD).iter("polyline")] == [2, 2, 2]  # plane, curve
 
 
+def test_the_tempo_is_told_where_it_is_known():
+    assert "C major · 123 BPM" in words(replace(RECORD, tempo=123.4)) and "BPM" not in words(RECORD)
+
+
 def test_what_is_not_known_is_left_out():
     bare = replace(RECORD, path=None, duration=None, key=None, chords=None, curve=None, moods=[])
     assert "chords" not in words(bare) and not list(tree(bare).iter("polyline")) and "track" in words(bare)

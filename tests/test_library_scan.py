@@ -363,6 +363,8 @@ def test_settings_follow_the_files_of_a_model(tmp_path):
     assert first != settings_of(str(folder), None, True)
     assert settings_of(None, None, True) == settings_of("m2e-small", None, True)
     assert settings_of("someone/model", 10.0, False)["weights"] is None
+    plain, tempo = settings_of(None, None, True), settings_of(None, None, True, tempo=True)
+    assert tempo == plain | {"tempo": True} and "tempo" not in plain  # as before there was one
 
 
 def test_settings_need_no_torch():

@@ -1,12 +1,13 @@
 """Records as rows and tables. As JSON and CSV: see test_views_records."""
 
 import builtins
+from dataclasses import replace
 
 import pytest
 
 from modeling_m2e.chord_labels_m2e import ChordSegment
 from modeling_m2e.key_m2e import Key, KeySegment
-from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion, TrackHarmony
+from modeling_m2e.record_m2e import CurvePoint, FailedTrack, Mood, MusicEmotion, TrackHarmony, record_of
 
 RECORD = MusicEmotion(
     path="song.mp3",
@@ -30,6 +31,13 @@ def test_a_row_is_flat():
     assert all(value is None or isinstance(value, str | float) for value in row.values())
     keys = TrackHarmony("song.mp3", 60.0, None, [], [KeySegment(0.0, 60.0, "C major", 0.8)]).to_row()
     assert keys["key_segments"] == "0.0 60.0 C major" and "key_tonic" not in keys and keys["chords"] == ""
+
+
+def test_the_tempo_is_a_field_only_where_it_is_known():
+    assert "tempo" not in RECORD and "tempo" not in RECORD.to_json() and "tempo" not in RECORD.to_row()
+    known = replace(RECORD, tempo=123.456)
+    assert known.to_json() == RECORD.to_json()[:-1] + ', "tempo": 123.5}' and known.to_row()["tempo"] == 123.5
+    assert record_of(known.to_dict()).tempo == 123.5 and record_of(RECORD.to_dict()).tempo is None
 
 
 def test_tables():

@@ -88,6 +88,13 @@ def test_csv_has_keys_over_time_where_they_were_asked_for():
     assert "key_segments" not in text("csv", record(), FAILED)
 
 
+def test_csv_has_the_tempo_where_it_was_asked_for():
+    shown = view("csv", tempo=True)
+    rows = list(csv.DictReader(io.StringIO("".join(map(shown.add, [record(), record(tempo=123.45)])))))
+    assert [row["tempo"] for row in rows] == ["", "123.5"]
+    assert "tempo" not in text("csv", record())
+
+
 def test_csv_of_failures_alone():
     rows = list(csv.DictReader(io.StringIO(text("csv", FAILED, FAILED))))
     assert [row["error"] for row in rows] == [FAILED.error] * 2 and "mood_happy" not in rows[0]
@@ -148,6 +155,14 @@ def test_rows_are_one_per_track_and_a_failure_has_its_sentence():
     assert lines[1].split() == "song.mp3 3:03 6.1 5.4 Q1 happy F# min happy, upbeat, epic".split()
     assert lines[2].split() == "bad.wav failed: is silent from beginning to end.".split()
     assert lines[3].split() == "b.flac 3:03 2.0 8.0 Q2 tense – dark".split()
+
+
+def test_the_tempo_is_shown_where_it_is_known():
+    assert "  tempo    123 BPM" in table(record(tempo=123.4)) and "BPM" not in text("table", record())
+    lines = table(record(tempo=123.4), record("b.mp3", tempo=98.0), record("c.mp3"), FAILED)
+    assert lines[0].split()[:5] == ["track", "time", "V", "A", "BPM"]
+    assert [line.split()[4] for line in lines[1:4]] == ["123", "98", "–"]
+    assert "123  Q1" in lines[1] and "   98  Q1" in lines[2]  # in a column
 
 
 def test_rows_tell_equal_names_apart():

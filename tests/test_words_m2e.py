@@ -45,6 +45,7 @@ def test_thresholds_select_none_or_many():
         (["melancholic", "sad"], "Q3", None, {"tempo": 100.0}, "Melancholic and sad, medium tempo"),
         (["film", "dream", "calm", "soft"], "Q4", None, {"key": Key("A", "minor", 0.3)}, "Dreamy and calm"),
         (["happy", "energetic"], "Q1", None, {"tempo": 150.0}, "Happy and energetic, fast"),
+        (["fast", "heavy"], "Q2", None, {"tempo": 150.0}, "Fast and heavy"),  # a mood says it already
         ([], "Q1", None, {}, "Happy"),
         (["energetic", "happy"], "Q3", None, {}, "Sad"),  # what contradicts the quadrant is not said
         (["soft"], "Q3", ["Q3", "Q4"], {"key": Key("C", "minor", 0.9)}, "Soft, between sad and calm, C minor"),

@@ -50,6 +50,7 @@ RECORD_SCHEMA = pa.schema(
         "confidence": pa.float64(),
         "music": pa.float64(),
         "attributes": pa.struct({name: pa.float64() for name in ATTRIBUTES}),
+        "tempo": pa.float64(),
     }
 )
 EMBEDDING = "embedding"

@@ -52,6 +52,7 @@ def load(
     key_segments: bool = False,
     include_embedding: bool = False,
     include_embeddings: bool = False,
+    tempo: bool = False,
     max_duration: float | None = None,
     timeout: float | None = None,
     revision: str | None = None,
@@ -72,6 +73,7 @@ def load(
     harmony: recognise chords and key.
     key_segments: add the keys over time to records, for music that modulates.
     include_embedding, include_embeddings: add the mean embedding of the track, those of its windows to records.
+    tempo: add the tempo in beats per minute, by librosa: pip install "m2e[tempo]".
     max_duration, timeout: refuse tracks that are longer, or whose analysis takes longer, than so many seconds.
     revision, token, cache_dir, local_files_only: as in huggingface_hub; the last three also apply to the encoder.
 
@@ -103,6 +105,7 @@ def load(
                 key_segments=key_segments,
                 include_embedding=include_embedding,
                 include_embeddings=include_embeddings,
+                tempo=tempo,
                 **hub,
             )
     pipe.name = name

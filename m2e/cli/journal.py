@@ -90,7 +90,7 @@ def earlier_records(
 def difference(old: Origin, new: Origin) -> str:
     """Why a record is predicted again: the end of a sentence."""
     before, after = old.get("settings") or {}, new["settings"]
-    names = [name for name in after if before.get(name) != after[name]]
+    names = [name for name in before | after if before.get(name) != after.get(name)]
     return f"another {' and '.join(names).replace('_', ' ')}" if names else "their files have changed"
 
 
@@ -163,17 +163,17 @@ def open_journal(
             os.replace(partial, os.path.realpath(output))
         else:
             with open(partial, encoding="utf-8", newline="\n") as lines:
-                convert(output, rendered(lines, form))
+                convert(output, rendered(lines, form, "tempo" in settings))
             if os.path.exists(origins):
                 os.remove(origins)
 
 
-def rendered(lines: Iterable[str], form: Format) -> Iterator[str]:
-    """The text of records, given as JSON lines, in another format."""
+def rendered(lines: Iterable[str], form: Format, tempo: bool = False) -> Iterator[str]:
+    """The text of records, given as JSON lines, in another format.  tempo: as in `view`."""
     from m2e.views.records import view
     from modeling_m2e.record_m2e import record_of
 
-    shown = view(form)
+    shown = view(form, tempo)
     for line in lines:
         yield shown.add(record_of(json.loads(line)))
     yield shown.end()

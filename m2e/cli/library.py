@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from m2e.cli.options import MAX_DURATION, BatchSize, Database, Device, Model, Verbose, Window, interrupted, tell_skipped
+from m2e.cli.options import (
+    MAX_DURATION,
+    BatchSize,
+    Database,
+    Device,
+    Model,
+    Tempo,
+    Verbose,
+    Window,
+    interrupted,
+    tell_skipped,
+)
 from m2e.cli.predict import load_model
 from m2e.cli.track_output import Form, Null, Output, Relative, chosen_form, refuse, write_tracks
 from m2e.errors import M2EError, UsageError
@@ -38,6 +49,7 @@ def scan(
         int, typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.")
     ] = 1,
     harmony: Annotated[bool, typer.Option("--harmony/--no-harmony", help="Recognise chords and key.")] = True,
+    tempo: Tempo = False,
     retry: Annotated[bool, typer.Option("--retry", help="Try files again that failed before.")] = False,
     gone: Annotated[
         bool, typer.Option("--gone", help="Mark files as missing even if their whole disk seems to be away.")
@@ -54,12 +66,12 @@ def scan(
         from m2e.library.scan import plan_scan, settings_of
 
         with Library.open(database, create=True) as library:
-            settings = settings_of(model, window, harmony)
+            settings = settings_of(model, window, harmony, tempo)
             plan = plan_scan(library, paths, settings, retry, gone)
             tell_skipped(plan.skipped, verbose)
             for sentence in (*plan.errors, *plan.away):
                 tell(sentence)
-            load = partial(_load, model, device, window, batch_size, harmony)
+            load = partial(_load, model, device, window, batch_size, harmony, tempo)
             failures = _run(plan, load, workers, retry)
             missing = plan.finish()
             if missing:
@@ -101,8 +113,11 @@ def _run(plan: "ScanPlan", load: "partial[object]", workers: int, retry: bool) -
     return failures
 
 
-def _load(model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool) -> object:
-    return load_model(model, device, window, batch_size, harmony, False, MAX_DURATION, None, embedding=True)
+def _load(
+    model: str | None, device: str, window: float | None, batch_size: int | None, harmony: bool, tempo: bool
+) -> object:
+    limits = MAX_DURATION, None
+    return load_model(model, device, window, batch_size, harmony, False, *limits, embedding=True, tempo=tempo)
 
 
 @app.command()
@@ -147,7 +162,8 @@ def _size(path: str) -> str:
 
 def _settings(settings: dict[str, object]) -> str:
     window = f", windows of {settings['window']} s" if settings.get("window") else ""
-    return f"{settings.get('model')}{window}{'' if settings.get('harmony', True) else ', without harmony'}"
+    tempo = ", with tempo" if settings.get("tempo") else ""
+    return f"{settings.get('model')}{window}{'' if settings.get('harmony', True) else ', without harmony'}{tempo}"
 
 
 @app.command()

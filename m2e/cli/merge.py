@@ -50,7 +50,7 @@ def merge(
             raise UsageError(f"{output}: only .parquet is written into a store: give a local FILE.")
         else:
             with open_output(output) as file:
-                file.writelines(texts(tables, output))
+                file.writelines(texts(tables, output, asked_for_tempo(schema)))
     except M2EError as error:
         fail(str(error))
     failed = f", {tally[1]} of them failed" if tally[1] else ""
@@ -65,15 +65,22 @@ def counted(tables: "Iterator[pa.Table]", tally: list[int]) -> "Iterator[pa.Tabl
         yield table
 
 
-def texts(tables: "Iterator[pa.Table]", output: str) -> Iterator[str]:
-    """The lines of a .jsonl or .csv file. Raises: UsageError."""
+def asked_for_tempo(schema: "pa.Schema") -> bool:
+    """Whether the records of a file were predicted with --tempo."""
+    from m2e.batch.shards import SETTINGS
+
+    return "tempo" in json.loads((schema.metadata or {}).get(SETTINGS, b"{}"))
+
+
+def texts(tables: "Iterator[pa.Table]", output: str, tempo: bool = False) -> Iterator[str]:
+    """The lines of a .jsonl or .csv file.  tempo: as in `view`. Raises: UsageError."""
     from m2e.cli.journal import rendered
 
     form = output.lower().rpartition(".")[2]
     if form not in ("jsonl", "csv"):
         raise UsageError(f"{output}: give a FILE that ends in .parquet, .jsonl or .csv.")
     lines = (json.dumps(record(row)) for table in tables for row in table.to_pylist())
-    return rendered(lines, "csv" if form == "csv" else "jsonl")
+    return rendered(lines, "csv" if form == "csv" else "jsonl", tempo)
 
 
 def record(row: dict) -> dict:

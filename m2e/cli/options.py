@@ -57,6 +57,7 @@ Precision = Annotated[
     Literal["float32", "bfloat16", "float16", "auto"],
     typer.Option(help="Set the precision of MERT. auto: bfloat16 where the CPU is faster in it."),
 ]
+Tempo = Annotated[bool, typer.Option("--tempo", help='Add the tempo in beats per minute (pip install "m2e[tempo]").')]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Name all files that a search of folders skips.")]
 MaxDuration = Annotated[
     float, typer.Option(min=0.5, metavar="SECONDS", help="Refuse tracks that are longer than SECONDS.")

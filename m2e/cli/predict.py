@@ -21,6 +21,7 @@ from m2e.cli.options import (
     Model,
     Paths,
     Precision,
+    Tempo,
     Timeout,
     Verbose,
     Window,
@@ -89,6 +90,7 @@ def predict(
     key_segments: Annotated[
         bool, typer.Option("--key-segments", help="Also list the keys over time, for music that modulates.")
     ] = False,
+    tempo: Tempo = False,
     max_duration: MaxDuration = MAX_DURATION,
     timeout: Timeout = None,
     top_k: Annotated[
@@ -117,8 +119,9 @@ def predict(
     settings = {"model": model_identity(model), "window": window, "harmony": harmony, "key_segments": key_segments}
     settings |= {} if hop is None else {"hop": hop}
     settings |= {} if dtype == "float32" else {"dtype": dtype}
+    settings |= {"tempo": True} if tempo else {}
     load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
-    load = partial(load, hop=hop, dtype=dtype)
+    load = partial(load, hop=hop, dtype=dtype, tempo=tempo)
     if form == "parquet":
         if key_segments and not harmony:
             fail("--key-segments need chords: remove --no-harmony.")
@@ -172,7 +175,7 @@ def predict(
             with predictions(load, todo, workers or 1) as records:
                 if output is None or form == "table" or is_special(output):
                     with open_output(output, for_people=form == "table") as file:
-                        failures = write(records, todo, form, file, top_k, plots)
+                        failures = write(records, todo, form, file, top_k, plots, tempo=tempo)
                 else:
                     with open_journal(output, form, earlier.values(), settings, todo) as journal:
                         failures = write(records, todo, "jsonl", journal.file, top_k, plots, journal.note)
@@ -195,16 +198,17 @@ def write(
     top_k: int | None,
     plots: Plots | None = None,
     note: Callable[[Source, str], None] | None = None,
+    tempo: bool = False,
 ) -> list[str]:
     """Writes and plots the record of every source; returns the sentences of the failed tracks.
 
-    note: called with the source and the text of its record before this is written.
+    note: called with the source and the text of its record before this is written.  tempo: whether it was asked for.
     """
     from m2e.views.records import Table, view
 
     terminal = file.isatty()
     plain = not (file.encoding or "").lower().startswith("utf")
-    shown = Table(top_k, terminal_width(), terminal, ascii_only=plain) if form == "table" else view(form)
+    shown = Table(top_k, terminal_width(), terminal, ascii_only=plain) if form == "table" else view(form, tempo)
     failures: list[str] = []
     visible = len(sources) > 1 and is_terminal(sys.stderr) and not (terminal and form != "table")  # not among records
     try:
@@ -241,6 +245,7 @@ def load_model(
     embedding: bool = False,
     hop: float | None = None,
     dtype: str = "float32",
+    tempo: bool = False,
 ) -> "MusicEmotionPipeline":
     from m2e.checkpoints.light_imports import import_lightly
     from m2e.checkpoints.load import load
@@ -256,6 +261,7 @@ def load_model(
         harmony=harmony,
         key_segments=key_segments,
         include_embedding=embedding,
+        tempo=tempo,
         max_duration=max_duration,
         timeout=timeout,
     )

@@ -58,7 +58,8 @@ def _embedding(library: "Library", path: str, model: str | None, device: str) ->
     from m2e.library.scan import settings_of
 
     settings, _ = library.counts_of_settings()[0]
-    if settings != settings_of(model, settings.get("window"), settings.get("harmony", True)):
+    chosen = settings.get("window"), settings.get("harmony", True), settings.get("tempo", False)
+    if settings != settings_of(model, *chosen):
         raise UsageError(
             f"{path} is not in the library, which was made by another model ({settings.get('model')}): "
             "scan its folder, or give that --model."

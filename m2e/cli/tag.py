@@ -15,6 +15,7 @@ from m2e.cli.options import (
     Database,
     Device,
     Model,
+    Tempo,
     Verbose,
     end_of_pipe,
     interrupted,
@@ -66,6 +67,7 @@ def tag(
     ] = None,
     model: Model = None,
     device: Device = "auto",
+    tempo: Tempo = False,
     workers: Annotated[
         int, typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.")
     ] = 1,
@@ -101,6 +103,7 @@ def tag(
             else:
                 answers = known_answers([source.path for source in sources], records, database)
                 load = partial(load_model, model, device, None, None, needs_harmony(rules), False, MAX_DURATION, None)
+                load = partial(load, tempo=tempo)
                 values = stack.enter_context(all_values(sources, answers, load if predict else None, workers))
                 failures = tag_all(sources, values, rules, book, keep_times)
         except WorkerError as error:

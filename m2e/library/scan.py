@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WEIGHT_FILES = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*.ckpt", "*/*.ckpt")
 
 
-def settings_of(model: str | None, window: float | None, harmony: bool) -> dict[str, Any]:
+def settings_of(model: str | None, window: float | None, harmony: bool, tempo: bool = False) -> dict[str, Any]:
     """All that a record depends on, beside the audio. The files of a model count, not the place of its folder."""
     embedded = model is None or model == "m2e-small"
     # as m2e.checkpoints.load says, but without importing torch
@@ -40,7 +40,7 @@ def settings_of(model: str | None, window: float | None, harmony: bool) -> dict[
         "weights": _digest(folder) if folder.is_dir() else None,  # a hub id stands for itself
         "window": window,
         "harmony": harmony,
-    }
+    } | ({"tempo": True} if tempo else {})
 
 
 def _digest(folder: Path) -> str:

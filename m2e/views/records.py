@@ -65,10 +65,11 @@ class Csv:
     _AFTER = ["chords", "model", "error"]
     _ANSWERS = (
         "summary between quadrant_Q1 quadrant_Q2 quadrant_Q3 quadrant_Q4 valence_interval arousal_interval "
-        "valence_percentile arousal_percentile confidence highlight segments music"
+        "valence_percentile arousal_percentile confidence highlight segments music tempo"
     ).split()
 
-    def __init__(self) -> None:
+    def __init__(self, tempo: bool = False) -> None:
+        self._asked = {"tempo"} if tempo else set()  # a column even if the first track has no beat
         self._columns: list[str] = []  # empty until they are known
         self._waiting: list[MusicEmotion | FailedTrack] = []
 
@@ -84,7 +85,7 @@ class Csv:
     def _start(self, mood_columns: list[str]) -> str:
         keys = ["key_segments"] if any("key_segments" in record for record in self._waiting) else []
         warned = ["warnings"] if any("warnings" in record for record in self._waiting) else []
-        known = {name for record in self._waiting if record.error is None for name in record.to_row()}
+        known = self._asked | {name for record in self._waiting if record.error is None for name in record.to_row()}
         answers = [name for name in self._ANSWERS if name in known]
         answers += sorted({name for record in self._waiting for name in record.get("attributes") or {}})
         self._columns = self._BEFORE + mood_columns + keys + self._AFTER + answers + warned
@@ -123,10 +124,10 @@ class Table:
         return text.translate(_ASCII) if self.ascii_only else text
 
 
-def view(form: Literal["json", "jsonl", "csv"]) -> JsonLines | JsonList | Csv:
-    """The view named "json", "jsonl" or "csv"."""
+def view(form: Literal["json", "jsonl", "csv"], tempo: bool = False) -> JsonLines | JsonList | Csv:
+    """The view named "json", "jsonl" or "csv".  tempo: whether it was asked for, and CSV has a column of it."""
     if form == "csv":
-        return Csv()
+        return Csv(tempo)
     return JsonList() if form == "json" else JsonLines()
 
 
@@ -164,6 +165,8 @@ def _card(record: MusicEmotion, top_k: int, width: int) -> Iterator[_Line]:
     if record.key_segments is not None and len(record.key_segments) > 1:
         line = "  ".join(f"{clock(part.start)} {part.key}" for part in record.key_segments)
         yield [*_label(""), (_fit(line, width - _LABEL_WIDTH - 2).rstrip(), "")]
+    if record.tempo is not None:
+        yield [*_label("tempo"), (f"{record.tempo:.0f} BPM", "bold")]
 
     moods = _moods(record)[:top_k]
     chosen = set(record.selected_moods)
@@ -230,7 +233,10 @@ def _rows(records: Sequence[MusicEmotion | FailedTrack], top_k: int, width: int)
     names = [os.path.basename(path.rstrip("/" + os.sep)) for path in paths]
     if len(set(names)) < len(names):
         names = [path[os.path.commonprefix(paths).rfind(os.sep) + 1 :] for path in paths]
-    middle = [("time", "V", "A", "quadrant", "key")] + [_middle(record) for record in records if record.error is None]
+    tempo = any(record.tempo is not None for record in records)
+    middle = [("time", "V", "A", *(["BPM"] if tempo else []), "quadrant", "key")]
+    middle += [_middle(record, tempo) for record in records if record.error is None]
+    numbers = 4 if tempo else 3
     widths = [max(map(len, column)) for column in zip(*middle, strict=True)]
     found = [[] if record.error is not None else _moods(record)[:top_k] for record in records]
     moods = [", ".join(printable(mood.label) for mood in best) for best in found]
@@ -241,13 +247,16 @@ def _rows(records: Sequence[MusicEmotion | FailedTrack], top_k: int, width: int)
     moods_width = max(5, room - name_width)
 
     def aligned(cells: Sequence[str]) -> str:
-        return "".join(("  " + (cell.rjust if i < 3 else cell.ljust)(widths[i])) for i, cell in enumerate(cells)) + "  "
+        return (
+            "".join(("  " + (cell.rjust if i < numbers else cell.ljust)(widths[i])) for i, cell in enumerate(cells))
+            + "  "
+        )
 
     yield [(_fit("track", name_width) + aligned(middle[0]) + "moods", "bold")]
     for name, record, words in zip(names, records, moods, strict=True):
         shown = _fit(printable(name), name_width)
         if record.error is None:
-            yield [(shown, "bold"), (aligned(_middle(record)), ""), (_fit(words, moods_width).rstrip(), "green")]
+            yield [(shown, "bold"), (aligned(_middle(record, tempo)), ""), (_fit(words, moods_width).rstrip(), "green")]
             for sentence in record.warnings:
                 for line in textwrap.wrap(printable(sentence), width - name_width - 2):
                     yield [(" " * name_width, ""), ("  " + line, "yellow")]
@@ -257,12 +266,13 @@ def _rows(records: Sequence[MusicEmotion | FailedTrack], top_k: int, width: int)
             yield [(" " * name_width if index else shown, "bold"), ("  " + line, "red")]
 
 
-def _middle(record: MusicEmotion) -> tuple[str, ...]:
+def _middle(record: MusicEmotion, tempo: bool) -> tuple[str, ...]:
     from modeling_m2e.scale_m2e import quadrant_words
 
     quadrant = quadrant_words(record.quadrant, record.between, short=True)
     key = f"{record.key.tonic} {record.key.mode[:3]}" if record.key else "–"
-    return clock(record.duration), f"{record.valence:.1f}", f"{record.arousal:.1f}", quadrant, key
+    beats = [] if not tempo else ["–" if record.tempo is None else f"{record.tempo:.0f}"]
+    return clock(record.duration), f"{record.valence:.1f}", f"{record.arousal:.1f}", *beats, quadrant, key
 
 
 def _chord_lines(chords: Sequence[ChordSegment], width: int) -> list[str]:
