@@ -30,7 +30,7 @@ from modeling_m2e.scale_m2e import QUADRANTS
 
 TEACHER = "emotion"
 RATED = "panda4q"  # the source with ratings
-JUDGED = "emopia"  # in the names of the sources whose files begin with a quadrant, "Q1_VIDEO_3"
+JUDGED = ("emopia-", "productions-emopia")  # first letters of sources whose files begin with a quadrant, "Q1_VIDEO_3"
 JUDGED_WEIGHT = 0.2  # in the heads: its labels are coarse
 FOLDS = 5
 TAGGERS = ("musicnn_msd", "fcn_msd", "fcn_jamendo")
@@ -91,12 +91,12 @@ def annotated(clips: Sequence[Clip], folder: Path) -> tuple[np.ndarray, np.ndarr
     rated, va, quadrants, groups = [], [], [], []
     for clip in clips:
         stem = Path(clip.path).stem
-        rated.append(clip.source == RATED or JUDGED in clip.source)
+        rated.append(clip.source == RATED or clip.source.startswith(JUDGED))
         if clip.source == RATED:
             va.append(va_of(ratings[stem]))
             quadrants.append(ratings[stem]["quadrant"])
             groups.append(clip.group)
-        elif JUDGED in clip.source:
+        elif clip.source.startswith(JUDGED):
             va.append(means[stem[:2]])
             quadrants.append(stem[:2])
             groups.append(stem[3:].rpartition("_")[0])
