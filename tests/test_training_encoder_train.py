@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 
 from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, read_index, write_index
 from m2e.errors import DataError, PublishError, TrainingError
+from m2e.publish.facts import Facts
 from m2e.publish.fidelity import fidelity_section
 from m2e.publish.repository import repository
+from m2e.training.encoder import output
 from m2e.training.encoder import train as training
 from m2e.training.encoder.augmentation import Augmentation, equalize, mask, mix, wrong_levels
 from m2e.training.encoder.data import Pool, Target, cell_weights
@@ -268,3 +270,9 @@ def test_the_table_of_fidelity_begins_with_all_clips():
     ]
     with pytest.raises(PublishError, match="fidelity"):
         fidelity_section({"b": {}})
+
+
+def test_a_card_tells_how_the_encoder_was_trained_before(tmp_path):
+    assert output.earlier(tmp_path) == []
+    Facts("m2e-encoder", "mit", training=["5 steps.", "Earlier: 3 steps.", output.COMMAND]).save(tmp_path)
+    assert output.earlier(tmp_path) == ["Earlier: 5 steps.", "Earlier: 3 steps."]

@@ -7,7 +7,7 @@ import numpy as np
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from m2e.publish.card import card
-from m2e.publish.facts import Facts
+from m2e.publish.facts import FILE, Facts
 from m2e.publish.fidelity import FIDELITY
 from m2e.storage import write_text
 from m2e.training.encoder.data import Pool
@@ -25,9 +25,20 @@ TEACHERS = {
     "mood_cnn": "the CNN baseline of MTG-Jamendo mood/theme",
     "mn04": "EfficientAT mn04 (AudioSet)",
     "yamnet": "YAMNet (AudioSet)",
-    "emotion": "support vector machines on FCN's embeddings for valence, arousal and quadrants, which learnt the "
-    "training and validation clips of Panda 4Q (these clips are labelled out of fold)",
+    "emotion": "support vector machines on the embeddings of MusiCNN and FCN for valence, arousal and quadrants, which "
+    "learnt the training and validation clips of Panda 4Q and EMOPIA (these clips are labelled out of fold), and linear "
+    "heads on MusiCNN, which learnt the ratings of EmoMusic and DEAM",
 }
+
+
+COMMAND = "Command: `python -m m2e.training.encoder.train configuration/encoder.yaml --pool POOL --out OUT`"
+EARLIER = "Earlier: "
+
+
+def earlier(start: Path) -> list[str]:
+    """How the encoder that training continued was trained itself."""
+    lines = Facts.load(start).training if (start / FILE).is_file() else []
+    return [line if line.startswith(EARLIER) else EARLIER + line for line in lines if line != COMMAND]
 
 
 def facts(recipe: EncoderRecipe, pool: Pool, rows: np.ndarray) -> Facts:
@@ -44,8 +55,8 @@ def facts(recipe: EncoderRecipe, pool: Pool, rows: np.ndarray) -> Facts:
             f"Audio without labels, {pool.seconds[rows].sum() / 3600:.1f} hours: {_sources(pool, rows)}.",
             f"{recipe.steps} steps of {recipe.batch_seconds:g} s of audio, crops of {lengths} s, seed {recipe.seed}. "
             "Changed at random: level, equaliser, bandwidth, pitch and tempo, masks, mixtures.",
-            *(["Continued from an encoder of this project that was trained likewise."] if recipe.start else []),
-            "Command: `python -m m2e.training.encoder.train configuration/encoder.yaml --pool POOL --out OUT`",
+            *(earlier(Path(recipe.start)) if recipe.start else []),
+            COMMAND,
         ],
         limits="It learnt from mostly Western music, much of it from games. It cannot know more of emotion than its "
         "teachers. Not for decisions about people.",
