@@ -26,8 +26,8 @@ TEACHERS = {
     "mn04": "EfficientAT mn04 (AudioSet)",
     "yamnet": "YAMNet (AudioSet)",
     "emotion": "support vector machines on the embeddings of MusiCNN and FCN for valence, arousal and quadrants, which "
-    "learnt the training and validation clips of Panda 4Q and EMOPIA (these clips are labelled out of fold), and linear "
-    "heads on MusiCNN, which learnt the ratings of EmoMusic and DEAM",
+    "learnt the training and validation clips of Panda 4Q and EMOPIA (these clips are labelled out of fold), and "
+    "linear heads on MusiCNN, which learnt the ratings of EmoMusic and DEAM",
 }
 
 
