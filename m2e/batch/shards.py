@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from m2e.batch.schema import text
+from m2e.batch.schema import in_files, text
 from m2e.errors import UsageError, first_line, reason
 from m2e.remote import explained, filesystem, is_remote
 
@@ -160,6 +160,7 @@ class Folder:
 
 def _write(path: str, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
     waiting: list[pa.Table] = []
+    schema = in_files(schema)
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
         for table in tables:
             waiting.append(table)
