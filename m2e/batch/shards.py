@@ -120,7 +120,8 @@ class Folder:
     def sweep(self, start: str) -> None:
         """Removes what killed writers of files with this start of their names have left."""
         with explained(self.url):
-            for path in [] if is_remote(self.url) else self.files.ls(self.path, detail=False):
+            local = not is_remote(self.url) and self.files.isdir(self.path)
+            for path in self.files.ls(self.path, detail=False) if local else ():
                 name = os.path.basename(path)
                 if name.startswith(f".{start}") and name.endswith(PARTIAL):
                     self.files.rm(path)
@@ -159,8 +160,8 @@ class Folder:
 
 
 def _write(path: str, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
-    waiting: list[pa.Table] = []
     schema = in_files(schema)
+    waiting: list[pa.Table] = []
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
         for table in tables:
             waiting.append(table)
