@@ -24,6 +24,7 @@ def nodes(*cpus: int) -> "Iterator[Cluster]":
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
+        "RAY_worker_niceness": "0",  # else a test that runs beside goes before the actors
         "RAY_DATA_DOWNSTREAM_CAPACITY_OBJECT_STORE_BUDGET_UTIL_THRESHOLD": "0",
     }
     head = {"num_cpus": cpus[0], "include_dashboard": False} | settings()

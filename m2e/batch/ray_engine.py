@@ -250,6 +250,7 @@ def connected(address: str | None) -> Iterator[None]:
     # Names are small, but a million of them are many: the listing waits for the actors however empty the store is.
     os.environ.setdefault("RAY_DATA_DOWNSTREAM_CAPACITY_OBJECT_STORE_BUDGET_UTIL_THRESHOLD", "0")
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a loaded machine starts slowly
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else all other processes of this machine go before actors
     import ray
 
     warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)
