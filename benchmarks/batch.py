@@ -186,8 +186,8 @@ def proofs(killed: dict[str, Any], compared: dict[str, Any]) -> str:
         "`python benchmarks/batch.py kills` kills `m2e predict --engine ray` with all its processes at random moments,"
         f" and runs it again with `--resume`. There were {len(killed['kills'])} kills. {killed['equal']} of"
         f" {killed['runs']} runs ended with each of {killed['tracks']} tracks once, {killed['failed']} of them with an"
-        f" error, and the rows of a run that nobody killed; {killed['broken']} kills left a file that cannot be read, or"
-        " a track twice.",
+        f" error, and the rows of a run that nobody killed; {killed['broken']} kills left a file that cannot be read,"
+        " or a track twice.",
         f"`python benchmarks/batch.py equal` predicts {compared['clips']} clips of {compared['clip_seconds']:g} s by"
         f" m2e-small; {compared['failed']} cannot be read. Rows that are exactly those of `m2e predict`: {ways}.",
     ]

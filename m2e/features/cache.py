@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -303,7 +303,7 @@ def compute(
     failures: list[str] = []
     load_extractor = partial(_load_extractor, load, cache.folders, cache.writer, jobs)
     with cache.writers() as writers:
-        with cast(Run, run)(load_extractor, [_source(job) for job in jobs], workers) as results:
+        with run(load_extractor, [_source(job) for job in jobs], workers) as results:
             for done, job in enumerate(jobs):
                 begin(done, job.path)
                 result = next(results)
