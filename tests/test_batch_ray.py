@@ -85,7 +85,7 @@ def test_a_node_dies_and_every_track_is_there_once(nodes, names, tmp_path):
     for name in failed:
         os.rename(names / name, names / name.replace("bad", "good"))
     (names / "new.wav").touch()
-    tally = run(names, tmp_path / "out")
+    tally = run(names, tmp_path / "out", actors=1)
     assert (tally.done, tally.skipped, tally.failed) == (BAD + 1, TRACKS - BAD, 0)
     assert len(rows(tmp_path / "out")) == TRACKS + 1
 
