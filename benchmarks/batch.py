@@ -3,6 +3,8 @@
     python benchmarks/batch.py track                # CPU seconds and bytes of a track of four minutes
     python benchmarks/batch.py overhead             # 500 clips of 30 s: --workers 2, and Ray with 2 actors
     python benchmarks/batch.py memory               # 100,000 names through a simulated model, on both engines
+    python benchmarks/batch.py kills                # Ray is killed ten times at random moments: every track once
+    python benchmarks/batch.py equal                # 300 clips in every way: the same rows
     python benchmarks/batch.py document             # the table of docs/batch.md, from the results
 
 `overhead` needs an idle machine. Results are kept in results/batch.json.
@@ -12,22 +14,22 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from batch_proofs import M2E, ROOT, environment, equal, kills, write_clips
 
 from m2e.inputs import Source
 from m2e.storage import write_text
 from modeling_m2e.record_m2e import CurvePoint, Mood, MusicEmotion
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results" / "batch.json"
 TRACKS, NIGHT = 1_000_000, 8 * 3600.0  # seconds
 MOODS = 56
@@ -94,27 +96,13 @@ def varied(table: Any, rng: np.random.Generator) -> Any:
 
 def overhead(clips: int, seconds: float) -> None:
     """Wall time of both engines, from the start of the command to its end; their rows must be equal."""
-    import soundfile as sf
-
     with tempfile.TemporaryDirectory() as folder:
-        music = Path(folder, "music")
-        music.mkdir()
-        source, rate = sf.read(ROOT / "examples" / "moonlight_sonata.ogg", dtype="float32")
-        rng = np.random.default_rng(0)
-        for number in range(clips):
-            start = rng.integers(max(1, len(source) - round(seconds * rate)))
-            clip = source[start : start + round(seconds * rate)]
-            sf.write(music / f"{number:04d}.wav", clip + rng.normal(0, 0.002, clip.shape).astype(np.float32), rate)
-        command = [sys.executable, "-c", "from m2e.cli import main; main()", "predict", str(music), "--workers", "2"]
-        command += ["--format", "parquet", "--device", "cpu", "-o"]
+        write_clips(Path(folder, "music"), clips, seconds)
+        command = [*M2E, "predict", f"{folder}/music", "--workers", "2", "--format", "parquet", "--device", "cpu", "-o"]
         walls = {}
         for engine in ("local", "ray"):
             began = time.perf_counter()
-            subprocess.run(
-                [*command, f"{folder}/{engine}", "--engine", engine],
-                check=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"},
-            )
+            subprocess.run([*command, f"{folder}/{engine}", "--engine", engine], check=True, env=environment())
             walls[engine] = time.perf_counter() - began
         tables = [pq.read_table(f"{folder}/{engine}").sort_by("path") for engine in walls]
         assert tables[0] == tables[1] and len(tables[0]) == clips
@@ -187,7 +175,23 @@ def resident() -> int:
 def document() -> None:
     from documents import put
 
-    put(ROOT / "docs" / "batch.md", {"cost": cost(results()["track"])})
+    found = results()
+    put(ROOT / "docs" / "batch.md", {"cost": cost(found["track"]), "proofs": proofs(found["kills"], found["equal"])})
+
+
+def proofs(killed: dict[str, Any], compared: dict[str, Any]) -> str:
+    """What `kills` and `equal` have found, in sentences."""
+    ways = ", ".join(f"{way} ({rows})" for way, rows in compared["equal_rows"].items())
+    found = [
+        "`python benchmarks/batch.py kills` kills `m2e predict --engine ray` with all its processes at random moments,"
+        f" and runs it again with `--resume`. There were {len(killed['kills'])} kills. {killed['equal']} of"
+        f" {killed['runs']} runs ended with each of {killed['tracks']} tracks once, {killed['failed']} of them with an"
+        f" error, and the rows of a run that nobody killed; {killed['broken']} kills left a file that cannot be read,"
+        " or a track twice.",
+        f"`python benchmarks/batch.py equal` predicts {compared['clips']} clips of {compared['clip_seconds']:g} s by"
+        f" m2e-small; {compared['failed']} cannot be read. Rows that are exactly those of `m2e predict`: {ways}.",
+    ]
+    return "\n".join(fill(f"- {text}", 120, subsequent_indent="  ", break_on_hyphens=False) for text in found)
 
 
 def cost(measured: dict[str, Any]) -> str:
@@ -215,16 +219,21 @@ def cost(measured: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["track", "overhead", "memory", "document"])
-    parser.add_argument("--clips", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("part", choices=["track", "overhead", "memory", "kills", "equal", "document"])
+    parser.add_argument("--clips", type=int, help="500; of equal 300")
+    parser.add_argument("--seconds", type=float, help="length of a clip: 30; of equal 5")
     parser.add_argument("--names", type=int, default=100_000)
+    parser.add_argument("--count", type=int, default=10, help="of kills")
     parser.add_argument("--engine", choices=["local", "ray"], help="of memory; both by default")
     arguments = parser.parse_args()
     if arguments.part == "track":
         track()
     elif arguments.part == "overhead":
-        overhead(arguments.clips, arguments.seconds)
+        overhead(arguments.clips or 500, arguments.seconds or 30.0)
+    elif arguments.part == "kills":
+        keep("kills", kills(arguments.count))
+    elif arguments.part == "equal":
+        keep("equal", equal(arguments.clips or 300, arguments.seconds or 5.0))
     elif arguments.part == "document":
         document()
     else:

@@ -56,7 +56,7 @@ def collect(paths: Iterable[str], skipped: dict[str, str] | None = None) -> list
 
 
 def stream(paths: Iterable[str | Source], skipped: dict[str, str]) -> Iterator[Source]:
-    """As `collect`, one by one while folders and stores are searched; keeps some 100 bytes of each name in memory.
+    """As `collect`, one by one while folders and stores are searched; keeps some 120 bytes of each name in memory.
 
     paths: also tracks that are already known.
     """
@@ -64,7 +64,9 @@ def stream(paths: Iterable[str | Source], skipped: dict[str, str]) -> Iterator[S
     names: set[int] = set()
     for path in paths:
         for source in _named(path, skipped):
-            file, name = hash(source.copy or identity(source.path)), hash(_absolute(source.path))
+            real, absolute = source.copy or identity(source.path), _absolute(source.path)
+            file = hash(real)
+            name = file if absolute == real else hash(absolute)  # mostly one number, kept once
             if file not in files:
                 files.add(file)
                 names.add(name)

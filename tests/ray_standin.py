@@ -19,3 +19,8 @@ class StandIn:
         if "bad" in path:
             raise AudioError(f"{path}: is empty (0 bytes).")
         return MusicEmotion(path, 30.0, 5.0, len(path) / 100, "Q1", [Mood("calm", 0.5)], ["calm"], model=self.name)
+
+
+def slowly(*_, **__) -> StandIn:
+    """In place of what loads a model."""
+    return StandIn(0.1)

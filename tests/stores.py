@@ -1,16 +1,18 @@
 """Remote stores on this machine: an S3 server on loopback, and a store in memory that counts what is asked of it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 
-@pytest.fixture(scope="session")
-def s3_server():
+@contextmanager
+def s3() -> Iterator[str]:
     """Starts the server and sets the variables that S3 clients read; gives the name of an empty bucket."""
-    pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    import moto.server
+
+    server = moto.server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     variables = {
@@ -26,10 +28,21 @@ def s3_server():
     import fsspec
 
     fsspec.filesystem("s3", use_listings_cache=False).mkdir("music")
-    yield "s3://music"
-    server.stop()
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    try:
+        yield "s3://music"
+    finally:
+        server.stop()
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """The name of an empty bucket."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    with s3() as bucket:
+        yield bucket
 
 
 @pytest.fixture

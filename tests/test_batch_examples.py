@@ -14,6 +14,7 @@ pa = pytest.importorskip("pyarrow")
 import pyarrow.parquet as pq  # noqa: E402
 
 from m2e.batch import Predictor  # noqa: E402
+from m2e.batch.shards import Folder  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples" / "batch"
@@ -28,7 +29,8 @@ def music(tmp_path_factory):
         soundfile.write(name, tiny.waveform(3.5, seed), tiny.SAMPLING_RATE)
     Path(names[3]).write_bytes(b"no audio")
     pq.write_table(pa.table({"path": names}), folder / "tracks.parquet")
-    pq.write_table(Predictor(embedding=True, device="cpu")({"path": names}), folder / "expected.parquet")
+    predictor = Predictor(embedding=True, device="cpu")
+    Folder(str(folder)).write("expected.parquet", [predictor({"path": names})], predictor.schema)
     return folder
 
 

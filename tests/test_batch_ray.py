@@ -2,20 +2,18 @@
 
 import logging
 import os
-import socket
 import threading
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import ray_nodes
 import soundfile
 import tiny
 from ray_standin import StandIn
 from typer.testing import CliRunner
 
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # read at import
 pyarrow = pytest.importorskip("pyarrow")
 ray = pytest.importorskip("ray")
 import pyarrow.parquet as pq  # noqa: E402
@@ -26,44 +24,20 @@ from m2e.batch.run import Tally  # noqa: E402
 from m2e.batch.schema import RECORD_SCHEMA  # noqa: E402
 from m2e.batch.shards import SUCCESS, Folder, Known, with_settings  # noqa: E402
 from m2e.errors import ModelError, UsageError  # noqa: E402
+from m2e.features.store import read_features  # noqa: E402
 from m2e.inputs import stream  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = with_settings(RECORD_SCHEMA, {"model": "stand-in"})
 TRACKS, BAD = 300, 3
-
-
-def node_settings():
-    """With known ports a node does not wait some seconds for its helpers to say theirs, too few on a loaded machine."""
-    agents = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in agents]
-        ports = [each.getsockname()[1] for each in sockets]
-    return {"object_store_memory": 100 << 20} | dict(zip(agents, ports, strict=True))
 
 
 @pytest.fixture(scope="module")
 def nodes():
     """A cluster whose second node can be killed."""
-    from ray.cluster_utils import Cluster as Nodes
-
-    before = dict(os.environ)
-    os.environ |= {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEDUP_LOGS": "0",
-        "RAY_DATA_DOWNSTREAM_CAPACITY_OBJECT_STORE_BUDGET_UTIL_THRESHOLD": "0",
-    }
-    head = {"num_cpus": 2, "include_dashboard": False} | node_settings()
-    nodes = Nodes(initialize_head=True, head_node_args=head)
-    nodes.add_node(num_cpus=1, **node_settings())
-    nodes.wait_for_nodes()
-    ray.init(address=nodes.address, logging_level=logging.ERROR, log_to_driver=False)
-    yield nodes
-    ray.shutdown()
-    nodes.shutdown()
-    os.environ.clear()
-    os.environ.update(before)
+    with ray_nodes.nodes(2, 1) as cluster:
+        ray.init(address=cluster.address, logging_level=logging.ERROR, log_to_driver=False)
+        yield cluster
+        ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +85,7 @@ def test_a_node_dies_and_every_track_is_there_once(nodes, names, tmp_path):
     for name in failed:
         os.rename(names / name, names / name.replace("bad", "good"))
     (names / "new.wav").touch()
-    tally = run(names, tmp_path / "out")
+    tally = run(names, tmp_path / "out", actors=1)
     assert (tally.done, tally.skipped, tally.failed) == (BAD + 1, TRACKS - BAD, 0)
     assert len(rows(tmp_path / "out")) == TRACKS + 1
 
@@ -169,5 +143,26 @@ def test_the_cluster_predicts_what_this_machine_predicts(nodes, music):
 
     ray_again = ["music", "-o", "cluster", "--format", "parquet", "--engine", "ray", *model]
     assert "holds records: add --resume" in command(*ray_again, status=2)
-    wrong = ["music", "-o", "out", "--format", "parquet", "--engine", "ray", "--model", "music", "--device", "cpu"]
-    assert "music holds no model" in command(*wrong, status=2)
+
+
+@pytest.mark.cluster
+def test_the_cluster_computes_the_features_that_this_machine_computes(nodes, music, monkeypatch):
+    monkeypatch.setattr("m2e.cli.features.RAY_TRACKS", 2)  # so that both actors get some
+    tracks = [*(f"{seed}.wav" for seed in range(5)), "bad.wav", "gone.wav"]
+    Path("music/labels.csv").write_text("\n".join(["file,moods", *(f"{name},calm" for name in tracks)]))
+    arguments = ["features", "--data", "folder", "--folder", "music", "--model", "tiny", "--device", "cpu"]
+    said = {}
+    for out, engine in (("here", []), ("cluster", ["--engine", "ray", "--workers", "2"])):
+        result = CliRunner().invoke(cli.app, [*arguments, "--out", out, *engine])
+        assert result.exit_code == 1, (result.output, result.exception)
+        said[out] = result.stderr.splitlines()[-3:]
+    assert said["cluster"] == said["here"] and "2 of 7 tracks failed" in said["here"][0]
+    files = [sorted(path.relative_to(out) for path in Path(out).rglob("*")) for out in said]
+    assert files[0] == files[1]
+    here, cluster = map(read_features, said)
+    assert sorted(cluster) == sorted(here) and len(here) == 5
+    for track in here:
+        np.testing.assert_array_equal(cluster[track].embeddings, here[track].embeddings)
+        assert (cluster[track].chords, cluster[track].key) == (here[track].chords, here[track].key)
+    again = CliRunner().invoke(cli.app, [*arguments, "--out", "cluster"])
+    assert "5 of 7 tracks are already in" in again.stderr and again.exit_code == 1

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from m2e.batch import run  # noqa: E402
 from m2e.batch.run import Tally, remaining, write  # noqa: E402
-from m2e.batch.schema import RECORD_SCHEMA, to_table  # noqa: E402
+from m2e.batch.schema import RECORD_SCHEMA, record_schema, to_table  # noqa: E402
 from m2e.batch.shards import Folder, Known, Shard, digest, in_shard, once, with_settings  # noqa: E402
 from m2e.inputs import Source  # noqa: E402
 from m2e.workers import failed_track  # noqa: E402
@@ -62,6 +62,17 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match=r"out/x.parquet cannot be written: No space left on device\."):
         folder.write("x.parquet", broken(), SCHEMA)
     assert os.listdir(tmp_path / "out") == []
+
+
+def test_files_hold_embeddings_that_every_reader_reads(tmp_path):
+    """pyarrow before 26 cannot read a file with a list of fixed size that is missing; Spark reads none."""
+    folder, schema = Folder(str(tmp_path)), with_settings(record_schema(2), {})
+    record = good("a")
+    record.embedding = [0.5, 1.0]
+    folder.write("x.parquet", [to_table([record, bad("b")], schema)], schema)
+    assert folder.schema("x.parquet").field("embedding").type == pa.list_(pa.float32())
+    folder.write("y.parquet", folder.rows("x.parquet"), schema)  # as a run that is resumed does it
+    assert pq.read_table(tmp_path / "y.parquet").column("embedding").to_pylist() == [[0.5, 1.0], None]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a fork")

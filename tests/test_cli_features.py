@@ -159,6 +159,11 @@ def test_wrong_usage_is_one_sentence(clips, change, sentence, monkeypatch):
     assert sentence in result.stderr and result.stderr.count("\n") == 1 and not Path("out").exists()
 
 
+def test_ray_shares_the_work_by_itself(clips):
+    assert "without torchrun" in run(*clips, "--engine", "ray", status=2, RANK="1", WORLD_SIZE="2").stderr
+    assert "remove --engine ray" in run(*clips, "--engine", "ray", "--plan", status=2).stderr
+
+
 def no_model(model, *_):
     raise ModelError(f"{model} is no model.")
 

@@ -162,8 +162,12 @@ def kill(
     folder: Path,
     kills: int,
     delays: random.Random,
+    correct: Callable[[Path, Path], bool] = whole_files,
 ) -> Outcome:
-    """What comes of a command that is killed at random moments. start: begins it for an output folder."""
+    """What comes of a command that is killed at random moments. start: begins it for an output folder.
+
+    correct: whether what a kill left in the second folder agrees with the first.
+    """
     whole = folder / "whole"
     began = time.perf_counter()
     _end(start(whole), whole)
@@ -181,7 +185,7 @@ def kill(
                 process.kill()
                 process.join()
                 moments.append(round(moment, 2))
-                bad += broken.exists() and not whole_files(whole, broken)
+                bad += broken.exists() and not correct(whole, broken)
                 continue
             if fresh:  # a later run may be quicker, and kills are to hit it
                 duration = time.perf_counter() - began

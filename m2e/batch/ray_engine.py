@@ -2,20 +2,22 @@
 
 Ray schedules, retries and holds the listing back while decoding is slower. A row of the data set is a list of names,
 and each gives one file, whose name depends on these names only: a list that Ray repeats, because a machine died,
-replaces its file. The file _SUCCESS appears when all are there.
+replaces its file. The file _SUCCESS appears when all are there. `results` is for callables that write their own files.
 """
 
 import json
 import logging
 import os
+import pickle
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 
 from m2e.batch.run import Tally, remaining
@@ -33,7 +35,8 @@ Sources = Callable[[dict[str, str]], Iterable[Source]]  # receives {path: reason
 @dataclass(frozen=True)
 class Cluster:
     """Where to predict, and with what. address: of a Ray cluster; None starts one on this machine.  actors: None takes
-    as many as there is room for.  num_cpus, num_gpus: of each actor.  rows: tracks in a file."""
+    as many as there is room for.  num_cpus, num_gpus: of each actor.  rows: tracks that an actor gets at once, for a
+    file."""
 
     address: str | None = None
     actors: int | None = None
@@ -54,35 +57,67 @@ def predict(
     names = folder.names()
     folder.check(names, schema)
     folder.remove(SUCCESS)
-    if names:
-        folder.sweep("part-")
+    folder.sweep("part-")
     forget_failures(folder, names, schema)
     known = folder.known(folder.names())
+    writer = {"load": load, "folder": folder.url, "schema": schema, "here": os.getcwd()}
     with connected(cluster.address), explained_by_ray():
-        import ray
-        import ray.data as data
-
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns that its bars are off, and of few tracks
-        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # what names mean is known here
-        names_of = partial(listed, sources, known, cluster.rows, os.getcwd())
-        writer = {"load": load, "folder": folder.url, "schema": schema, "here": os.getcwd()}
-        lists = data.from_items([{"start": 0}])
-        lists.context.target_max_block_size = 1  # a block for each row: it goes to an actor as soon as it is there
-        lists.context.enable_progress_bars = False
-        done = lists.map_batches(names_of, batch_size=None, num_cpus=0, label_selector=here).map_batches(
-            Writer,
-            fn_constructor_kwargs=writer,
-            batch_size=1,
-            batch_format="pyarrow",
-            num_cpus=cluster.num_cpus,
-            num_gpus=cluster.num_gpus,
-            compute=data.ActorPoolStrategy(size=_actors(cluster), max_tasks_in_flight_per_actor=1),
-        )
-        reports: Iterable[Any] = done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        for table in reports:
-            for row in table.to_pylist():
-                yield add(row, tally)
+        for row in _reports(partial(listed, sources, known, cluster.rows, os.getcwd()), Writer, writer, cluster):
+            yield add(row, tally)
     folder.touch(SUCCESS)
+
+
+@contextmanager
+def results(
+    cluster: Cluster, load: Callable[[], Callable[[str], Any]], sources: Sequence[Source], workers: int = 1
+) -> Iterator[Iterator[Any]]:
+    """As `m2e.workers.predictions`, by the actors of a cluster: what the callable gives for each source, in order.
+
+    load, and what the callable gives, can be pickled.  workers: not used, `cluster` has the number.
+    Raises: whatever `load` raises; UsageError; WorkerError.
+    """
+    names_of = partial(listed, partial(_given, sources), Known(np.zeros(0)), cluster.rows, os.getcwd())
+    caller = {"load": load, "here": os.getcwd()}
+    with connected(cluster.address), explained_by_ray():
+        yield _flat(_reports(names_of, Caller, caller, cluster, in_order=True))
+
+
+def _given(sources: Sequence[Source], skipped: dict[str, str]) -> Sequence[Source]:
+    return sources
+
+
+def _flat(reports: Iterable[dict[str, Any]]) -> Iterator[Any]:
+    for row in reports:
+        said = pickle.loads(row["said"])
+        if isinstance(said, M2EError):
+            raise said
+        yield from said
+
+
+def _reports(
+    names_of: Callable[..., Any], actor: type, arguments: dict[str, Any], cluster: Cluster, in_order: bool = False
+) -> Iterator[dict[str, Any]]:
+    """The rows that actors give for lists of names. names_of: `listed`.  actor, arguments: the class, what it gets."""
+    import ray
+    import ray.data as data
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns that its bars are off, and of few tracks
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # what names mean is known here
+    lists = data.from_items([{"start": 0}])
+    lists.context.target_max_block_size = 1  # a block for each row: it goes to an actor as soon as it is there
+    lists.context.enable_progress_bars = False
+    lists.context.execution_options.preserve_order = in_order
+    done = lists.map_batches(names_of, batch_size=None, num_cpus=0, label_selector=here).map_batches(
+        actor,
+        fn_constructor_kwargs=arguments,
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=cluster.num_cpus,
+        num_gpus=cluster.num_gpus,
+        compute=data.ActorPoolStrategy(size=_actors(cluster), max_tasks_in_flight_per_actor=1),
+    )
+    for table in cast(Iterable[Any], done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)):
+        yield from table.to_pylist()
 
 
 def add(row: dict[str, Any], tally: Tally) -> Counter[str]:
@@ -143,14 +178,14 @@ def enter(folder: str) -> None:
         os.chdir(folder)
 
 
-class Writer:
-    """An actor: predicts the tracks of a list, and writes their records into a file.
+class Caller:
+    """An actor: calls what it has loaded with the tracks of a list, and gives the results, or the error of loading.
 
     here: the folder that relative names start from, if this machine has it.
     """
 
-    def __init__(self, load: Load, folder: str, schema: pa.Schema, here: str):
-        self.load, self.folder, self.schema = load, Folder(folder), schema
+    def __init__(self, load: Load, here: str):
+        self.load = load
         enter(here)
 
     @cached_property
@@ -158,14 +193,35 @@ class Writer:
         """The model, loaded with the first list: Ray says more about errors in calls."""
         return self.load()
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        (row,) = batch.to_pylist()
+    def called(self, row: dict[str, Any]) -> tuple[list[str], list[Any]]:
+        """The paths of a list, which is taken out of its row, and what they give."""
         paths = [path.decode("utf-8", "surrogateescape") for path in row.pop("path")]
         sources = [Source(path, error or None) for path, error in zip(paths, row.pop("error"), strict=True)]
+        return paths, [predict_one(self.pipe, source) for source in sources]
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        (row,) = batch.to_pylist()
+        said: list[Any] | M2EError
+        try:
+            _, said = self.called(row)
+        except M2EError as error:  # of the model; Ray would bury it in its own
+            said = error
+        return pa.table({"said": pa.array([pickle.dumps(said)], pa.binary())})
+
+
+class Writer(Caller):
+    """An actor: predicts the tracks of a list, and writes their records into a file. load, here: as of `Caller`."""
+
+    def __init__(self, load: Load, folder: str, schema: pa.Schema, here: str):
+        super().__init__(load, here)
+        self.folder, self.schema = Folder(folder), schema
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        (row,) = batch.to_pylist()
         row["errors"] = []
         try:
-            if sources:
-                records = [predict_one(self.pipe, source) for source in sources]
+            paths, records = self.called(row)
+            if records:
                 name = digest("\0".join(paths))
                 self.folder.write(f"part-{name:016x}.parquet", [to_table(records, self.schema)], self.schema)
                 row["errors"] = [record.error for record in records]
@@ -194,6 +250,7 @@ def connected(address: str | None) -> Iterator[None]:
     # Names are small, but a million of them are many: the listing waits for the actors however empty the store is.
     os.environ.setdefault("RAY_DATA_DOWNSTREAM_CAPACITY_OBJECT_STORE_BUDGET_UTIL_THRESHOLD", "0")
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a loaded machine starts slowly
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else all other processes of this machine go before actors
     import ray
 
     warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)

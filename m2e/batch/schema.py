@@ -63,6 +63,18 @@ def record_schema(embedding_size: int | None = None) -> pa.Schema:
     return RECORD_SCHEMA.append(pa.field(EMBEDDING, pa.list_(pa.float32(), embedding_size)))
 
 
+def in_files(schema: pa.Schema) -> pa.Schema:
+    """The schema as Parquet files hold it: lists of fixed size become lists.
+
+    pyarrow before 26 cannot read a file with lists of fixed size if one of them is null; Spark reads none at all.
+    """
+    fields = [
+        field.with_type(pa.list_(field.type.value_type)) if pa.types.is_fixed_size_list(field.type) else field
+        for field in schema
+    ]
+    return pa.schema(fields, schema.metadata)
+
+
 def to_table(records: "Iterable[MusicEmotion | FailedTrack]", schema: pa.Schema = RECORD_SCHEMA) -> pa.Table:
     """The rows of records, with the values that their JSON has; a failed track has only path, model and error."""
     return pa.Table.from_pylist([_row(record, schema) for record in records], schema)

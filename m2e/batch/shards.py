@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from m2e.batch.schema import text
+from m2e.batch.schema import in_files, text
 from m2e.errors import UsageError, first_line, reason
 from m2e.remote import explained, filesystem, is_remote
 
@@ -120,7 +120,8 @@ class Folder:
     def sweep(self, start: str) -> None:
         """Removes what killed writers of files with this start of their names have left."""
         with explained(self.url):
-            for path in [] if is_remote(self.url) else self.files.ls(self.path, detail=False):
+            local = not is_remote(self.url) and self.files.isdir(self.path)
+            for path in self.files.ls(self.path, detail=False) if local else ():
                 name = os.path.basename(path)
                 if name.startswith(f".{start}") and name.endswith(PARTIAL):
                     self.files.rm(path)
@@ -159,6 +160,7 @@ class Folder:
 
 
 def _write(path: str, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    schema = in_files(schema)
     waiting: list[pa.Table] = []
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
         for table in tables:

@@ -20,6 +20,7 @@ from m2e.cli.options import (
     read_data,
 )
 from m2e.cli.output_file import writing
+from m2e.cli.ray_cluster import Engine, NumCpus, NumGpus, RayAddress, ray_installed
 from m2e.errors import M2EError, UsageError, WorkerError
 from m2e.terminal import fail, pace, span, tell
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CHECKED = ("emopia", "hub")  # emopia's audio is rendered when it is checked; audio of the hub is not in files
 RESUME = "Run the same command to resume."
+RAY_TRACKS = 8  # that an actor gets at once
 
 
 def features(
@@ -50,34 +52,50 @@ def features(
     window: Window = None,
     batch_size: BatchSize = None,
     workers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Analyse in N processes, each with its own networks.")
-    ] = 1,
+        int | None,
+        typer.Option(min=1, metavar="N", help="Analyse in N processes, each with its own networks.", show_default="1"),
+    ] = None,
     harmony: Annotated[bool, typer.Option("--harmony/--no-harmony", help="Also recognise chords and key.")] = True,
     option: DataOptions = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only measure a few tracks, and print speed, time and size of all.")
     ] = False,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    num_cpus: NumCpus = 1,
+    num_gpus: NumGpus = 0,
 ) -> None:
     """Cache the features of a data set.
 
     Features are embeddings of windows, chords and key. The same command resumes an interrupted run, also with other
     --workers. Tracks that cannot be read are skipped and listed at the end. Several GPUs or machines share the work
-    under torchrun: torchrun --no-python --nproc-per-node 8 m2e features ...
+    under torchrun: torchrun --no-python --nproc-per-node 8 m2e features ..., or --engine ray.
     """
     rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if engine == "ray" and ranks > 1:
+        fail("Ray shares the work by itself: run the command without torchrun.")
+    if engine == "ray" and plan:
+        fail("--plan measures this machine: remove --engine ray.")
     try:
         options = data_options(option)
     except M2EError as error:
         fail(str(error))
     try:
         import m2e.datasets  # noqa: F401
-        from m2e.features.cache import audio_files, compute, default_folder, feature_cache
+        from m2e.batch.ray_engine import Cluster, results
+        from m2e.features.cache import Run, audio_files, compute, default_folder, feature_cache
         from m2e.features.cache import plan as make_plan
+        from m2e.workers import predictions
     except ModuleNotFoundError as error:
         fail(f'features need {error.name}: install it with pip install "m2e[train]".')
 
     logging.basicConfig(format="m2e: %(message)s")
     out = out or str(default_folder(data, folder))
+    run: Run = predictions
+    if engine == "ray":
+        out = os.path.abspath(out)  # all machines write there
+        run = partial(results, Cluster(ray_address, workers, num_cpus, num_gpus, RAY_TRACKS))
+    alone = engine == "local" and workers in (None, 1)
     unchecked = {} if data in CHECKED else {"check": "off"}  # bad files are listed at the end
     load = partial(load_processor, model, _device(device, ranks), window, batch_size)
     try:
@@ -86,9 +104,9 @@ def features(
         with writing(out):
             tracks = list(zip(ids, audio_files(ids, dataset["audio"], os.path.join(out, "audio")), strict=True))
         # several workers load their own; this one only gives the settings
-        processor = load() if workers == 1 else load_processor(model, "cpu", window, batch_size)
+        processor = load() if alone else load_processor(model, "cpu", window, batch_size)
         cache = feature_cache(out, tracks, processor, harmony, rank, ranks)
-        if workers == 1:
+        if alone:
             load = partial(_given, processor)
         del processor
         if plan:
@@ -96,15 +114,15 @@ def features(
             jobs = every.jobs()
             text = f"All {len(tracks)} tracks are in {out}."
             if jobs:
-                text = describe(make_plan(every, jobs, load, workers, ranks), len(tracks), len(jobs))
+                text = describe(make_plan(every, jobs, load, workers or 1, ranks), len(tracks), len(jobs))
             if rank == 0:  # the other ranks only load the machine as they will later
                 print(text)
             return
         jobs = cache.jobs()
         if len(jobs) < len(cache.share):
             tell(f"{len(cache.share) - len(jobs)} of {len(cache.share)} tracks are already in {out}.")
-        with writing(out), pace(len(jobs), rank == 0) as begin:
-            failures = compute(cache, jobs, load, workers, begin)
+        with ray_installed(), writing(out), pace(len(jobs), rank == 0) as begin:
+            failures = compute(cache, jobs, load, workers or 1, begin, run)
     except (WorkerError, UsageError) as error:
         fail(f"{error} {RESUME}", 1)
     except M2EError as error:

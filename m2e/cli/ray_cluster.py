@@ -1,9 +1,9 @@
-"""`m2e predict --engine ray`: the tracks of a request by the actors of a Ray cluster."""
+"""`--engine ray`: the options of a Ray cluster, and `m2e predict` by its actors."""
 
 import os
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 Engine = Annotated[
     Literal["local", "ray"],
-    typer.Option("--engine", help="Predict on this machine, or on a Ray cluster (parquet): --workers is its actors."),
+    typer.Option(
+        "--engine", help="Work on this machine, or on a Ray cluster (predict: parquet) with --workers actors."
+    ),
 ]
 RayAddress = Annotated[
     str | None,
@@ -35,6 +37,17 @@ NumGpus = Annotated[float, typer.Option("--num-gpus", min=0, metavar="N", help="
 Rows = Annotated[int, typer.Option("--rows", min=1, metavar="N", help="Write N tracks in a file (ray).")]
 
 
+@contextmanager
+def ray_installed() -> Iterator[None]:
+    """Ends the command with one sentence if the block finds no Ray."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        fail('Ray is not installed: install it with pip install "m2e[ray]".')
+
+
 def predict_by_ray(request: Request, load: Callable[[], Any], **settings: Any) -> None:
     """Predicts on a cluster, and ends the command with its exit status. settings: those of `Cluster`."""
     try:
@@ -45,7 +58,7 @@ def predict_by_ray(request: Request, load: Callable[[], Any], **settings: Any) -
         fail(f'Ray needs {error.name}: install it with pip install "m2e[ray]".')
 
     tally, reasons = Tally(), Counter[str]()
-    with ExitStack() as stack:
+    with ray_installed(), ExitStack() as stack:
         try:
             check_arguments(request.paths, request.column)
             folder = Folder(place(request))
@@ -62,10 +75,6 @@ def predict_by_ray(request: Request, load: Callable[[], Any], **settings: Any) -
                     begin(tally.done, "")
             if not tally.found:
                 raise UsageError("there is nothing to read: stdin or the table is empty.")
-        except ModuleNotFoundError as error:
-            if error.name != "ray":
-                raise
-            fail('Ray is not installed: install it with pip install "m2e[ray]".')
         except WorkerError as error:
             fail(f"{error} {RESUME}", 1)
         except M2EError as error:

@@ -10,13 +10,14 @@ import json
 import os
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -243,12 +244,16 @@ def _audio_file(track: str, source: str | dict[str, Any], folder: Path) -> str:
 
 # --- computing features ---
 
+# (load, sources, workers) -> what an Extractor gives for each source, or the record of a failed track
+Run: TypeAlias = Callable[..., AbstractContextManager[Iterator[OSError | FailedTrack | None]]]
+
 
 class Extractor:
     """Writes the missing features of tracks, in any process; called with the path of one."""
 
     def __init__(self, processor: M2EProcessor, cache_folders: dict[str, Path], writer: str, jobs: Sequence[Job]):
-        self._processor, self._folders, self._writer = processor, cache_folders, f"{writer}-{os.getpid()}"
+        self._processor, self._folders = processor, cache_folders
+        self._writer = f"{writer}-{uuid.uuid4().hex}"  # processes of several machines may have one number
         self._jobs: dict[str, list[Job]] = {}
         for job in jobs:
             self._jobs.setdefault(job.path, []).append(job)
@@ -282,11 +287,13 @@ def compute(
     load: Callable[[], M2EProcessor],
     workers: int = 1,
     begin: Callable[[int, str], Any] = lambda done, path: None,
+    run: Run = predictions,
 ) -> list[str]:
     """The error sentences of the jobs that failed, once all others are done and packed.
 
     load: gives the cache's processor; called once in every worker, and picklable if there are several.
     begin: called with the number of jobs that are done and the path of the next, "" after the last.
+    run: gives the workers their tracks, as `predictions` does.
 
     Raises: ModelError, WorkerError; DataError while another command writes to the folder; OSError if nothing can be
     written.
@@ -296,7 +303,7 @@ def compute(
     failures: list[str] = []
     load_extractor = partial(_load_extractor, load, cache.folders, cache.writer, jobs)
     with cache.writers() as writers:
-        with _results(load_extractor, [_source(job) for job in jobs], workers) as results:
+        with run(load_extractor, [_source(job) for job in jobs], workers) as results:
             for done, job in enumerate(jobs):
                 begin(done, job.path)
                 result = next(results)
@@ -311,14 +318,6 @@ def compute(
         for writer in writers.values():
             writer.finish()
     return failures
-
-
-def _results(
-    load: Callable[[], Extractor], sources: Sequence[Source], workers: int
-) -> AbstractContextManager[Iterator[OSError | FailedTrack | None]]:
-    """What an Extractor gives for each source, or the record of a failed track."""
-    run = cast(Callable[..., AbstractContextManager[Iterator[OSError | FailedTrack | None]]], predictions)
-    return run(load, sources, workers)
 
 
 def _load_extractor(
