@@ -224,8 +224,10 @@ def test_clips_of_a_pool_become_a_data_set(tmp_path):
     assert rows == [0, 1]
     soft_tracks.export(tmp_path / "pool", tmp_path / "out", [clips[row] for row in rows], va[rows])
     dataset = read_dataset("folder", tmp_path / "out")
-    assert dataset["arousal"][:] == pytest.approx([4.0, 6.0], abs=1e-3)
-    assert dataset["valence"][:] == [5.5, 5.5]
+    assert dataset["quadrant"][:] == ["Q4", "Q1"]
+    near = np.array([[5.2, 6.0], [6.0, 6.0]])
+    soft_tracks.export(tmp_path / "pool", tmp_path / "out", [clips[row] for row in rows], near)
+    assert read_dataset("folder", tmp_path / "out")["quadrant"][:] == ["Q1"]  # the other lies near a border
 
 
 # --- sounds that are not music ---

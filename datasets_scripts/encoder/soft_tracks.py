@@ -1,11 +1,11 @@
-"""Clips of the encoder's pool as a data set: audio files, and the emotion that teachers predict for them.
+"""Clips of the encoder's pool as a data set: audio files, and the quadrant that teachers predict for them.
 
     python -m datasets_scripts.encoder.soft_tracks POOL OUT --heads HEADS --like 4Q --sources NAME ...
 
 OUT gets `audio/*.flac` and `labels.csv` for the reader "folder". Valence is that of the teacher "emotion" (see
 `emotions`). Arousal is that of a linear head on MusiCNN's embedding (HEADS, a .npz file), which learnt people's
-ratings; it is moved to the mean and the deviation of the ratings in the 4Q folder. The quadrant is that of the place,
-and empty near its borders.
+ratings; it is moved to the mean and the deviation of the ratings in the 4Q folder. The quadrant is that of the place;
+clips near its borders are left out.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from modeling_m2e.scale_m2e import quadrant
 TEACHER = "musicnn_msd"  # what the heads were fitted to
 EMOTION = "emotion"
 NEUTRAL = (5.1, 4.8)  # valence and arousal where 4Q's quadrants meet
-BORDER = 0.2  # no quadrant where valence or arousal is nearer to its neutral value
+BORDER = 0.2  # a clip whose valence or arousal is nearer to its neutral value is left out
 AROUSAL = 1  # column of the heads
 
 
@@ -66,24 +66,21 @@ def chosen(clips: Sequence[Clip], va: np.ndarray, most: int, seed: int = 0) -> l
     return sorted(np.random.default_rng(seed).permutation(rows)[:most].tolist())
 
 
-def quadrant_of(valence: float, arousal: float) -> str:
-    near = min(abs(valence - NEUTRAL[0]), abs(arousal - NEUTRAL[1])) < BORDER
-    return "" if near else quadrant(valence, arousal, *NEUTRAL)
-
-
 def export(pool: Path, out: Path, clips: Sequence[Clip], va: np.ndarray) -> None:
-    """Writes the audio of the clips and the table of va (n, 2)."""
+    """Writes the audio of the clips, and a table of the quadrants of va (n, 2)."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", "audio", "artist", "split", "valence", "arousal", "quadrant"])
-    for clip, values in zip(clips, va, strict=True):
+    table.writerow(["id", "audio", "artist", "split", "quadrant"])
+    for clip, (valence, arousal) in zip(clips, va, strict=True):
+        if min(abs(valence - NEUTRAL[0]), abs(arousal - NEUTRAL[1])) < BORDER:
+            continue
         track = f"{clip.shard}-{clip.row:02}"
         path = out / "audio" / f"{track}.flac"
         if not path.exists():
             samples = clip_samples(pool, clip)
             write_whole(path, partial(soundfile.write, data=samples, samplerate=SAMPLING_RATE, format="FLAC"))
-        place = [*np.round(values, 3), quadrant_of(*values)]
-        table.writerow([track, f"audio/{track}.flac", clip.group, "train", *place])
+        place = quadrant(valence, arousal, *NEUTRAL)
+        table.writerow([track, f"audio/{track}.flac", clip.group, "train", place])
     write_text(out / "labels.csv", text.getvalue())
 
 
