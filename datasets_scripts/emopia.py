@@ -70,7 +70,8 @@ def read(
             audio=rendered / f"{path.stem}.flac",
             split=splits[path],
             quadrant=path.stem[:2],
-            **place_of(path.stem[:2], places),
+            valence=place_of(path.stem[:2], places)[0],
+            arousal=place_of(path.stem[:2], places)[1],
             artist=f"youtube:{video(path.stem)}",
         )
         for path in midis
@@ -78,14 +79,14 @@ def read(
     return to_dataset(NAME, verify(NAME, folder, tracks, expected, check))
 
 
-def place_of(quadrant: str, places: Mapping[str, Sequence[float]] | None) -> dict[str, float]:
-    """The valence and arousal of a clip by name; empty without places. Raises DataError."""
+def place_of(quadrant: str, places: Mapping[str, Sequence[float]] | None) -> tuple[float, float] | tuple[None, None]:
+    """The valence and arousal of a clip; None without places. Raises DataError."""
     if places is None:
-        return {}
+        return None, None
     if quadrant not in places or len(places[quadrant]) != 2:
         raise DataError(f"{NAME}'s places lack {quadrant}: give valence and arousal of Q1 to Q4.")
-    valence, arousal = map(float, places[quadrant])
-    return {"valence": valence, "arousal": arousal}
+    valence, arousal = places[quadrant]
+    return float(valence), float(arousal)
 
 
 def video(clip: str) -> str:

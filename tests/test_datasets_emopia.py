@@ -62,6 +62,15 @@ def test_a_few_clips_of_each_quadrant(folder, font):
     assert len(played) == 3
 
 
+def test_quadrants_can_stand_for_places(folder, font):
+    places = {"Q1": [7, 6], "Q2": [3, 6], "Q3": [3, 4], "Q4": [7, 4]}
+    for track in emopia.read(folder, font[0], places=places):
+        assert [track["valence"], track["arousal"]] == places[track["quadrant"]]
+    assert set(emopia.read(folder, font[0])["valence"]) == {None}
+    with pytest.raises(DataError, match="places lack Q[1-4]: give valence and arousal of Q1 to Q4"):
+        emopia.read(folder, font[0], places={})
+
+
 def test_broken_files_are_named_at_once(folder, font):
     for name in ("Q1_0vLPYiPN7qY_0", "Q4_new_1"):
         (folder / "midis" / f"{name}.mid").write_bytes(b"MThd nonsense")
