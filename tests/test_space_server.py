@@ -37,7 +37,7 @@ def answered(monkeypatch):
             used.append(model)
             return MusicEmotion(
                 path=file, duration=1.0, valence=5.0, arousal=5.0, quadrant="Q1", moods=[], selected_moods=[],
-                key=None, chords=None, curve=[], model=model,
+                key=None, chords=None, curve=[], model=model, summary="Happy and energetic",
             )  # fmt: skip
 
         return pipe
