@@ -70,11 +70,12 @@ def read(
             audio=rendered / f"{path.stem}.flac",
             split=splits[path],
             quadrant=path.stem[:2],
-            valence=place_of(path.stem[:2], places)[0],
-            arousal=place_of(path.stem[:2], places)[1],
+            valence=valence,
+            arousal=arousal,
             artist=f"youtube:{video(path.stem)}",
         )
         for path in midis
+        for valence, arousal in [place_of(path.stem[:2], places)]
     ]
     return to_dataset(NAME, verify(NAME, folder, tracks, expected, check))
 

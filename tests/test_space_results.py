@@ -19,7 +19,6 @@ from m2e.space.timeline import timeline  # noqa: E402
 
 WHOLE = Zoom()
 MORE = {
-    "summary": "Dark and tense, F# major, slow",
     "quadrant_scores": {"Q1": 0.1, "Q2": 0.3, "Q3": 0.35, "Q4": 0.25},
     "between": ["Q2", "Q3"],
     "valence_interval": [5.5, 6.5],
@@ -76,7 +75,7 @@ def test_the_facts_say_what_the_record_says():
 
 
 def test_what_a_record_adds_is_shown():
-    said = words(results([track(full_record(MORE, summary=MORE["summary"]))]))
+    said = words(results([track(full_record(MORE, summary="Dark and tense, F# major, slow"))]))
     for part in (
         "Dark and tense, F♯ major, slow",
         "6.0 of 1–9 · likely 5.5–6.5",

@@ -14,6 +14,7 @@ of fold, by artist or video.
 
 import argparse
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from m2e.datasets.archive import read_table
+from m2e.datasets.emopia import video
 from m2e.datasets.encoder.labels import load_labels
 from m2e.datasets.encoder.pool import Clip, by_shard, read_index
 from m2e.storage import write_whole
@@ -88,25 +90,25 @@ def annotated(clips: Sequence[Clip], folder: Path) -> tuple[np.ndarray, np.ndarr
         )
         for name in QUADRANTS
     }
-    rated, va, quadrants, groups = [], [], [], []
-    for clip in clips:
+    rated = [clip.source == RATED or clip.source.startswith(JUDGED) for clip in clips]
+    va, quadrants, groups = [], [], []
+    for clip in compress(clips, rated):
         stem = Path(clip.path).stem
-        rated.append(clip.source == RATED or clip.source.startswith(JUDGED))
         if clip.source == RATED:
             va.append(va_of(ratings[stem]))
             quadrants.append(ratings[stem]["quadrant"])
             groups.append(clip.group)
-        elif clip.source.startswith(JUDGED):
+        else:
             va.append(means[stem[:2]])
             quadrants.append(stem[:2])
-            groups.append(stem[3:].rpartition("_")[0])
+            groups.append(video(stem))
     return np.array(rated), np.array(va), np.array(quadrants), np.array(groups)
 
 
-def by_heads(embeddings: np.ndarray, heads: Path) -> np.ndarray:
-    """(n, 4) of MusiCNN's embeddings (n, 200): valence and arousal by each of `LISTENERS`."""
+def by_heads(embeddings: np.ndarray, heads: Path, names: Sequence[str] = LISTENERS) -> np.ndarray:
+    """(n, 2 * names) of embeddings (n, width) of `HEADED`: valence and arousal by the heads of these names."""
     with np.load(heads) as arrays:
-        parts = [embeddings @ arrays[f"{name}_weight"] + arrays[f"{name}_bias"] for name in LISTENERS]
+        parts = [embeddings @ arrays[f"{name}_weight"] + arrays[f"{name}_bias"] for name in names]
     return np.concatenate(parts, axis=1)
 
 

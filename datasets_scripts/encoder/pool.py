@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 
 from m2e.datasets.archive import read_table
+from m2e.datasets.emopia import video
 from m2e.errors import AudioError, DataError
 from m2e.inputs import AUDIO_SUFFIXES
 from m2e.storage import write_text, write_whole
@@ -80,7 +81,7 @@ def emopia(folder: Path, rendered: Path) -> Iterator[Recording]:
             name = row["fname"].removesuffix(".mid")
             path = rendered / f"{name}.flac"
             if path.is_file():
-                yield Recording(path, name[3:].rpartition("_")[0], split, "CC BY-NC-SA 4.0")
+                yield Recording(path, video(name), split, "CC BY-NC-SA 4.0")
 
 
 def package(folder: Path) -> Iterator[Recording]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from m2e.datasets.chords.pop909 import AS_COMPOSED, Song, arrange, degrade, excerpt
+from m2e.datasets.chords.pop909 import AS_COMPOSED, Song, arrange, degrade, excerpt, stretch_midi
 from m2e.datasets.encoder.pool import CLIP_SECONDS, MIN_SECONDS
 from m2e.datasets.midi_audio import RATE, read_midi, render
 from m2e.errors import DataError, first_line
@@ -42,12 +42,9 @@ def produce(path: Path, sounds: Sequence[str], rng: np.random.Generator, style: 
         raise DataError(f"{path} lasts {end:.0f} s: give scores of at least {MIN_SECONDS:.0f} s.")
     song = Song(path.stem, path, [(0.0, end, "N")], [])
     arrangement = excerpt(arrange(song, rng, style.as_composed), CLIP_SECONDS * style.tempo, rng)
-    for track in arrangement.midi.instruments:
-        for note in track.notes:
-            note.start, note.end = note.start / style.tempo, note.end / style.tempo
-            note.pitch = note.pitch if track.is_drum else int(np.clip(note.pitch + style.semitones, 0, 127))
-        for change in track.control_changes:
-            change.time /= style.tempo
+    stretch_midi(arrangement.midi, 1 / style.tempo)
+    for note in (note for track in arrangement.midi.instruments if not track.is_drum for note in track.notes):
+        note.pitch = int(np.clip(note.pitch + style.semitones, 0, 127))
     waveform = render(arrangement.midi, str(rng.choice(np.asarray(sounds))), rng)
     return degrade(waveform[: round(CLIP_SECONDS * RATE)], rng)
 

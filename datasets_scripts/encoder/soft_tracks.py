@@ -19,14 +19,13 @@ import numpy as np
 import soundfile
 
 from m2e.datasets.archive import read_table
+from m2e.datasets.encoder.emotions import HEADED, RATED, TEACHER, by_heads
 from m2e.datasets.encoder.labels import load_labels
 from m2e.datasets.encoder.pool import SAMPLING_RATE, Clip, clip_samples, read_index
 from m2e.errors import DataError
 from m2e.storage import write_text, write_whole
 from modeling_m2e.scale_m2e import quadrant
 
-TEACHER = "musicnn_msd"  # what the heads were fitted to
-EMOTION = "emotion"
 NEUTRAL = (5.1, 4.8)  # valence and arousal where 4Q's quadrants meet
 BORDER = 0.2  # a clip whose valence or arousal is nearer to its neutral value is left out
 AROUSAL = 1  # column of the heads
@@ -34,10 +33,8 @@ AROUSAL = 1  # column of the heads
 
 def head_arousal(pool: Path, clips: Sequence[Clip], heads: Path, name: str) -> np.ndarray:
     """(n,) arousal of clips by the head `name` in the file `heads`, NaN where MusiCNN has not labelled the clip."""
-    with np.load(heads) as arrays:
-        weight, bias = arrays[f"{name}_weight"][:, AROUSAL], arrays[f"{name}_bias"][AROUSAL]
-    embeddings = load_labels(pool, clips, TEACHER).embeddings.astype(np.float32).mean(1)
-    return embeddings @ weight + bias
+    embeddings = load_labels(pool, clips, HEADED).embeddings.astype(np.float32).mean(1)
+    return by_heads(embeddings, heads, [name])[:, AROUSAL]
 
 
 def scaled_like(values: np.ndarray, ours: np.ndarray, ratings: np.ndarray) -> np.ndarray:
@@ -48,7 +45,7 @@ def scaled_like(values: np.ndarray, ours: np.ndarray, ratings: np.ndarray) -> np
 def on_scale_of_4q(pool: Path, arousal: np.ndarray, heads: Path, name: str, folder: Path) -> np.ndarray:
     """(n,) arousal on the scale of the ratings of 4Q's training and validation clips."""
     ratings = {row["song_id"]: float(row["arousal"]) for row in read_table(folder / "metadata.csv")}
-    clips = read_index(pool, ["panda4q"])
+    clips = read_index(pool, [RATED])
     ours = head_arousal(pool, clips, heads, name)
     known = ~np.isnan(ours)
     theirs = np.array([ratings[Path(clip.path).stem] for clip in clips])
@@ -57,7 +54,7 @@ def on_scale_of_4q(pool: Path, arousal: np.ndarray, heads: Path, name: str, fold
 
 def head_valence(pool: Path, clips: Sequence[Clip]) -> np.ndarray:
     """(n,) valence of clips by the teacher "emotion", NaN where it is unknown."""
-    return load_labels(pool, clips, EMOTION).embeddings[:, 0, 0].astype(np.float64).clip(1.0, 9.0)
+    return load_labels(pool, clips, TEACHER).embeddings[:, 0, 0].astype(np.float64).clip(1.0, 9.0)
 
 
 def chosen(clips: Sequence[Clip], va: np.ndarray, most: int, seed: int = 0) -> list[int]:
@@ -105,7 +102,7 @@ def main() -> None:
         picked += [clips[row] for row in rows]
         parts.append(va[rows])
     if not picked:
-        raise DataError(f"{args.pool} has no clips of these sources that {TEACHER} has labelled: run label first.")
+        raise DataError(f"{args.pool} has no clips of these sources that {HEADED} has labelled: run label first.")
     export(args.pool, args.out, picked, np.concatenate(parts))
 
 

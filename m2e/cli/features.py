@@ -82,7 +82,6 @@ def features(
         fail(str(error))
     try:
         import m2e.datasets  # noqa: F401
-        from m2e.batch.ray_engine import Cluster, results
         from m2e.features.cache import Run, audio_files, compute, default_folder, feature_cache
         from m2e.features.cache import plan as make_plan
         from m2e.workers import predictions
@@ -93,6 +92,8 @@ def features(
     out = out or str(default_folder(data, folder))
     run: Run = predictions
     if engine == "ray":
+        from m2e.batch.ray_engine import Cluster, results
+
         out = os.path.abspath(out)  # all machines write there
         run = partial(results, Cluster(ray_address, workers, num_cpus, num_gpus, RAY_TRACKS))
     alone = engine == "local" and workers in (None, 1)

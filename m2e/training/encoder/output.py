@@ -33,6 +33,7 @@ TEACHERS = {
 
 COMMAND = "Command: `python -m m2e.training.encoder.train configuration/encoder.yaml --pool POOL --out OUT`"
 EARLIER = "Earlier: "
+CONTINUED = "Continued from an encoder of this project that was trained likewise."  # where it has no card
 
 
 def earlier(start: Path) -> list[str]:
@@ -55,7 +56,7 @@ def facts(recipe: EncoderRecipe, pool: Pool, rows: np.ndarray) -> Facts:
             f"Audio without labels, {pool.seconds[rows].sum() / 3600:.1f} hours: {_sources(pool, rows)}.",
             f"{recipe.steps} steps of {recipe.batch_seconds:g} s of audio, crops of {lengths} s, seed {recipe.seed}. "
             "Changed at random: level, equaliser, bandwidth, pitch and tempo, masks, mixtures.",
-            *(earlier(Path(recipe.start)) if recipe.start else []),
+            *(earlier(Path(recipe.start)) or [CONTINUED] if recipe.start else []),
             COMMAND,
         ],
         limits="It learnt from mostly Western music, much of it from games. It cannot know more of emotion than its "
