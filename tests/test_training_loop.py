@@ -116,6 +116,19 @@ def test_done_is_done_and_another_training_is_refused(tmp_path, data):
         train(tmp_path, data, SHORT, doubt=0.2)  # of the teachers
 
 
+def test_of_a_relative_data_set_the_level_is_not_learnt(data):
+    def trained(relative, shift):
+        sources = data["ratings"].sources
+        labels = replace(sources["train"].labels, va=sources["train"].labels.va + shift)
+        moved = replace(data["ratings"], sources=sources | {"train": replace(sources["train"], labels=labels)})
+        moved.sources["train"] = replace(moved.sources["train"], relative=relative)
+        objective = replace(training_child.OBJECTIVE, distillation=None)
+        return weights(train(None, {"tags": data["tags"], "ratings": moved}, SHORT, objective)[0])
+
+    relative, absolute = (differences(trained(each, 0.0), trained(each, 1.5)) for each in (True, False))
+    assert relative < absolute / 5  # not 0: of a gradient of rounding errors Adam takes the sign
+
+
 @pytest.mark.parametrize("content", [b"", b"torn", None])
 def test_a_damaged_checkpoint_is_named(tmp_path, data, content):
     if content is None:

@@ -9,6 +9,7 @@ from torch.distributions import Bernoulli, Categorical, kl_divergence
 
 from m2e.evaluation.metrics import dimension_scores
 from m2e.training.objectives import (
+    at_level_of,
     bernoulli_divergence,
     ccc_loss,
     softmax_divergence,
@@ -76,6 +77,13 @@ def test_ccc_loss_of_too_few_labels_or_no_spread():
     loss.backward()
     assert loss.item() == pytest.approx(1) and va.grad.isfinite().all() and (va.grad[:, 1] == 0).all()
     assert ccc_loss(va, torch.full((3, 2), nan)).item() == 0
+
+
+def test_labels_at_the_level_of_a_prediction_keep_their_differences():
+    va, labels = torch.tensor([[5.0, 3.0], [6.0, 4.0], [9.0, 9.0]]), torch.tensor([[1.0, nan], [4.0, nan], [nan, nan]])
+    moved = at_level_of(va, labels)
+    assert moved[:2, 0].tolist() == [4.0, 7.0]  # 3 apart, as labelled, around the mean of the two that have a label
+    assert moved[2].isnan().all() and moved[:, 1].isnan().all()
 
 
 def test_the_paper_loses_the_level_of_valence_and_arousal_and_ours_does_not():

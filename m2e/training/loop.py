@@ -28,7 +28,7 @@ from m2e.training import checkpoint
 from m2e.training.augmentation import augmented, moments
 from m2e.training.log import Log
 from m2e.training.mixing import Mix
-from m2e.training.objectives import training_loss
+from m2e.training.objectives import at_level_of, training_loss
 from m2e.training.packed import LabelledTracks, random_spans
 from m2e.training.recipe import TASKS, Objective, Training
 from m2e.training.validation import evaluate, selection_score
@@ -100,9 +100,11 @@ class _Learner(torch.nn.Module):
         self.model, self.objective = model, objective
 
     def forward(
-        self, inputs: dict, labels: dict, teacher_outputs: dict
+        self, inputs: dict, labels: dict, teacher_outputs: dict, relative: bool
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         output = self.model(**inputs)
+        if relative and "va" in labels:
+            labels = labels | {"va": at_level_of(output.va.detach(), labels["va"])}
         loss, parts = training_loss(output, labels, teacher_outputs, self.model.config, self.objective)
         return loss, {task: part.detach() for task, part in parts.items()}
 
@@ -198,7 +200,7 @@ class _Run:
             {name: each.to(accelerator.device) for name, each in part.items()}
             for part in (inputs, source.targets(rows), teacher_outputs)
         )
-        loss, losses = self.learner(inputs, labels, teacher_outputs)
+        loss, losses = self.learner(inputs, labels, teacher_outputs, source.relative)
         # processes average their gradients, whatever the sizes of their shares
         accelerator.backward(loss * (len(share) * accelerator.num_processes / len(places)))
         if training.clip_norm is not None:
@@ -325,6 +327,7 @@ def _fingerprint(
     parts = (*sources, *held_out)
     config = {name: value for name, value in model.config.to_dict().items() if name != "answers"}  # fitted afterwards
     settings = [asdict(training), asdict(objective), seed, config, [source.name for source in parts]]
+    settings.append([source.name for source in sources if source.relative])
     arrays: list[Any] = [array for s in parts for array in (s.rows, s.labels.moods, s.labels.va, s.labels.quadrants)]
     arrays += [array for s in parts for array in (s.features.window_offsets, s.features.chord_offsets)]
     arrays += [tensor for s in sources if s.teacher is not None for tensor in s.teacher.state()]

@@ -138,7 +138,11 @@ class Trainer:
         """
         recipe, run = self.recipe, self.run
         sources = {
-            name: replace(self.data[name].tracks(rows, self.moods), labels=self.labels(name, rows))
+            name: replace(
+                self.data[name].tracks(rows, self.moods),
+                labels=self.labels(name, rows),
+                relative=recipe.datasets[name].relative,
+            )
             for name, rows in learnt.items()
             if len(rows)
         }

@@ -56,6 +56,11 @@ def label_loss(task: str, output: M2EOutput, labels: torch.Tensor, config: Any, 
     return ccc_loss(student, labels) if objective.va == "ccc" else va_loss(student, labels)
 
 
+def at_level_of(va: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Labels (B, 2), NaN = none, moved in each dimension so that their mean is that of va (B, 2) of the same tracks."""
+    return labels + (va.float() - labels).nanmean(dim=0)
+
+
 def teacher_loss(task: str, output: M2EOutput, target: torch.Tensor, objective: Objective) -> torch.Tensor:
     """The loss of one task against a teacher: logits of moods and quadrants, valence-arousal as they are."""
     student = output[OUTPUTS[task]]

@@ -144,6 +144,7 @@ class LabelledTracks:
     """Tracks of one data set that are learnt from, or held out.
 
     labels: of all tracks; moods may be soft.  rows: the tracks meant.  teacher: gives soft targets of them.
+    relative: only differences of valence and arousal are learnt, see `DataRecipe`.
     """
 
     name: str
@@ -151,6 +152,7 @@ class LabelledTracks:
     labels: Emotions
     rows: np.ndarray
     teacher: Teacher | None = None
+    relative: bool = False
     _tensors: dict[str, torch.Tensor] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -30,12 +30,15 @@ class DataRecipe:
     hub id of a model; or a table of soft labels (`m2e.training.teachers`), whose path may be relative to the data
     folder. None: no teacher.
     train_only: the training split alone is used. With folds it is learnt in every fold; it is never held out or scored.
+    relative: its valence and arousal tell how tracks differ, not where they lie: only differences within a batch are
+    learnt. For scales whose middle means something else.
     """
 
     reader: str
     options: dict[str, Any] = field(default_factory=dict)
     teacher: str | None = None
     train_only: bool = False
+    relative: bool = False
 
 
 @dataclass(frozen=True)
