@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import json
 import re
 import sys
 from functools import cache
@@ -222,7 +223,7 @@ def test_the_embedded_checkpoint_is_packed():
     packed = {path for pattern in patterns for path in package.glob(f"{pattern}/*") if path.is_file()}
     assert {path for path in (package / "models").rglob("*") if path.is_file()} <= packed
     names = {path.name for path in packed if path.parent.name == "m2e-small"}
-    assert names >= {"config.json", "LICENSE-musicnn.md", "LICENSE-taggers.txt"}
+    assert names >= {"config.json", "model.safetensors", "card.json"}
 
 
 def readme_commands() -> list[str]:
@@ -338,12 +339,16 @@ def test_no_file_names_a_place_on_one_machine():
 
 
 def test_licences_travel_with_the_weights():
-    folder = ROOT / "m2e" / "models" / "m2e-small"
-    musicnn = (folder / "LICENSE-musicnn.md").read_text(encoding="utf-8")
-    taggers = (folder / "LICENSE-taggers.txt").read_text(encoding="utf-8")
+    musicnn = (ROOT / "m2e" / "publish" / "notices" / "LICENSE-musicnn.md").read_text(encoding="utf-8")
     assert "Jordi Pons" in musicnn and "this permission notice appear in all copies" in musicnn
-    assert "Minz Won" in taggers and taggers.startswith("MIT License")
     assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_no_weights_of_others_are_in_the_package():
+    models = ROOT / "m2e" / "models"
+    assert {path.name for path in models.iterdir()} == {"m2e-small", "m2e-encoder"}
+    kinds = {json.loads(path.read_text())["model_type"] for path in models.rglob("config.json")}
+    assert kinds == {"m2e", "m2e-encoder", "m2e-btc"}
 
 
 # --- the example clips ---

@@ -108,10 +108,18 @@ def test_what_a_model_needs_to_be_found_is_added(saved, folder):
 
 def test_embedded_model():
     files = repository(embedded_model(), "me/m2e-small")
-    assert WEIGHTS | CONFIGURATIONS | {"LICENSE-musicnn.md", "LICENSE-taggers.txt"} <= set(files)
+    assert WEIGHTS | CONFIGURATIONS <= set(files) and not any(name.startswith("LICENSE-") for name in files)
     assert b"license: cc-by-nc-sa-4.0" in files["README.md"] and b"--model me/m2e-small" in files["README.md"]
     chords = repository(embedded_model() / "chords", "me/m2e-chords")
     assert chords["model.safetensors"] == embedded_model() / "chords" / "model.safetensors"
+
+
+def test_weights_of_others_need_their_licence(folder):
+    path = folder / "encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"nets": ["fcn_msd"]}))
+    assert "weights of fcn_msd, but not their licence: add it there as LICENSE-taggers.txt." in refusal(folder)
+    (folder / "LICENSE-taggers.txt").write_text("MIT License")
+    assert repository(folder, "me/tiny")["LICENSE-taggers.txt"] == folder / "LICENSE-taggers.txt"
 
 
 def test_shards(saved, folder):

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from m2e.checkpoints.load import PARTS, SHARDS, WEIGHTS, embedded_model, missing_parts
+from m2e.checkpoints.load import PARTS, SHARDS, WEIGHTS, missing_parts
 from m2e.checkpoints.weight_files import check_weights
 from m2e.errors import ModelError, PublishError
 from m2e.publish import handler
@@ -114,6 +114,7 @@ def _json(content: dict[str, Any]) -> bytes:
 
 
 INSTALLED = Path(__file__).resolve().parents[2]  # the folder of m2e and modeling_m2e
+NOTICES = Path(__file__).resolve().parent / "notices"  # of weights that may travel with a model
 
 
 def _project_file(name: str) -> Path:
@@ -144,12 +145,14 @@ def flat_code(model_type: str) -> Repository:
 
 
 def _notices(folder: Path) -> Repository:
-    """The licence of the code, and the notices that third-party weights require."""
+    """The licence of the code, and the notices that third-party weights require. Raises PublishError without one."""
     files: Repository = {"LICENSE": _project_file("LICENSE")}
     for net in read_json(folder / "encoder" / "config.json", PublishError).get("nets", []):
         notice = encoder_terms(net)[2]
         if notice and not (folder / notice).is_file():
-            files[notice] = embedded_model() / notice
+            if not (NOTICES / notice).is_file():
+                raise PublishError(f"{folder} has weights of {net}, but not their licence: add it there as {notice}.")
+            files[notice] = NOTICES / notice
     configs = [read_json(folder / part / "config.json", PublishError) for part in (".", "chords")]
     if "BTC-ISMIR19" in [config.get("converted_from") for config in configs]:
         files["LICENSE-btc.txt"] = BTC_LICENSE.encode()
