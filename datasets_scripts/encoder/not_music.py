@@ -83,8 +83,8 @@ def applause(rng: np.random.Generator, seconds: float) -> np.ndarray:
 
 
 def silence(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """Faint noise, as of an empty recording."""
-    return 10 ** rng.uniform(-5, -3.5) * _coloured(rng, len(_times(seconds)), rng.uniform(0, 1))
+    """Faint noise, as of an empty recording; what is fainter is refused as silent."""
+    return 10 ** rng.uniform(-3.9, -3.3) * _coloured(rng, len(_times(seconds)), rng.uniform(0, 1))
 
 
 def speech(rng: np.random.Generator, seconds: float) -> np.ndarray:
