@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 const runtime = join(here, "node_modules", "onnxruntime-web");
 const RUNTIME = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+const FOR_GPUS = ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"];
 
 function fail(sentence) {
   console.error(`build: ${sentence}`);
@@ -23,7 +24,7 @@ if (!existsSync(runtime)) fail("onnxruntime-web is not installed: run npm ci in 
 rmSync(out, { recursive: true, force: true });
 cpSync(join(here, "src"), out, { recursive: true });
 mkdirSync(join(out, "vendor"));
-for (const name of RUNTIME) cpSync(join(runtime, "dist", name), join(out, "vendor", name));
+for (const name of [...RUNTIME, ...FOR_GPUS]) cpSync(join(runtime, "dist", name), join(out, "vendor", name));
 mkdirSync(join(out, "model"));
 const described = JSON.parse(readFileSync(join(graphs, "model.json"), "utf8"));
 if (described.chords && (described.chords.decoding !== "smooth" || described.key.profile !== "pop909"))
@@ -38,9 +39,10 @@ const files = readdirSync(out, { recursive: true })
   .sort();
 const hash = createHash("sha256");
 for (const name of files) hash.update(readFileSync(join(out, name)));
+const kept = files.filter((name) => !FOR_GPUS.includes(name.replace("vendor/", "")));
 const worker = readFileSync(join(out, "sw.js"), "utf8")
   .replace("__VERSION__", hash.digest("hex").slice(0, 16))
-  .replace('["__FILES__"]', JSON.stringify(["./", ...files]));
+  .replace('["__FILES__"]', JSON.stringify(["./", ...kept]));
 writeFileSync(join(out, "sw.js"), worker);
-const size = files.reduce((sum, name) => sum + statSync(join(out, name)).size, 0);
-console.log(`${files.length + 1} files, ${(size / 1e6).toFixed(1)} MB in ${out}`);
+const size = (names) => (names.reduce((sum, name) => sum + statSync(join(out, name)).size, 0) / 1e6).toFixed(1);
+console.log(`${files.length + 1} files, ${size(files)} MB in ${out}; without a GPU a visitor loads ${size(kept)} MB`);

@@ -1,9 +1,12 @@
 """Headless Chromium for the tests of pages; they skip where it is not installed."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+SERIOUS = ("serious", "critical")  # of the impacts that axe-core names
 
 
 def start(profile: Path, flags: str, logs: tuple[str, ...], preferences: dict[str, str] | None = None):
@@ -22,3 +25,18 @@ def start(profile: Path, flags: str, logs: tuple[str, ...], preferences: dict[st
         options.add_experimental_option("prefs", preferences)
     options.set_capability("goog:loggingPrefs", dict.fromkeys(logs, "ALL"))
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+
+
+def serious(driver) -> list[tuple[str, str]]:
+    """(rule, element) of what axe-core finds serious on the page: contrasts, names, roles and more."""
+    driver.execute_script(_axe())
+    found = driver.execute_async_script("axe.run().then(arguments[0])")["violations"]
+    return [(rule["id"], node["html"]) for rule in found for node in rule["nodes"] if rule["impact"] in SERIOUS]
+
+
+def _axe() -> str:
+    """The script of axe-core: that of the variable AXE_CORE, or the one in the package axe-core-python."""
+    if file := os.environ.get("AXE_CORE"):
+        return Path(file).read_text(encoding="utf-8")
+    package = pytest.importorskip("axe_core_python", reason='axe-core-python is in the extra "dev"')
+    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")

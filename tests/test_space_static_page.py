@@ -55,6 +55,16 @@ def driver(tmp_path_factory):
     driver.quit()
 
 
+@pytest.fixture
+def driver_with_gpu(tmp_path):
+    """Chromium with a GPU, which the processor imitates."""
+    flags = "headless=new no-sandbox disable-dev-shm-usage enable-unsafe-webgpu use-webgpu-adapter=swiftshader"
+    driver = chromium.start(tmp_path, flags, ("browser",))
+    driver.set_script_timeout(SECONDS)
+    yield driver
+    driver.quit()
+
+
 def until(condition, what: str):
     deadline = time.monotonic() + SECONDS
     while not (value := condition()):
@@ -79,6 +89,20 @@ def shoot(driver, name: str, width: int) -> None:
     SHOTS.mkdir(parents=True, exist_ok=True)
     shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
     (SHOTS / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
+
+
+def test_a_gpu_predicts_the_same(server, driver_with_gpu, tmp_path):
+    driver = driver_with_gpu
+    driver.get(f"http://127.0.0.1:{server.server_address[1]}/")
+    if not driver.execute_async_script("(navigator.gpu?.requestAdapter() ?? Promise.resolve()).then(arguments[0])"):
+        pytest.skip("This Chromium cannot imitate a GPU.")
+    waveform = tiny.waveform(12.0)
+    sf.write(tmp_path / "song.wav", waveform, tiny.SAMPLING_RATE, subtype="FLOAT")
+    found = predicted(driver, tmp_path / "song.wav")
+    expected = exported.pipeline()((waveform, tiny.SAMPLING_RATE))
+    assert driver.execute_script("return m2e.tracks[0].provider") == "webgpu"
+    assert (found["valence"], found["arousal"]) == pytest.approx((expected.valence, expected.arousal), abs=0.05)
+    assert found["quadrant"] == expected.quadrant
 
 
 def test_the_page_predicts_what_the_package_predicts_even_without_a_server(server, driver, tmp_path):
@@ -109,6 +133,8 @@ def test_the_page_predicts_what_the_package_predicts_even_without_a_server(serve
         shoot(driver, name, width)
     severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
     assert severe == []
+
+    assert chromium.serious(driver) == []
 
     driver.execute_async_script("navigator.serviceWorker.ready.then(() => arguments[0]())")
     until(lambda: driver.execute_script("return navigator.serviceWorker.controller !== null"), "the service worker")

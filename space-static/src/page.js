@@ -4,15 +4,15 @@ import { drawCurve, drawPlane } from "./charts.js";
 const $ = (id) => document.getElementById(id);
 const WORDS = { Q1: "Happy, energetic", Q2: "Tense, angry", Q3: "Sad", Q4: "Calm" };
 const MOODS = 8;
-const tracks = []; // {name, url, record, error, button}, in the order in which they came
+const tracks = []; // {name, url, record, provider, error, button}, in the order in which they came
 let [chosen, moveCursor] = [null, () => {}];
 
 const model = fetch("model/model.json").then((answer) => answer.json());
 const worker = new Worker("worker.js", { type: "module" });
-worker.onmessage = ({ data: { id, share, record, error } }) => {
+worker.onmessage = ({ data: { id, share, record, provider, error } }) => {
   const track = tracks[id];
   if (share !== undefined) return tell(track, `${Math.round(100 * share)} %`);
-  Object.assign(track, { record, error });
+  Object.assign(track, { record, provider, error });
   tell(track, record ? sentence(record) : `failed: ${error}`);
   if (record) choose(chosen?.record ? chosen : track);
 };

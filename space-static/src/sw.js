@@ -1,4 +1,5 @@
-// Keeps all files of the page, so that it works without a network after the first visit. The build fills in the list.
+// Keeps the files of the page, so that it works without a network after the first visit. The build fills in the list.
+// What is not in it, the runtime for GPUs, is kept once it was needed.
 const VERSION = "__VERSION__";
 const FILES = ["__FILES__"];
 
@@ -14,5 +15,12 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("fetch", (event) => {
   if (event.request.method !== "GET") return;
-  event.respondWith(caches.match(event.request, { ignoreSearch: true }).then((found) => found ?? fetch(event.request)));
+  event.respondWith(caches.match(event.request, { ignoreSearch: true }).then((found) => found ?? fetched(event.request)));
 });
+
+async function fetched(request) {
+  const answer = await fetch(request);
+  if (answer.ok && new URL(request.url).pathname.includes("/vendor/"))
+    (await caches.open(VERSION)).put(request, answer.clone());
+  return answer;
+}
