@@ -2,8 +2,8 @@
 
     python -m datasets_scripts.encoder.chorales OUT [--most 120]
 
-OUT gets `NAME.mid`, for `datasets_scripts.encoder.scores --as-composed 1`. Tempo, key, register, loudness and the figure
-of the broken chords are random, but the same for the same seed. The melody sounds on top, the bass an octave lower.
+OUT gets `NAME.mid`, for `datasets_scripts.encoder.scores --as-composed 1`. Tempo, key, register, loudness and the
+figure of the broken chords are random, but the same for the same seed. The bass sounds an octave lower.
 """
 
 import argparse
