@@ -126,6 +126,20 @@ def transfer_table() -> str:
     return text
 
 
+def mood_table() -> str:
+    """How many tracks have no mood, and how many of the selected moods are right."""
+    rows = []
+    for name, found in read_json(RESULTS / "moods.json")["sets"].items():
+        cells = [str(found["tracks"]), f"{found['warned']:.0%}"]
+        for way in ("lift", "threshold"):
+            each = found[way]
+            cells += [f"{each['without']:.0%}", f"{each['moods']:.1f}"]
+            cells.append(f"{each['precision']:.3f}" if "precision" in each else "")
+        rows.append([name, *cells])
+    parts = [f"{way}: {what}" for way in ("lift", "thresholds") for what in ("no mood", "moods a track", "precision")]
+    return table(["", "tracks", "called no music", *parts], rows)
+
+
 def tempo_table() -> str:
     """How many tempos are right, by style."""
     styles = read_json(RESULTS / "tempo.json")["styles"]
@@ -219,6 +233,7 @@ def main() -> None:
     tables = {
         "numbers: m2e-small": emotion_table(),
         "numbers: transfer": transfer_table(),
+        "numbers: moods": mood_table(),
         "numbers: tempo": tempo_table(),
         "numbers: chords": chord_tables(),
         "numbers: key": key_table(),
