@@ -140,6 +140,15 @@ def mood_table() -> str:
     return table(["", "tracks", "called no music", *parts], rows)
 
 
+def uncertainty_table() -> str:
+    """How many labels are inside of the intervals, and how wide these are."""
+    rows = [
+        [each["dataset"], each["dimension"], each["tracks"], f"{each['coverage']:.1%}", f"{each['width']:.2f}"]
+        for each in read_json(RESULTS / "uncertainty.json")["intervals"]
+    ]
+    return table(["data set", "", "tracks", "labels inside", "mean width"], rows)
+
+
 def tempo_table() -> str:
     """How many tempos are right, by style."""
     styles = read_json(RESULTS / "tempo.json")["styles"]
@@ -234,6 +243,7 @@ def main() -> None:
         "numbers: m2e-small": emotion_table(),
         "numbers: transfer": transfer_table(),
         "numbers: moods": mood_table(),
+        "numbers: uncertainty": uncertainty_table(),
         "numbers: tempo": tempo_table(),
         "numbers: chords": chord_tables(),
         "numbers: key": key_table(),

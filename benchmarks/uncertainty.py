@@ -1,10 +1,11 @@
 """Coverage of the intervals of valence and arousal, by data set, seconds and spread of the members; their reliability.
 
-    python benchmarks/uncertainty.py runs/m2e-small [--plot uncertainty.png]
+    python benchmarks/uncertainty.py runs/m2e-small [--test 4q=4Q emotify=EMOTIFY] [--plot uncertainty.png]
 
 RUN is a model that train.py wrote with its held-out predictions. Intervals are fitted on half of the tracks and
 measured on the other half, many times; so each number is of tracks that neither the networks nor the intervals have
-learnt.
+learnt. --test predicts the test splits of data sets of m2e-small's recipe and counts the labels inside the intervals
+of the records; of data sets without a test split of the recipe's own (`train_only`) it takes validation and test.
 """
 
 import argparse
@@ -12,17 +13,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from m2e import load
+from m2e.datasets.registry import read_dataset
 from m2e.training import held_out
 from m2e.training.answers import LEVEL, MIN_LABELS, intervals
 from m2e.training.held_out import HeldOut
+from m2e.training.recipe import read_recipe
 from modeling_m2e import M2EConfig
 from modeling_m2e.answers_m2e import DIMENSIONS, FULL_SECONDS, Answers, Width
 
+RECIPE = Path(__file__).resolve().parent.parent / "configuration" / "m2e-small.yaml"
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
 REPEATS = 20  # random halves
 WHOLE = "whole tracks"
@@ -79,6 +85,23 @@ def groups(each: HeldOut, axis: int) -> list[tuple[str, np.ndarray, np.ndarray, 
     return rows
 
 
+def of_records(pipe: Any, folders: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Share of the labels of unlearnt tracks inside the intervals of their records, and the mean width."""
+    rows = []
+    for name, folder in folders.items():
+        entry = read_recipe(RECIPE).datasets[name]
+        splits = ("validation", "test") if entry.train_only else ("test",)
+        tracks = [each for each in read_dataset(entry.reader, folder, **entry.options) if each["split"] in splits]
+        records = [pipe(each["audio"], harmony=True) for each in tracks]
+        for dimension in DIMENSIONS:
+            ends = np.array([getattr(record, f"{dimension}_interval") for record in records])
+            labels = np.array([each[dimension] for each in tracks], dtype=np.float64)
+            inside = (ends[:, 0] <= labels) & (labels <= ends[:, 1])
+            about = {"dataset": name, "dimension": dimension, "tracks": f"{', '.join(splits)}: {len(tracks)}"}
+            rows.append(about | {"coverage": float(inside.mean()), "width": float(np.ptp(ends, axis=1).mean())})
+    return rows
+
+
 def plot(shares: Mapping[tuple[str, str], Sequence[float]], file: Path) -> None:
     """The reliability diagram: share of labels inside, by the level of the intervals."""
     from matplotlib.figure import Figure
@@ -102,6 +125,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--plot", type=Path, help="draw the reliability diagram")
     parser.add_argument("--output", type=Path, help="write the numbers as JSON")
+    parser.add_argument("--test", nargs="+", default=[], metavar="NAME=FOLDER", help="data sets to predict")
     args = parser.parse_args()
     config = M2EConfig.from_pretrained(args.run)
     answers = replace(Answers.read(config.answers, config.num_labels), intervals=None)
@@ -113,6 +137,9 @@ def main() -> None:
         inside, mean_width = np.mean(pairs, axis=0).round(3).tolist()
         rows.append({"dataset": name, "dimension": dimension, "tracks": group, "coverage": inside, "width": mean_width})
         table.add_row(name, dimension, group, f"{inside:.3f}", f"{mean_width:.2f}")
+    for row in of_records(load(args.run), dict(each.split("=", 1) for each in args.test)) if args.test else ():
+        rows.append(row)
+        table.add_row(row["dataset"], row["dimension"], row["tracks"], f"{row['coverage']:.3f}", f"{row['width']:.2f}")
     Console().print(table)
     shares = {
         (name, dimension): [float(np.mean(by_level[level][name, dimension, WHOLE], axis=0)[0]) for level in LEVELS]
