@@ -261,3 +261,27 @@ def test_the_command_names_a_missing_library(tmp_path, monkeypatch):
 
 def test_the_command_refuses_what_is_no_model(tmp_path):
     assert "holds no model" in run(tmp_path, tmp_path / "out", status=2)
+
+
+# --- m2e predict --runtime onnx ---
+
+
+def predicted(*arguments, status: int = 0) -> str:
+    result = CliRunner().invoke(cli.app, ["predict", *map(str, arguments)])
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def test_predict_computes_by_the_graphs_of_a_folder(pipe, folder, tmp_path):
+    pipe.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "onnx").symlink_to(folder / "onnx")
+    soundfile.write(tmp_path / "a.wav", tiny.waveform(12), tiny.SAMPLING_RATE)
+    arguments = (tmp_path / "a.wav", "--model", tmp_path / "model", "--format", "jsonl")
+    by_torch, by_onnx = (json.loads(predicted(*arguments, "--runtime", name)) for name in ("torch", "onnx"))
+    assert by_onnx["valence"] == pytest.approx(by_torch["valence"], abs=0.01) != by_torch["valence"]
+    assert [chord["label"] for chord in by_onnx["chords"]] == [chord["label"] for chord in by_torch["chords"]]
+
+
+def test_predict_says_how_to_write_graphs_that_are_missing(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tiny.waveform(3), tiny.SAMPLING_RATE)
+    assert "write it with m2e export" in predicted(tmp_path / "a.wav", "--runtime", "onnx", status=2)

@@ -57,6 +57,10 @@ Precision = Annotated[
     Literal["float32", "bfloat16", "float16", "auto"],
     typer.Option(help="Set the precision of MERT. auto: bfloat16 where the CPU is faster in it."),
 ]
+Runtime = Annotated[
+    Literal["torch", "onnx"],
+    typer.Option(help="Compute with PyTorch, or with ONNX Runtime; onnx: the model has graphs by m2e export."),
+]
 Tempo = Annotated[bool, typer.Option("--tempo", help='Add the tempo in beats per minute (pip install "m2e[tempo]").')]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Name all files that a search of folders skips.")]
 MaxDuration = Annotated[

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
@@ -21,6 +22,7 @@ from m2e.cli.options import (
     Model,
     Paths,
     Precision,
+    Runtime,
     Tempo,
     Timeout,
     Verbose,
@@ -34,7 +36,7 @@ from m2e.cli.output_file import check_output, is_special, locked, open_output, p
 from m2e.cli.parquet import ColumnOption, EmbeddingOption, Request, ShardOption, predict_parquet
 from m2e.cli.plots import Plots
 from m2e.cli.ray_cluster import Engine, NumCpus, NumGpus, RayAddress, Rows, predict_by_ray
-from m2e.errors import M2EError, UsageError, WorkerError
+from m2e.errors import M2EError, ModelError, UsageError, WorkerError
 from m2e.inputs import Source, collect, identity
 from m2e.terminal import fail, is_terminal, progress, tell, terminal_width
 
@@ -70,6 +72,7 @@ def predict(
     hop: Hop = None,
     batch_size: BatchSize = None,
     dtype: Precision = "float32",
+    runtime: Runtime = "torch",
     workers: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Predict in N processes, each with its own model.", show_default="1"),
@@ -120,8 +123,9 @@ def predict(
     settings |= {} if hop is None else {"hop": hop}
     settings |= {} if dtype == "float32" else {"dtype": dtype}
     settings |= {"tempo": True} if tempo else {}
+    settings |= {} if runtime == "torch" else {"runtime": runtime}
     load = partial(load_model, model, device, window, batch_size, harmony, key_segments, max_duration, timeout)
-    load = partial(load, hop=hop, dtype=dtype, tempo=tempo)
+    load = partial(load, hop=hop, dtype=dtype, tempo=tempo, runtime=runtime)
     if form == "parquet":
         if key_segments and not harmony:
             fail("--key-segments need chords: remove --no-harmony.")
@@ -246,12 +250,13 @@ def load_model(
     hop: float | None = None,
     dtype: str = "float32",
     tempo: bool = False,
+    runtime: str = "torch",
 ) -> "MusicEmotionPipeline":
     from m2e.checkpoints.light_imports import import_lightly
     from m2e.checkpoints.load import load
 
     import_lightly("modeling_m2e")
-    return load(
+    pipe = load(
         model,
         device=device,
         window=window,
@@ -265,6 +270,17 @@ def load_model(
         max_duration=max_duration,
         timeout=timeout,
     )
+    return on_graphs(pipe) if runtime == "onnx" else pipe
+
+
+def on_graphs(pipe: "MusicEmotionPipeline") -> "MusicEmotionPipeline":
+    """The pipeline on the graphs in the folder of its model. Raises ModelError."""
+    try:
+        from m2e.export.runtime import Graphs
+        from m2e.export.seam import with_graphs
+    except ImportError as error:
+        raise ModelError('--runtime onnx needs ONNX Runtime: install it with pip install "m2e[onnx]".') from error
+    return with_graphs(pipe, Graphs(Path(str(pipe.model.name_or_path))))
 
 
 def model_identity(model: str | None) -> str:
