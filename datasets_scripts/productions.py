@@ -5,7 +5,7 @@
 Pieces of the training split are produced in every style. Styles differ in what listeners agree on (Gabrielsson &
 Lindström 2010): tempo, loudness of the touch, articulation, instruments, register and drums. OUT gets `audio/*.flac`
 and `labels.csv` for the reader "folder": the arousal of the style and the valence of the piece's quadrant, to be
-learnt with `relative: true`. The same command resumes an interrupted run; equal seeds give equal audio.
+learnt with `relative: true`, and the quadrant of both for calm and driving ones. The same command resumes an interrupted run; equal seeds give equal audio.
 """
 
 import argparse
@@ -25,8 +25,10 @@ from m2e.datasets.chords.pop909 import BASS, Song, arrange, bass_line, degrade, 
 from m2e.datasets.midi_audio import RATE, read_midi, render
 from m2e.errors import DataError, first_line
 from m2e.storage import write_text, write_whole
+from modeling_m2e.scale_m2e import quadrant
 
 SECONDS = 30.0
+MIDDLE = (5.1, 4.7)  # valence and arousal
 VALENCE = {"Q1": 6.2, "Q2": 4.0, "Q3": 4.0, "Q4": 6.2}  # of pieces, a point from the middle
 FEWEST_NOTES = 24  # in an excerpt
 
@@ -93,7 +95,7 @@ def main() -> None:
     (args.out / "audio").mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", "audio", "artist", "split", "valence", "arousal"])
+    table.writerow(["id", "audio", "artist", "split", "valence", "arousal", "quadrant"])
     for number, piece in enumerate(piece for piece in pieces if piece["split"] == "train"):
         for place, (name, style) in enumerate(STYLES.items()):
             track = f"{piece['id']}-{name}"
@@ -107,7 +109,9 @@ def main() -> None:
                     continue
                 write_whole(target, partial(soundfile.write, data=waveform, samplerate=RATE, format="FLAC"))
             valence = VALENCE[piece["quadrant"]]
-            table.writerow([track, f"audio/{track}.flac", piece["artist"], "train", valence, style.arousal])
+            place_of = quadrant(valence, style.arousal, *MIDDLE) if name != "moderate" else ""
+            audio = f"audio/{track}.flac"
+            table.writerow([track, audio, piece["artist"], "train", valence, style.arousal, place_of])
     write_text(args.out / "labels.csv", text.getvalue())
 
 
