@@ -5,7 +5,8 @@
 Pieces of the training split are produced in every style. Styles differ in what listeners agree on (Gabrielsson &
 Lindström 2010): tempo, loudness of the touch, articulation, instruments, register and drums. OUT gets `audio/*.flac`
 and `labels.csv` for the reader "folder": the arousal of the style and the valence of the piece's quadrant, to be
-learnt with `relative: true`, and the quadrant of both for calm and driving ones. The same command resumes an interrupted run; equal seeds give equal audio.
+learnt with `relative: true`, and for calm and driving ones the quadrant of both. The same command resumes an
+interrupted run; equal seeds give equal audio.
 """
 
 import argparse
