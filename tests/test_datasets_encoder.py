@@ -8,13 +8,12 @@ import pytest
 import soundfile
 import torch
 
-from m2e.datasets.encoder import emotions, not_music, scores, soft_tracks
+from m2e.datasets.encoder import emotions, not_music, scores
 from m2e.datasets.encoder import label as labelling
 from m2e.datasets.encoder import pool as pools
 from m2e.datasets.encoder.labels import load_labels
 from m2e.datasets.encoder.packages import keep_audio
 from m2e.datasets.encoder.teachers import CLIP_SECONDS, TEACHERS, Teacher, kaldi_mel
-from m2e.datasets.registry import read_dataset
 from m2e.errors import DataError
 from modeling_m2e.audio_mono_m2e import SILENCE_PEAK
 
@@ -199,36 +198,6 @@ def test_taggers_label_a_cell_as_convert_taggers_does(weights, name):
     assert embeddings.shape == (1, {"musicnn_msd": 200, "fcn_jamendo": 192}[name])
     assert tags.shape == (1, 50) and 0 <= tags.min() and tags.max() <= 1
     assert teacher.cell_seconds <= CLIP_SECONDS
-
-
-# --- soft tracks ---
-
-
-def test_arousal_is_moved_to_the_scale_of_the_ratings():
-    ours, ratings = np.array([0.0, 2.0]), np.array([3.0, 7.0])
-    assert soft_tracks.scaled_like(np.array([0.0, 1.0, 9.0]), ours, ratings).tolist() == [3.0, 5.0, 9.0]
-
-
-def test_clips_of_a_pool_become_a_data_set(tmp_path):
-    pools.build(tmp_path / "pool", {"a": lambda: recordings(tmp_path / "files", [31, 12, 11])})
-    labels = tmp_path / "pool" / "labels" / "musicnn_msd"
-    labels.mkdir(parents=True)
-    embeddings = np.ones((3, 10, 200), np.float16) * np.array([0.0, 1.0, np.nan])[:, None, None]
-    np.savez(labels / "a-000.npz", embeddings=embeddings, tags=embeddings[..., :50])
-    np.savez(tmp_path / "heads.npz", x_weight=np.full((200, 2), 0.01), x_bias=np.array([0.0, 4.0]))
-    clips = pools.read_index(tmp_path / "pool", ["a"])
-    arousal = soft_tracks.head_arousal(tmp_path / "pool", clips, tmp_path / "heads.npz", "x")
-    assert arousal[:2] == pytest.approx([4.0, 6.0], abs=1e-3) and np.isnan(arousal[2])
-    emotions.write(tmp_path / "pool", clips, {("a-000", row): np.full(6, 5.5) for row in range(3)})
-    va = np.stack([soft_tracks.head_valence(tmp_path / "pool", clips), arousal], axis=1)
-    rows = soft_tracks.chosen(clips, va, 5)
-    assert rows == [0, 1]
-    soft_tracks.export(tmp_path / "pool", tmp_path / "out", [clips[row] for row in rows], va[rows])
-    dataset = read_dataset("folder", tmp_path / "out")
-    assert dataset["quadrant"][:] == ["Q4", "Q1"]
-    near = np.array([[5.2, 6.0], [6.0, 6.0]])
-    soft_tracks.export(tmp_path / "pool", tmp_path / "out", [clips[row] for row in rows], near)
-    assert read_dataset("folder", tmp_path / "out")["quadrant"][:] == ["Q1"]  # the other lies near a border
 
 
 # --- sounds that are not music ---
