@@ -1,6 +1,6 @@
 """EMOPIA's pieces in productions of different arousal: calm, moderate and driving, as a data set of relative labels.
 
-    python -m datasets_scripts.productions OUT EMOPIA --sounds FluidR3_GM.sf2 TimGM6mb.sf2 [--per-quadrant 10]
+    python -m datasets_scripts.productions OUT EMOPIA --sounds FluidR3_GM.sf2 TimGM6mb.sf2 [--per-quadrant 20]
 
 Pieces of the training split are produced in every style. Styles differ in what listeners agree on (Gabrielsson &
 Lindström 2010): tempo, loudness of the touch, articulation, instruments, register and drums. OUT gets `audio/*.flac`
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("emopia", type=Path, help="EMOPIA folder")
     parser.add_argument("--sounds", nargs="+", required=True, help="sound fonts, or 'additive'")
-    parser.add_argument("--per-quadrant", type=int, default=10, help="pieces of each quadrant")
+    parser.add_argument("--per-quadrant", type=int, default=20, help="pieces of each quadrant")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     pieces = emopia.read(args.emopia, check="off", per_quadrant=args.per_quadrant).to_list()
