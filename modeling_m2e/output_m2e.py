@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 SEGMENT_MOODS = 3
+CENTRAL = 0.25  # points from the middle of the plane, on both axes, within which quadrants tell little
 
 
 class Span(Protocol):
@@ -169,7 +170,8 @@ def compose(
         record.highlight = highlight(record.curve, None if embeddings is None else _array(embeddings))
     _place_among_others(record, np.zeros(2) if va_spread is None else _array(va_spread), config, answers)
     if musical:
-        record.summary = summary(selected, record.quadrant, record.between, key, tempo)
+        off = np.abs(np.array([valence, arousal]) - _neutral(config, answers))
+        record.summary = summary(selected, record.quadrant, record.between, key, tempo, bool((off < CENTRAL).all()))
     return record
 
 

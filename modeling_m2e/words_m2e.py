@@ -58,23 +58,27 @@ def summary(
     between: Sequence[str] | None = None,
     key: Key | None = None,
     tempo: float | None = None,
+    central: bool = False,
 ) -> str:
     """A sentence about a track, such as "Dark and tense, F major, slow".
 
     moods: the selected ones, best first; those that contradict the quadrant are left out.  between: two quadrants where
     one alone would not be true.  key: left out where it is doubtful.  tempo: beats per minute; left out
-    where a mood says it.
+    where a mood says it.  central: the track lies near the middle of the plane, where quadrants tell little; then the
+    moods alone are told, if there are any.
     """
     places = [_OF_QUADRANTS[name] for name in between or [quadrant]]
     words: list[str] = []
     for mood in moods:
         word, *signs = _ADJECTIVES.get(mood, ("", 0, 0))
-        fits = all(any(sign in (0, place[axis + 1]) for place in places) for axis, sign in enumerate(signs))
+        fits = central or all(any(sign in (0, place[axis + 1]) for place in places) for axis, sign in enumerate(signs))
         if word and fits:
             words.append(word)
     words = words[:SPOKEN_MOODS]
     own = [place[0] for place in places]
-    if between:
+    if central and words:
+        parts = [" and ".join(words)]
+    elif between:
         parts = [*([" and ".join(words)] if words else []), f"between {' and '.join(own)}"]
     else:
         parts = [" and ".join(list(dict.fromkeys([*words, *own]))[:SPOKEN_MOODS])]

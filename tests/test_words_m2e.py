@@ -51,6 +51,8 @@ def test_thresholds_select_none_or_many():
         (["soft"], "Q3", ["Q3", "Q4"], {"key": Key("C", "minor", 0.9)}, "Soft, between sad and calm, C minor"),
         (["energetic"], "Q3", ["Q3", "Q4"], {}, "Between sad and calm"),
         (["a word of one's own"], "Q4", None, {}, "Calm"),
+        (["sad", "melancholic"], "Q1", ["Q1", "Q2"], {"central": True}, "Sad and melancholic"),  # quadrants tell little
+        ([], "Q1", ["Q1", "Q2"], {"central": True}, "Between happy and tense"),
     ],
 )
 def test_a_track_in_a_sentence(moods, quadrant, between, rest, said):
