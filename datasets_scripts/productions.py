@@ -1,12 +1,11 @@
-"""EMOPIA's pieces in productions of different arousal: calm, moderate and driving, as a data set of relative labels.
+"""EMOPIA's pieces in productions of different arousal: calm, moderate and driving, as a data set.
 
     python -m datasets_scripts.productions OUT EMOPIA --sounds FluidR3_GM.sf2 TimGM6mb.sf2 [--per-quadrant 20]
 
 Pieces of the training split are produced in every style. Styles differ in what listeners agree on (Gabrielsson &
 Lindström 2010): tempo, loudness of the touch, articulation, instruments, register and drums. OUT gets `audio/*.flac`
-and `labels.csv` for the reader "folder": the arousal of the style and the valence of the piece's quadrant, to be
-learnt with `relative: true`, and for calm and driving ones the quadrant of both. The same command resumes an
-interrupted run; equal seeds give equal audio.
+and `labels.csv` for the reader "folder": the arousal of the style, the valence of the piece's quadrant, and for calm
+and driving ones the quadrant of both. The same command resumes an interrupted run; equal seeds give equal audio.
 """
 
 import argparse

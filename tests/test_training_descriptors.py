@@ -1,10 +1,13 @@
 """m2e.training.descriptors: linear maps to a teacher's attributes and to music, and the model that carries them."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
-from m2e.training.descriptors import fit_attribute, fit_music, with_descriptors
+from m2e.checkpoints.load import embedded_model
+from m2e.training.descriptors import fit_attribute, fit_music, tell_on_card, with_descriptors
 from modeling_m2e import M2EConfig, M2EForMusicEmotion
 from modeling_m2e.descriptors_m2e import describe_track
 from modeling_m2e.errors_m2e import ModelError
@@ -57,6 +60,15 @@ def test_a_model_carries_its_maps(tmp_path):
     assert model(windows).descriptor_logits is None
     again = with_descriptors(loaded, {"energy": maps["energy"]})
     assert again.config.descriptors == ["energy"] and again(windows).descriptor_logits.shape == (1, 1)
+
+
+def test_the_card_tells_of_the_maps_once(tmp_path):
+    folder = shutil.copytree(embedded_model(), tmp_path / "model")
+    report = {"clips": 7, "teacher": "vibenet", "made_sounds": 9, "correlation": {"energy": 0.9}, "music_roc_auc": 0.99}
+    for correlation in (0.5, 0.9):
+        tell_on_card(folder, report | {"correlation": {"energy": correlation}})
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert text.count("learnt from 7 clips by vibenet") == 1 and "energy 0.90" in text and "energy 0.50" not in text
 
 
 def test_log_odds_become_music_and_attributes():
