@@ -20,7 +20,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from selenium import webdriver
 from speed import write_mp3
 
 from m2e import load
@@ -50,14 +49,19 @@ def handler(isolated: bool) -> type[SimpleHTTPRequestHandler]:
     return Quiet
 
 
-def browser() -> webdriver.Chrome:
+def browser() -> Any:
+    """A driver of headless Chromium."""
+    try:
+        from selenium import webdriver
+    except ImportError:
+        raise SystemExit("page: this needs selenium: pip install selenium.") from None
     options = webdriver.ChromeOptions()
     for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
         options.add_argument(f"--{flag}")
     return webdriver.Chrome(options=options)
 
 
-def answer(driver: webdriver.Chrome, path: Path) -> tuple[float, dict[str, Any]]:
+def answer(driver: Any, path: Path) -> tuple[float, dict[str, Any]]:
     """Seconds from the choice of a file to its record, and the record."""
     number = driver.execute_script("return m2e.tracks.length")
     began = time.perf_counter()

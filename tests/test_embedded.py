@@ -69,7 +69,7 @@ def test_every_field_of_the_record_is_filled(records):
         scores = [mood.score for mood in record.moods]
         assert scores == sorted(scores, reverse=True) and 0 <= scores[-1] and scores[0] <= 1
         assert record.chords[0].start == 0 and record.chords[-1].end == pytest.approx(record.duration, abs=0.1)
-        assert record.curve[-1].end == pytest.approx(record.duration)
+        assert record.duration - 2 < record.curve[-1].end <= record.duration + 0.01  # silence at the end is left out
 
 
 def test_a_folder_from_before_gives_the_same_predictions(records):

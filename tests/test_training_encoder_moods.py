@@ -1,13 +1,13 @@
-"""datasets_scripts.encoder.moods: a table of soft moods for a source of the pool."""
+"""m2e.training.encoder.moods: a table of soft moods for a source of the pool."""
 
 import numpy as np
 import pandas
 import pytest
 import soundfile
 
-from m2e.datasets.encoder import moods
 from m2e.datasets.encoder import pool as pools
 from m2e.errors import DataError
+from m2e.training.encoder import moods
 from m2e.training.soft_labels import read_soft_labels
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 

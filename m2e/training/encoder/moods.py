@@ -1,6 +1,6 @@
 """Soft moods of a source of the pool, by the mood CNN: a table that recipes take as the teacher of a data set.
 
-    python -m datasets_scripts.encoder.moods POOL OUT.csv --source emopia-FluidR3_GM --like 4Q
+    python -m m2e.training.encoder.moods POOL OUT.csv --source emopia-FluidR3_GM --like 4Q
 
 `label` must have run with the teacher "mood_cnn". OUT.csv gets `path`, the name of a track's file, and `mood_LABEL` for
 MTG-Jamendo's 56 moods: the mean of the track's clips. Log-odds are moved as in 4Q, where a mood that AllMusic words
