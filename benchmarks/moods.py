@@ -20,8 +20,10 @@ from m2e import load
 from m2e.checkpoints.load import EMBEDDED
 from m2e.datasets.encoder.not_music import KINDS, SAMPLING_RATE, sounds
 from m2e.datasets.registry import read_dataset
+from m2e.evaluation.data import labels_of
 from m2e.inputs import AUDIO_SUFFIXES
 from m2e.storage import write_text
+from modeling_m2e.configuration_m2e import JAMENDO_MOODS
 from modeling_m2e.record_m2e import MusicEmotion
 from modeling_m2e.words_m2e import select_by_threshold
 
@@ -55,8 +57,11 @@ def shares(selected: Sequence[Sequence[str]], truth: Sequence[Iterable[str]] | N
 
 def held_out(reader: str, folder: Path) -> tuple[list[str], list[list[str]]]:
     """(files, moods) of the test tracks."""
-    tracks = [track for track in read_dataset(reader, folder).to_list() if track["split"] == "test"]
-    return [track["audio"] for track in tracks], [track["moods"] or [] for track in tracks]
+    dataset = read_dataset(reader, folder)
+    labels = np.nan_to_num(labels_of(dataset, JAMENDO_MOODS)[0].moods)
+    rows = [row for row, split in enumerate(dataset["split"][:]) if split == "test"]
+    moods = [[JAMENDO_MOODS[tag] for tag in np.flatnonzero(labels[row])] for row in rows]
+    return [dataset[row]["audio"] for row in rows], moods
 
 
 def measured(pipe: Any, audio: Iterable[Any], truth: Sequence[Iterable[str]] | None = None) -> dict[str, Any]:

@@ -278,7 +278,7 @@ def test_predict_computes_by_the_graphs_of_a_folder(pipe, folder, tmp_path):
     soundfile.write(tmp_path / "a.wav", tiny.waveform(12), tiny.SAMPLING_RATE)
     arguments = (tmp_path / "a.wav", "--model", tmp_path / "model", "--format", "jsonl")
     by_torch, by_onnx = (json.loads(predicted(*arguments, "--runtime", name)) for name in ("torch", "onnx"))
-    assert by_onnx["valence"] == pytest.approx(by_torch["valence"], abs=0.01) != by_torch["valence"]
+    assert by_onnx["valence"] == pytest.approx(by_torch["valence"], abs=0.01)
     assert [chord["label"] for chord in by_onnx["chords"]] == [chord["label"] for chord in by_torch["chords"]]
 
 

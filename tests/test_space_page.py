@@ -156,9 +156,12 @@ def test_the_page_opens_on_an_example_that_plays(page):
 
 def test_the_numbers_are_those_of_the_command_line(one_track, predicted):
     tiles = [line for line in one_track.text(".m2e-tiles").split("\n") if line]
-    valence, arousal = f"{predicted['valence']:.1f}", f"{predicted['arousal']:.1f}"
+    valence, arousal = (
+        "{:.1f} of 1–9 · likely {:.1f}–{:.1f}".format(predicted[name], *predicted[f"{name}_interval"])
+        for name in ("valence", "arousal")
+    )
     key = predicted["key"]
-    assert tiles[:2] == ["Valence", f"{valence} of 1–9"] and f"{arousal} of 1–9" in tiles
+    assert tiles[:2] == ["Valence", valence] and arousal in tiles
     assert predicted["quadrant"] in tiles and f"{key['tonic'].replace('#', '♯')} {key['mode']}" in tiles
     bars = "[...document.querySelectorAll('.m2e-moods > ul li')]"
     moods = one_track.wait(f"return {bars}.map((bar) => [...bar.children].map((part) => part.innerText))")
