@@ -191,6 +191,8 @@ def stages(path: str, runs: int = 5, model: str | None = None, threads: int | No
     _wrap_resampler(soxr, watch)
     _wrap_front_end(encoder.model, watch)
     watch.wrap(type(encoder), "__call__", "encoder")
+    if encoder.seconds is not None:  # windows that slide over an embedding of each second
+        watch.wrap(type(encoder), "seconds", "encoder")
     watch.wrap(chords_m2e, "cqt_features", "CQT")
     watch.wrap(chords_m2e, "_block_logits", "chord network")
     watch.wrap(chords_m2e.ChordStream, "push", "decoding")
