@@ -163,7 +163,7 @@ def test_the_numbers_are_those_of_the_command_line(one_track, predicted):
     key = predicted["key"]
     assert tiles[:2] == ["Valence", valence] and arousal in tiles
     assert predicted["quadrant"] in tiles and f"{key['tonic'].replace('#', '♯')} {key['mode']}" in tiles
-    bars = "[...document.querySelectorAll('.m2e-moods > ul li')]"
+    bars = "[...document.querySelector('.m2e-moods > ul').querySelectorAll('li')]"  # attributes follow
     moods = one_track.wait(f"return {bars}.map((bar) => [...bar.children].map((part) => part.innerText))")
     assert moods == [
         ["✓" if mood["label"] in predicted["selected_moods"] else "", mood["label"], "", f"{mood['score']:.0%}"]
