@@ -11,6 +11,7 @@ selenium. Times are comparable only where nothing else runs.
 import argparse
 import functools
 import json
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -28,6 +29,7 @@ from m2e.storage import write_text
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "page.json"
 PATIENCE = 300  # seconds
+PROGRAMS = (("chromium", "chromium-browser", "google-chrome"), ("chromedriver",))
 ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
 
@@ -58,7 +60,11 @@ def browser() -> Any:
     options = webdriver.ChromeOptions()
     for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
         options.add_argument(f"--{flag}")
-    return webdriver.Chrome(options=options)
+    chromium, driver = (next(filter(None, map(shutil.which, names)), None) for names in PROGRAMS)
+    if chromium is None or driver is None:
+        raise SystemExit("page: Chromium or its chromedriver is missing: install both.")
+    options.binary_location = chromium
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
 
 def answer(driver: Any, path: Path) -> tuple[float, dict[str, Any]]:

@@ -33,13 +33,15 @@ import sys, numpy as np
 from m2e.checkpoints.light_imports import import_lightly
 import_lightly("modeling_m2e")
 from m2e.checkpoints.load import load
-load(sys.argv[1], device="cpu").processor.analyze((np.ones(3 * 22050, np.float32), 22050))
+waveform = 0.1 * np.random.default_rng(0).standard_normal(3 * 22050).astype(np.float32)
+load(sys.argv[1], device="cpu").processor.analyze((waveform, 22050))
 """,
     "onnxruntime": """
 import sys, numpy as np
 from pathlib import Path
 from m2e.export.runtime import Graphs
-graphs, waveform = Graphs(Path(sys.argv[1])), np.ones(3 * 22050, np.float32)
+waveform = 0.1 * np.random.default_rng(0).standard_normal(3 * 22050).astype(np.float32)
+graphs = Graphs(Path(sys.argv[1]))
 graphs.encoder(waveform[None]), graphs.chords(waveform)
 """,
 }

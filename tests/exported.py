@@ -25,6 +25,11 @@ from modeling_m2e.harmony_statistics_m2e import STATISTICS
 
 SIZES = {"widths": (4, 6, 8), "depths": (1, 1, 1), "squeezed_width": 2, "trunk_depth": 1, "hidden_size": 12}
 
+CALIBRATION = {  # 5.1 and 4.8 are neutral, and differences of valence are larger
+    "valence": {"source": [1.0, 5.1, 9.0], "target": [1.0, 5.0, 9.0]},
+    "arousal": {"source": [1.0, 4.0, 4.8, 5.6, 9.0], "target": [1.0, 3.8, 5.0, 6.2, 9.0]},
+}
+
 
 def pipeline() -> MusicEmotionPipeline:
     """With an ensemble, quadrants, calibration and statistics of harmony."""
@@ -34,6 +39,7 @@ def pipeline() -> MusicEmotionPipeline:
     config = M2EConfig.default(
         embedding_size=12, fusion_size=32, branch_size=16, chord_size=8, num_quadrants=4, num_members=2,
         num_harmony_statistics=STATISTICS, mood_scale=[0.9] * 56, mood_offset=[-0.5] * 56,
+        answers={"calibration": CALIBRATION},
     )  # fmt: skip
     with torch.no_grad():
         network.input_norm.running_mean -= 7.0  # of logarithms of power

@@ -2,10 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from m2e import __version__
 from m2e.export.graphs import Graph
 from modeling_m2e import chord_decoding_m2e as decoding
 from modeling_m2e import key_m2e
+from modeling_m2e.answers_m2e import Answers
 from modeling_m2e.chord_labels_m2e import QUALITIES, ROOTS, VOCABULARY, Chord, ChordSegment, chord_tokens, parse_chord
 from modeling_m2e.chords_m2e import CHUNK_FRAMES, CHUNK_SAMPLES, SECONDS_PER_FRAME
 from modeling_m2e.windows_m2e import MIN_TAIL_SHARE
@@ -28,10 +31,7 @@ def description(pipe: "MusicEmotionPipeline", parts: list[Graph]) -> dict[str, A
         },
         "windows": _windows(processor.feature_extractor, processor.encoder.window_seconds),
         "moods": _moods(config),
-        "valence_arousal": {
-            "scale": [config.va_min, config.va_max],
-            "neutral": [config.neutral_valence, config.neutral_arousal],
-        },
+        "valence_arousal": _valence_arousal(config),
     }
     if processor.chord_recognizer is not None:
         found |= {"chords": _chords(processor.chord_recognizer), "key": _key(processor.key_profile)}
@@ -40,6 +40,17 @@ def description(pipe: "MusicEmotionPipeline", parts: list[Graph]) -> dict[str, A
         tokens = chord_tokens(every, config.chord_vocabulary, max_chords=len(every))
         pairs = zip(tokens.roots.tolist(), tokens.qualities.tolist(), strict=True)
         found["tokens"] = dict(zip(VOCABULARY, pairs, strict=True))
+    return found
+
+
+def _valence_arousal(config: "M2EConfig") -> dict[str, Any]:
+    """The scale, where it is neutral, and, of a calibrated model, the maps from outputs to the scale, each a line
+    through the points (source, target)."""
+    answers = Answers.read(config.answers, config.num_labels)
+    neutral = answers.calibrated(np.array([config.neutral_valence, config.neutral_arousal])).tolist()
+    found: dict[str, Any] = {"scale": [config.va_min, config.va_max], "neutral": neutral}
+    if answers.calibration is not None:
+        found["maps"] = [{"source": list(line.source), "target": list(line.target)} for line in answers.calibration]
     return found
 
 

@@ -30,7 +30,7 @@ def moods(record: MusicEmotion) -> str:
     listed = f'<ul tabindex="0" aria-label="More moods">{"".join(rest)}</ul>'
     more = f"<details><summary>{len(rest)} more</summary>{listed}</details>" if rest else ""
     return (
-        f'<div class="m2e-moods"><h3>Moods <small>probability; ✓ above the threshold of the mood</small></h3>'
+        f'<div class="m2e-moods"><h3>Moods <small>probability; ✓ describes the track</small></h3>'
         f"<ul>{''.join(bars[:TOP_MOODS])}</ul>{more}</div>"
     )
 

@@ -80,13 +80,14 @@ export async function analyze(waveform, model, run, tell = () => {}) {
 
 function record(outputs, model, spans, duration, chords, key) {
   const [low, high] = model.valence_arousal.scale;
-  const clip = (x) => Math.min(Math.max(x, low), high);
+  const { maps } = model.valence_arousal; // of valence and of arousal, where the model is calibrated
+  const onScale = (x, axis) => Math.min(Math.max(maps ? interpolated(x, maps[axis]) : x, low), high);
   const { labels, scale, offset, thresholds } = model.moods;
   const moods = labels.map((label, i) => {
     const score = 1 / (1 + Math.exp(-(scale[i] * outputs.mood_logits.data[i] + offset[i])));
     return { label, score, selected: score > thresholds[i] };
   });
-  const [valence, arousal] = Array.from(outputs.va.data, clip);
+  const [valence, arousal] = Array.from(outputs.va.data, onScale);
   const curve = outputs.window_va?.data ?? [];
   const [neutralValence, neutralArousal] = model.valence_arousal.neutral;
   const happier = valence >= neutralValence;
@@ -110,8 +111,17 @@ function record(outputs, model, spans, duration, chords, key) {
     curve: spans.map(([start, end], i) => ({
       start,
       end,
-      valence: clip(curve[2 * i]),
-      arousal: clip(curve[2 * i + 1]),
+      valence: onScale(curve[2 * i], 0),
+      arousal: onScale(curve[2 * i + 1], 1),
     })),
   };
+}
+
+// The value at x of the line through the points (source, target); constant beyond its ends.
+function interpolated(x, { source, target }) {
+  const next = source.findIndex((each) => each >= x);
+  if (next < 0) return target.at(-1);
+  if (next === 0) return target[0];
+  const share = (x - source[next - 1]) / (source[next] - source[next - 1]);
+  return target[next - 1] + share * (target[next] - target[next - 1]);
 }
