@@ -67,7 +67,8 @@ def measured(encoders: dict[str, Any], rounds: int) -> dict[str, dict[str, float
 def table(found: dict[str, dict[str, float]], threads: int) -> str:
     """The measurements as the docs show them."""
     lines = [
-        f"One window of 30 s on {threads} CPU cores, random weights (`python benchmarks/encoders.py`):",
+        f"One window of 30 s on {threads} CPU cores, MERT and CLAP with random weights "
+        "(`python benchmarks/encoders.py`):",
         "",
         "| encoder | parameters that are computed | width | seconds | times real time |",
         "|---|---|---|---|---|",

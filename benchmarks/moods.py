@@ -24,6 +24,7 @@ from m2e.evaluation.data import labels_of
 from m2e.inputs import AUDIO_SUFFIXES
 from m2e.storage import write_text
 from modeling_m2e.configuration_m2e import JAMENDO_MOODS
+from modeling_m2e.descriptors_m2e import is_music
 from modeling_m2e.record_m2e import MusicEmotion
 from modeling_m2e.words_m2e import select_by_threshold
 
@@ -65,14 +66,14 @@ def held_out(reader: str, folder: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def measured(pipe: Any, audio: Iterable[Any], truth: Sequence[Iterable[str]] | None = None) -> dict[str, Any]:
-    """The shares of tracks by lift and by threshold; warned: the share with a `music` below 0.5."""
+    """The shares of tracks by lift and by threshold; warned: the share that is called no music."""
     records = [pipe(each) for each in audio]
     config = pipe.model.config
     values = config.mood_thresholds or [0.5] * config.num_labels
     thresholds = {config.id2label[index]: value for index, value in enumerate(values)}
     return {
         "tracks": len(records),
-        "warned": float(np.mean([record.music is not None and record.music < 0.5 for record in records])),
+        "warned": float(np.mean([not is_music(record.music) for record in records])),
         "lift": shares([record.selected_moods for record in records], truth),
         "threshold": shares([by_threshold(record, thresholds) for record in records], truth),
     }

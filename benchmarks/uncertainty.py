@@ -87,9 +87,9 @@ def groups(each: HeldOut, axis: int) -> list[tuple[str, np.ndarray, np.ndarray, 
 
 def of_records(pipe: Any, folders: Mapping[str, str]) -> list[dict[str, Any]]:
     """Share of the labels of unlearnt tracks inside the intervals of their records, and the mean width."""
-    rows = []
+    rows, recipe = [], read_recipe(RECIPE)
     for name, folder in folders.items():
-        entry = read_recipe(RECIPE).datasets[name]
+        entry = recipe.datasets[name]
         splits = ("validation", "test") if entry.train_only else ("test",)
         tracks = [each for each in read_dataset(entry.reader, folder, **entry.options) if each["split"] in splits]
         records = [pipe(each["audio"], harmony=True) for each in tracks]

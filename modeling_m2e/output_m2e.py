@@ -72,7 +72,7 @@ def interpret(
     answers = Answers.read(config.answers, config.num_labels)
     values = _on_scale(va, config, answers)
     if quadrant_logits is None:
-        neutral = _neutral(config, answers)
+        neutral = neutral_place(config, answers)
         names = [quadrant(valence, arousal, *neutral) for valence, arousal in values.tolist()]
         quadrants = np.array([QUADRANTS.index(name) for name in names], dtype=np.int64)
     else:
@@ -80,7 +80,7 @@ def interpret(
     return Predictions(calibrate(mood_logits, config.mood_scale, config.mood_offset), values, quadrants)
 
 
-def _neutral(config: "M2EConfig", answers: Answers) -> tuple[float, float]:
+def neutral_place(config: "M2EConfig", answers: Answers) -> tuple[float, float]:
     """Where the quadrants meet, on the scale of records."""
     valence, arousal = answers.calibrated(_array([config.neutral_valence, config.neutral_arousal])).tolist()
     return valence, arousal
@@ -156,9 +156,10 @@ def compose(
         attributes=attributes,
         tempo=tempo,
     )
+    middle = neutral_place(config, answers)
     if logits is not None:
         record.quadrant_scores = _quadrant_scores(quadrants, answers)
-        record.between = between(record.quadrant_scores, quadrant(valence, arousal, *_neutral(config, answers)))
+        record.between = between(record.quadrant_scores, quadrant(valence, arousal, *middle))
     if window_va is not None:
         points = _on_scale(curve_va, config, answers).tolist()
         record.curve = [
@@ -170,7 +171,7 @@ def compose(
         record.highlight = highlight(record.curve, None if embeddings is None else _array(embeddings))
     _place_among_others(record, np.zeros(2) if va_spread is None else _array(va_spread), config, answers)
     if musical:
-        off = np.abs(np.array([valence, arousal]) - _neutral(config, answers))
+        off = np.abs(np.subtract((valence, arousal), middle))
         record.summary = summary(selected, record.quadrant, record.between, key, tempo, bool((off < CENTRAL).all()))
     return record
 

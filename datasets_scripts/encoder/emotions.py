@@ -105,10 +105,10 @@ def annotated(clips: Sequence[Clip], folder: Path) -> tuple[np.ndarray, np.ndarr
     return np.array(rated), np.array(va), np.array(quadrants), np.array(groups)
 
 
-def by_heads(embeddings: np.ndarray, heads: Path, names: Sequence[str] = LISTENERS) -> np.ndarray:
-    """(n, 2 * names) of embeddings (n, width) of `HEADED`: valence and arousal by the heads of these names."""
+def by_heads(embeddings: np.ndarray, heads: Path) -> np.ndarray:
+    """(n, 4) of embeddings (n, width) of `HEADED`: valence and arousal by the heads of `LISTENERS`."""
     with np.load(heads) as arrays:
-        parts = [embeddings @ arrays[f"{name}_weight"] + arrays[f"{name}_bias"] for name in names]
+        parts = [embeddings @ arrays[f"{name}_weight"] + arrays[f"{name}_bias"] for name in LISTENERS]
     return np.concatenate(parts, axis=1)
 
 

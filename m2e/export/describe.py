@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from m2e import __version__
 from m2e.export.graphs import Graph
 from modeling_m2e import chord_decoding_m2e as decoding
@@ -11,6 +9,7 @@ from modeling_m2e import key_m2e
 from modeling_m2e.answers_m2e import Answers
 from modeling_m2e.chord_labels_m2e import QUALITIES, ROOTS, VOCABULARY, Chord, ChordSegment, chord_tokens, parse_chord
 from modeling_m2e.chords_m2e import CHUNK_FRAMES, CHUNK_SAMPLES, SECONDS_PER_FRAME
+from modeling_m2e.output_m2e import neutral_place
 from modeling_m2e.windows_m2e import MIN_TAIL_SHARE
 
 if TYPE_CHECKING:
@@ -47,8 +46,8 @@ def _valence_arousal(config: "M2EConfig") -> dict[str, Any]:
     """The scale, where it is neutral, and, of a calibrated model, the maps from outputs to the scale, each a line
     through the points (source, target)."""
     answers = Answers.read(config.answers, config.num_labels)
-    neutral = answers.calibrated(np.array([config.neutral_valence, config.neutral_arousal])).tolist()
-    found: dict[str, Any] = {"scale": [config.va_min, config.va_max], "neutral": neutral}
+    scale, neutral = [config.va_min, config.va_max], list(neutral_place(config, answers))
+    found: dict[str, Any] = {"scale": scale, "neutral": neutral}
     if answers.calibration is not None:
         found["maps"] = [{"source": list(line.source), "target": list(line.target)} for line in answers.calibration]
     return found
