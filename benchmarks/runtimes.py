@@ -62,7 +62,8 @@ def calls(pipe: Any, graphs: Any, waveform: np.ndarray) -> dict[str, dict[str, C
     import torch
 
     from modeling_m2e.chord_decoding_m2e import onset_strength
-    from modeling_m2e.chords_m2e import cqt_features, frame_logits
+    from modeling_m2e.chord_logits_m2e import frame_logits
+    from modeling_m2e.chords_m2e import cqt_features
 
     size = round(30.0 * RATE)
     windows = [waveform[None, start : start + size] for start in range(0, len(waveform), size)]

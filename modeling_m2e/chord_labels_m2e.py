@@ -265,6 +265,12 @@ _CHORDS = [Chord(index) for index in range(len(VOCABULARY))]
 _TOKEN_IDS = {"m2e": _token_ids(_CHORDS), "paper": _paper_token_ids(_CHORDS)}
 
 
+def without_edges(segments: Sequence[ChordSegment]) -> Sequence[ChordSegment]:
+    """The segments from the first chord to the last: what is no chord before and after them is no harmony."""
+    sounding = [index for index, segment in enumerate(segments) if segment.label != "N"]
+    return segments[sounding[0] : sounding[-1] + 1] if sounding else segments[:0]
+
+
 def chord_tokens(
     segments: Sequence[ChordSegment], vocabulary: str = "m2e", max_chords: int | None = None
 ) -> ChordTokens:

@@ -1,11 +1,10 @@
 """From a waveform to timed chords: constant-Q transform, BTC network, decoding.
 
-Each step is a function of its own: `cqt_features`, `frame_logits`, `frames_to_segments`. `ChordRecognizer` runs them
-all on a whole waveform, `ChordStream` on blocks of one as they are decoded.
+Each step is a function of its own: `cqt_features`, `frame_logits` (chord_logits_m2e), `frames_to_segments`.
+`ChordRecognizer` runs them all on a whole waveform, `ChordStream` on blocks of one as they are decoded.
 """
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from .chord_decoding_m2e import (
     onset_strength,
 )
 from .chord_labels_m2e import VOCABULARY, ChordSegment, parse_chord
+from .chord_logits_m2e import FrameLogits
 from .cqt_m2e import cqt_magnitude
 from .errors_m2e import AudioError, ModelError, reason
 from .harmony_statistics_m2e import HarmonyStatistics
@@ -42,7 +42,6 @@ CHUNK_FRAMES = 1 + CHUNK_SAMPLES // HOP  # 108
 SECONDS_PER_FRAME = CHUNK_SECONDS / CHUNK_FRAMES  # a frame's share of its chunk; the hop is 0.3 % longer
 
 GROUP_CHUNKS = 12  # two minutes are transformed at once: bounds the memory
-BATCH_BLOCKS = 12  # blocks that the network predicts at once
 MIN_SAMPLES = 128  # the shortest signal that can be downsampled by six octaves
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 
@@ -84,71 +83,6 @@ def _group_features(waveform: np.ndarray) -> np.ndarray:
 def _log_cqt(chunks: np.ndarray) -> np.ndarray:
     """(chunks, samples) -> (chunks, frames, 144)."""
     return np.log(cqt_magnitude(chunks, SAMPLING_RATE, HOP, BINS, BINS_PER_OCTAVE) + FLOOR)
-
-
-class FrameLogits:
-    """The logits of frames whose features arrive in pieces; they do not depend on where the pieces are cut.
-
-    Frames are normalised with the model's mean and deviation and cut into blocks of 108; the last one is padded with
-    zeros as in the published code, and 12 blocks are one batch. overlap: each block begins within the last third of
-    the block before, and both predictions are averaged, so that no frame depends on the edge of one block alone.
-    """
-
-    def __init__(self, model: BTCModel, overlap: bool = False):
-        self._model = model
-        self._size = model.config.num_frames
-        self._shared = self._size // 3 if overlap else 0
-        self._step = self._size - self._shared
-        self._features = np.empty((0, model.config.num_bins), np.float32)  # normalised, from the next block on
-        self._sums = np.empty((0, model.classifier.out_features), np.float32)  # of frames shared with the next block
-        self._counts = np.empty((0, 1), np.float32)  # predictions in each sum
-
-    def push(self, features: np.ndarray) -> np.ndarray:
-        """(frames, classes) float32: logits of the frames that `features` (frames, 144) complete, held ones first."""
-        config = self._model.config
-        normalised = np.asarray((features - config.feature_mean) / config.feature_std, np.float32)
-        self._features = np.concatenate([self._features, normalised])
-        complete = [self._sums[:0]]
-        while len(self._features) >= BATCH_BLOCKS * self._step + self._shared:
-            complete.append(self._predict(BATCH_BLOCKS))
-        return np.concatenate(complete)
-
-    def finish(self) -> np.ndarray:
-        """(frames, classes) float32: logits of the frames still held; begins a new track."""
-        frames = len(self._features)
-        uncovered = frames - len(self._sums)  # a block is added only for frames that no other covers
-        blocks = math.ceil(max(frames - self._shared, 1) / self._step) if uncovered else 0
-        parts = [self._predict(blocks)] if blocks else []
-        parts.append(self._sums / self._counts)
-        self._features, self._sums, self._counts = self._features[:0], self._sums[:0], self._counts[:0]
-        return np.concatenate(parts)[:frames]
-
-    def _predict(self, blocks: int) -> np.ndarray:
-        """The logits of the frames before the last overlap of the next `blocks` blocks."""
-        done = blocks * self._step
-        features = self._features[: done + self._shared]
-        features = np.pad(features, ((0, done + self._shared - len(features)), (0, 0)))
-        sums, counts = (np.pad(part, ((0, len(features) - len(part)), (0, 0))) for part in (self._sums, self._counts))
-        starts = range(0, done, self._step)
-        logits = _block_logits(np.stack([features[start : start + self._size] for start in starts]), self._model)
-        for start, block in zip(starts, logits, strict=True):
-            sums[start : start + self._size] += block
-            counts[start : start + self._size] += 1
-        self._features, self._sums, self._counts = self._features[done:], sums[done:], counts[done:]
-        return sums[:done] / counts[:done]
-
-
-def frame_logits(features: np.ndarray, model: BTCModel, overlap: bool = False) -> np.ndarray:
-    """(frames, classes) float32 logits of all `features` (frames, 144) of a track, see `FrameLogits`."""
-    frames = FrameLogits(model, overlap)
-    return np.concatenate([frames.push(features), frames.finish()])
-
-
-@torch.inference_mode()
-def _block_logits(blocks: np.ndarray, model: BTCModel) -> np.ndarray:
-    """(blocks, frames, 144) -> (blocks, frames, classes)."""
-    batch = torch.from_numpy(blocks).to(model.device, model.dtype)
-    return model(batch).logits.float().cpu().numpy()
 
 
 def frames_to_segments(
@@ -196,7 +130,7 @@ class ChordFrames:
         self._levels: list[np.ndarray] = []
         self._likeliest: list[np.ndarray] = []
         self._onsets: list[np.ndarray] = []
-        self._statistics = HarmonyStatistics()
+        self._statistics = HarmonyStatistics(SECONDS_PER_FRAME)
 
     def push(self, logits: np.ndarray, levels: np.ndarray) -> None:
         """Takes the logits (frames, classes), which it changes, and levels (frames,) of the next frames."""
@@ -232,7 +166,8 @@ class ChordFrames:
         return [replace(s, end=min(s.end, duration)) for s in segments if s.start < duration]
 
     def statistics(self) -> np.ndarray | None:
-        """(STATISTICS,) float32 of everything so far, see `HarmonyStatistics`; None for other classes than the 170."""
+        """(cells, CELL_NUMBERS) float32 of everything so far, see `HarmonyStatistics`; None for other classes than the
+        170."""
         return self._statistics.finish()
 
 
@@ -279,7 +214,7 @@ class ChordStream:
         return self._samples / SAMPLING_RATE
 
     def statistics(self) -> np.ndarray | None:
-        """(STATISTICS,) float32 of everything so far, see `HarmonyStatistics`; None for other classes than the 170."""
+        """See `ChordFrames.statistics`."""
         return self._frames.statistics()
 
     def _transform_pending(self) -> None:

@@ -19,6 +19,7 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
     sampling_rate: of the encoder, in Hz.  window_seconds: length of a window (arXiv 2502.03979: 30 s).
     hop_seconds: from window to window, for encoders with an embedding of each second; None: they follow each other.
     skip_silence: leave silence out of windows, see `SilenceCutter`; for models that were trained so.
+    harmony_seconds: of harmony around each point of the curve, see local_harmony_m2e; None: that of the whole track.
     padding_value, padding_side: fill the features of shorter tracks in a batch; weights and masks are 0 there.
     """
 
@@ -32,12 +33,14 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
         padding_side: str = "right",
         skip_silence: bool = False,
         hop_seconds: float | None = None,
+        harmony_seconds: float | None = None,
         **kwargs: Any,
     ):
         check_number("M2EFeatureExtractor", "sampling_rate", sampling_rate, *RATE, whole=True)
         check_number("M2EFeatureExtractor", "window_seconds", window_seconds, MIN_SECONDS, MAX_WINDOW_SECONDS)
-        if hop_seconds is not None:
-            check_number("M2EFeatureExtractor", "hop_seconds", hop_seconds, MIN_SECONDS, MAX_WINDOW_SECONDS)
+        for name, seconds in (("hop_seconds", hop_seconds), ("harmony_seconds", harmony_seconds)):
+            if seconds is not None:
+                check_number("M2EFeatureExtractor", name, seconds, MIN_SECONDS, MAX_WINDOW_SECONDS)
         if not isinstance(skip_silence, bool):
             raise ModelError(f"M2EFeatureExtractor: skip_silence is {str(skip_silence)[:40]}; give true or false.")
         super().__init__(**kwargs)
@@ -47,6 +50,7 @@ class M2EFeatureExtractor(FeatureExtractionMixin):
         self.padding_value = padding_value
         self.padding_side = padding_side
         self.skip_silence = skip_silence
+        self.harmony_seconds = harmony_seconds
 
     def __call__(
         self, audio: AudioInput, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs: Any

@@ -39,6 +39,7 @@ _REAL: Bounds = {
     "relu_dropout": (0, 1),
     "feature_mean": (-1e6, 1e6),
     "feature_std": (1e-6, 1e6),
+    "level": (-100, 100),
 }
 
 
@@ -47,7 +48,9 @@ class BTCConfig(PreTrainedConfig):
 
     num_bins, num_frames: shape of one input piece. intermediate_size, kernel_size: width of the position-wise
     convolutions and frames they span. feature_mean, feature_std: scalars of log(|CQT| + 1e-6) over the training
-    data; the network expects (feature - feature_mean) / feature_std. decoding: default of ChordRecognizer.
+    data; the network expects (feature - feature_mean) / feature_std. level: of the features of every piece, which is
+    brought to it first (see `levelled` of chord_logits_m2e), so that the answer does not depend on the volume; None =
+    as they are, as published. decoding: default of ChordRecognizer.
     """
 
     model_type = "m2e-btc"
@@ -67,6 +70,7 @@ class BTCConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-6  # added to the standard deviation, not to the variance
     feature_mean: float = 0.0
     feature_std: float = 1.0
+    level: float | None = None
     decoding: str = "paper"
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -75,7 +79,7 @@ class BTCConfig(PreTrainedConfig):
             self.id2label = dict(enumerate(VOCABULARY))
             self.label2id = {label: index for index, label in enumerate(VOCABULARY)}
         super().__post_init__(**kwargs)
-        check_numbers(self, _WHOLE, _REAL)
+        check_numbers(self, _WHOLE, _REAL, optional=("level",))
         convolutions = 4 * self.kernel_size * self.hidden_size * self.intermediate_size  # two, in both directions
         layer = convolutions + 10 * self.hidden_size**2
         check_parameters("BTCConfig", self.num_hidden_layers * layer)

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Pipeline
 
 from .audio_m2e import AudioInput, describe
@@ -14,6 +16,7 @@ from .bounds_m2e import MAX_LABELS, check_number
 from .errors_m2e import M2EError, ModelError
 from .harmony_m2e import Harmony
 from .key_m2e import key_segments as keys_over_time
+from .local_harmony_m2e import parts
 from .modeling_m2e import M2EForMusicEmotion
 from .output_m2e import compose
 from .processing_m2e import M2EProcessor, Progress, TrackFeatures
@@ -27,6 +30,8 @@ OUTPUTS = (
     *("mood_logits", "va", "quadrant_logits", "window_va", "window_mood_logits", "va_spread"),
     "descriptor_logits",
 )
+WINDOW_OUTPUTS = ("window_va", "window_mood_logits")
+PARTS_AT_ONCE = 12  # of the curve, two minutes
 
 
 class MusicEmotionPipeline(Pipeline):
@@ -202,8 +207,28 @@ class MusicEmotionPipeline(Pipeline):
 
     def _forward(self, input_tensors: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
         track = input_tensors.pop("track")
-        output = self.model(**input_tensors)
-        return {name: output[name] for name in OUTPUTS if output.get(name) is not None} | {"track": track}
+        local = self.processor.feature_extractor.harmony_seconds is not None
+        output = self.model(**input_tensors, output_windows=not local)
+        found = {name: output[name] for name in OUTPUTS if output.get(name) is not None} | {"track": track}
+        if not local:
+            return found
+        each = [self._window_outputs(one) for one in (track if isinstance(track, list) else [track])]
+        return found | {name: pad_sequence([one[name] for one in each], batch_first=True) for name in WINDOW_OUTPUTS}
+
+    def _window_outputs(self, track: TrackFeatures | FailedTrack) -> dict[str, torch.Tensor]:
+        """The outputs of a track's windows (windows, ...), each with the harmony around it; a few at once, so that the
+        memory does not grow with the track."""
+        if isinstance(track, FailedTrack):
+            return {"window_va": torch.zeros(1, 2), "window_mood_logits": torch.zeros(1, self.model.config.num_labels)}
+        seconds = self.processor.feature_extractor.harmony_seconds
+        pieces: dict[str, list[torch.Tensor]] = {name: [] for name in WINDOW_OUTPUTS}
+        waiting = parts(track, seconds, self.processor.key_profile)
+        while some := list(islice(waiting, PARTS_AT_ONCE)):
+            inputs = self._ensure_tensor_on_device(dict(self.processor.collate(some)), device=self.device)
+            output = self.model(**inputs, output_windows=True)
+            for name, own in pieces.items():
+                own += [rows[: len(part.windows)] for rows, part in zip(output[name], some, strict=True)]
+        return {name: torch.cat(own) for name, own in pieces.items()}
 
     def postprocess(  # type: ignore[override]
         self,

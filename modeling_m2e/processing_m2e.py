@@ -14,14 +14,14 @@ from transformers import BatchFeature, ProcessorMixin
 from .audio_blocks_m2e import AudioReport
 from .audio_m2e import AudioInput, describe, stream
 from .bounds_m2e import check_number
-from .chord_labels_m2e import ChordSegment, chord_tokens
+from .chord_labels_m2e import ChordSegment, ChordTokens, chord_tokens, without_edges
 from .chords_m2e import ChordRecognizer
 from .encoder_m2e import HUB_ARGUMENTS, Encoder, load_encoder
 from .encoder_mert_m2e import find_file, read_json
 from .errors_m2e import ModelError
 from .feature_extraction_m2e import M2EFeatureExtractor
-from .harmony_m2e import Harmony, analyze_harmony, finish_harmony
-from .harmony_statistics_m2e import STATISTICS
+from .harmony_m2e import Harmony, HarmonyStream, analyze_harmony
+from .harmony_statistics_m2e import harmony_statistics
 from .key_m2e import Key, key_profile, mode_index, normalise
 from .limits_m2e import Limits
 from .tempo_m2e import SAMPLING_RATE as TEMPO_RATE
@@ -41,7 +41,7 @@ class TrackFeatures:
 
     embeddings: (windows, width) float32.  windows: their times and weights.  duration: seconds.
     chords, key: None without harmony; the key also where nothing decides it.
-    statistics: (STATISTICS,) float32, see `HarmonyStatistics`; None without harmony or with another vocabulary.
+    statistics: (cells, CELL_NUMBERS) float32, see `HarmonyStatistics`; None without harmony or with another vocabulary.
     seconds_used, warnings: of the audio, see `AudioReport`.  tempo: beats per minute, None unless asked for and found.
     A feature cache does not keep these three.
     """
@@ -108,7 +108,7 @@ class M2EProcessor(ProcessorMixin):
     ) -> "M2EProcessor":
         """A processor made of loaded parts; without a chord recogniser it gives no harmony.
 
-        windows: of `M2EFeatureExtractor`: window_seconds, hop_seconds, skip_silence.
+        windows: of `M2EFeatureExtractor`: window_seconds, hop_seconds, skip_silence, harmony_seconds.
         """
         extractor = M2EFeatureExtractor(encoder.sampling_rate, **{"window_seconds": encoder.window_seconds, **windows})
         processor = cls(extractor, encoder.reference(), chord_vocabulary, has_chords=chord_recognizer is not None)
@@ -149,7 +149,7 @@ class M2EProcessor(ProcessorMixin):
         """
         windows = self._window_embeddings()
         rate, chord_rate = self.feature_extractor.sampling_rate, ChordRecognizer.sampling_rate
-        chords = self._chord_recognizer.stream() if harmony and self._chord_recognizer is not None else None
+        chords = HarmonyStream(self._chord_recognizer) if harmony and self._chord_recognizer is not None else None
         beats = TempoStream() if tempo else None
         readers = ((chord_rate, chords), (TEMPO_RATE, beats))
         rates = sorted({rate, *(own for own, reader in readers if reader is not None)})
@@ -175,7 +175,7 @@ class M2EProcessor(ProcessorMixin):
         )
         if chords is None:
             return track
-        found = finish_harmony(chords, track.duration, self.key_profile)
+        found = chords.finish(track.duration, self.key_profile)
         return replace(track, chords=found.chords, key=found.key, statistics=found.statistics)
 
     def _window_embeddings(self) -> WindowEmbeddings:
@@ -206,7 +206,7 @@ class M2EProcessor(ProcessorMixin):
         (B, L); mode (B,); harmony_statistics (B, STATISTICS). A track without harmony has no chords, the mode of C
         major and NaN for statistics.
         """
-        tokens = [chord_tokens(normalise(track.chords or [], track.key), self.chord_vocabulary) for track in tracks]
+        tokens = [self._tokens(track) for track in tracks]
         weights = [torch.tensor([window.weight for window in track.windows]) for track in tracks]
 
         def padded(arrays: Iterable[torch.Tensor | np.ndarray]) -> torch.Tensor:
@@ -221,9 +221,15 @@ class M2EProcessor(ProcessorMixin):
                 "chord_durations": padded(part.durations for part in tokens),
                 "chord_mask": padded(np.ones(len(part.roots), bool) for part in tokens),
                 "mode": torch.tensor([float(mode_index(track.key)) for track in tracks]),
-                "harmony_statistics": torch.stack([_statistics(track) for track in tracks]),
+                "harmony_statistics": padded(harmony_statistics(track.statistics) for track in tracks),
             }
         )
+
+    def _tokens(self, track: TrackFeatures) -> ChordTokens:
+        chords = track.chords or []
+        if self.chord_vocabulary != "paper":
+            chords = without_edges(chords)
+        return chord_tokens(normalise(chords, track.key), self.chord_vocabulary)
 
     def __call__(
         self,
@@ -295,7 +301,3 @@ class M2EProcessor(ProcessorMixin):
         if processor.has_chords:
             processor._chord_recognizer = ChordRecognizer.from_pretrained(pretrained_model_name_or_path, **hub)
         return processor
-
-
-def _statistics(track: TrackFeatures) -> torch.Tensor:
-    return torch.full((STATISTICS,), torch.nan) if track.statistics is None else torch.tensor(track.statistics)

@@ -15,14 +15,13 @@ from m2e.errors import AudioError, ModelError
 from modeling_m2e import chords_m2e
 from modeling_m2e.chord_decoding_m2e import SmoothFrames, onset_strength
 from modeling_m2e.chord_labels_m2e import ChordSegment, write_lab
+from modeling_m2e.chord_logits_m2e import BATCH_BLOCKS, FrameLogits, frame_logits
 from modeling_m2e.chords_m2e import (
     CHUNK_FRAMES,
     CHUNK_SAMPLES,
     SAMPLING_RATE,
     ChordRecognizer,
-    FrameLogits,
     cqt_features,
-    frame_logits,
     frames_to_segments,
 )
 from modeling_m2e.modeling_btc import BTCConfig, BTCModel
@@ -316,7 +315,7 @@ def test_no_more_than_a_group_is_held(model, short_groups, monkeypatch):
     for _ in range(50):
         stream.push(np.zeros(SECOND))
         assert sum(map(len, stream._pieces)) < 2 * CHUNK_SAMPLES
-        assert len(stream._held_levels) <= 108 * chords_m2e.BATCH_BLOCKS
+        assert len(stream._held_levels) <= 108 * BATCH_BLOCKS
     stream.finish()
     assert sizes == [2 * CHUNK_SAMPLES, 2 * CHUNK_SAMPLES, CHUNK_SAMPLES]
 

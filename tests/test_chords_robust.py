@@ -7,7 +7,8 @@ import m2e
 from m2e.errors import AudioError
 from modeling_m2e import ChordSegment, Key
 from modeling_m2e.chord_labels_m2e import VOCABULARY, parse_chord
-from modeling_m2e.chords_m2e import SAMPLING_RATE, cqt_features, frame_logits
+from modeling_m2e.chord_logits_m2e import frame_logits
+from modeling_m2e.chords_m2e import SAMPLING_RATE, cqt_features
 from modeling_m2e.key_m2e import estimate_key, key_segments
 
 DECODINGS = ("smooth", "paper")

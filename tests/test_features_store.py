@@ -11,13 +11,14 @@ from m2e.errors import DataError
 from m2e.features import store as feature_store
 from m2e.features.store import Shards, ShardWriter, embeddings_row, harmony_row, read_features, write_track
 from modeling_m2e import ChordSegment, Key
+from modeling_m2e.harmony_statistics_m2e import CELL_NUMBERS
 from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.windows_m2e import Window
 
 TRACKS = [f"t{i}" for i in range(7)]
 CHORDS = [ChordSegment(0.0, 1.5, "C:maj"), ChordSegment(1.5, 5.000045, "N")]
 KEY = Key("C", "major", 0.8125)
-STATISTICS = np.array([0.1, -2.5, 3.0], np.float32)
+STATISTICS = np.arange(2 * CELL_NUMBERS, dtype=np.float32).reshape(2, -1)
 
 
 def track(number: int, windows: int = 2) -> TrackFeatures:

@@ -4,17 +4,27 @@ import numpy as np
 import pytest
 
 from modeling_m2e.chord_labels_m2e import QUALITIES, VOCABULARY
-from modeling_m2e.harmony_statistics_m2e import STATISTICS, HarmonyStatistics
+from modeling_m2e.harmony_statistics_m2e import (
+    CELL_FRAMES,
+    CELL_NUMBERS,
+    STATISTICS,
+    HarmonyStatistics,
+    harmony_statistics,
+)
 
 KINDS = len(QUALITIES)
 ENTROPY, DEVIATION, BEST, SURPRISE, CHANGES, MOVED, ROOTS = range(KINDS + 2, KINDS + 9)
 
 
-def statistics(logits, *blocks):
-    collected = HarmonyStatistics()
+def cells(logits, *blocks):
+    collected = HarmonyStatistics(0.1)
     for block in np.split(logits, blocks):
         collected.push(block)
     return collected.finish()
+
+
+def statistics(logits, *blocks):
+    return harmony_statistics(cells(logits, *blocks))
 
 
 def sure(*labels):
@@ -32,7 +42,21 @@ def test_blocks_make_no_difference(logits):
     whole = statistics(logits)
     assert whole.shape == (STATISTICS,) and whole.dtype == np.float32 and np.isfinite(whole).all()
     assert statistics(logits, 1, 7, 40) == pytest.approx(whole, abs=1e-5)
-    assert HarmonyStatistics().finish() is None
+    assert HarmonyStatistics(0.1).finish() is None and np.isnan(harmony_statistics(None)).all()
+
+
+def test_cells_are_parts_of_a_track():
+    logits = np.random.default_rng(1).normal(0, 3, (250, len(VOCABULARY))).astype(np.float32)
+    found = cells(logits, 7, 120, 121)
+    assert found.shape == (3, CELL_NUMBERS)
+    np.testing.assert_allclose(found[:, 0], [0, 10.8, 21.6], rtol=1e-6)
+    np.testing.assert_array_equal(found[:, 1], [CELL_FRAMES, CELL_FRAMES, 34])
+    np.testing.assert_allclose(found[0], cells(logits[:CELL_FRAMES])[0], rtol=1e-5)
+    alone = statistics(logits[2 * CELL_FRAMES :])
+    last = harmony_statistics(found[2:])  # knows the frame before
+    changes = [CHANGES, MOVED]
+    assert np.delete(last, changes) == pytest.approx(np.delete(alone, changes), abs=1e-4)
+    assert last[MOVED] > alone[MOVED]
 
 
 def test_transposition_makes_no_difference(logits):

@@ -7,7 +7,7 @@ import tiny
 from m2e.errors import ModelError
 from m2e.features.cache import encoder_settings
 from modeling_m2e import M2EFeatureExtractor, M2EProcessor
-from modeling_m2e.silence_m2e import SilenceCutter
+from modeling_m2e.silence_m2e import SOFTEST, SilenceCutter
 from modeling_m2e.windows_m2e import Window, Windows
 
 RATE = 1_000  # a block has 100 samples
@@ -67,6 +67,15 @@ def test_a_constant_and_the_noise_of_a_converter_are_silence_and_soft_music_is_n
     np.testing.assert_array_equal(kept(soft)[0], soft)
 
 
+@pytest.mark.parametrize("gain", [1.0, 0.25, 0.06])
+def test_what_is_silence_does_not_depend_on_the_volume(gain):
+    """Music, a fade below 60 dB under it, hiss that is louder than that, and silence."""
+    loud, fade, hiss = track(2.0), 3e-4 * track(3.0, seed=1), 3e-3 * track(1.5, seed=2)
+    samples = np.concatenate([loud, fade, hiss, fade, np.zeros(500, np.float32)])
+    np.testing.assert_array_equal(kept(gain * samples)[1], kept(samples)[1])
+    assert len(kept(samples)[0]) == len(loud) + RATE + len(hiss)  # a second of the fade is a pause
+
+
 @pytest.mark.parametrize("block", [33, 1_000, 10**6])
 def test_windows_have_sound_and_the_times_of_the_track(block):
     samples = track(-5, 3, -10, 4, -6)
@@ -124,7 +133,7 @@ def test_the_setting_is_saved_and_missing_in_older_models(tmp_path):
     settings = encoder_settings(processor)
     assert "skip_silence" not in settings  # caches of older versions count
     processor.feature_extractor.skip_silence = True
-    assert encoder_settings(processor) == settings | {"skip_silence": True}
+    assert encoder_settings(processor) == settings | {"skip_silence": SOFTEST}
     processor.save_pretrained(tmp_path)
     assert M2EProcessor.from_pretrained(tmp_path).feature_extractor.skip_silence is True
     built = M2EProcessor.build(processor.encoder, skip_silence=True)

@@ -11,9 +11,14 @@ import pytest
 import torch
 
 from m2e.export.describe import _chords, _key, _windows
-from modeling_m2e.chord_labels_m2e import VOCABULARY, chord_tokens
+from modeling_m2e.chord_labels_m2e import VOCABULARY, ChordSegment, chord_tokens, without_edges
 from modeling_m2e.chords_m2e import ChordFrames
+from modeling_m2e.harmony_m2e import with_silence
+from modeling_m2e.harmony_statistics_m2e import harmony_statistics
 from modeling_m2e.key_m2e import FITTED, ROOTS, estimate_key, normalise
+from modeling_m2e.local_harmony_m2e import with_harmony_of
+from modeling_m2e.processing_m2e import TrackFeatures
+from modeling_m2e.silence_m2e import SilenceCutter
 from modeling_m2e.window_embeddings_m2e import SlidingEmbeddings, WindowEmbeddings
 
 SOURCE = Path(__file__).resolve().parent.parent / "space-static" / "src"
@@ -75,7 +80,8 @@ def test_chords_key_and_statistics_are_those_of_the_package(tmp_path, seed):
 const frames = Object.fromEntries(["logits", "levels", "onsets"].map((n) => [n, Float32Array.from(input[n])]));
 const found = chords.decode(frames, input.rules, input.duration);
 const key = harmony.estimateKey(found, input.key);
-return { chords: found, key, numbers: harmony.statistics(frames.logits, 170),
+const cells = harmony.cells(frames.logits, 170, input.rules.seconds_per_frame);
+return { chords: found, key, cells, numbers: harmony.statistics(cells),
   inputs: harmony.chordInputs(found, key, input.rules.labels, input.tokens) };
 """,
         logits=logits.ravel().tolist(), levels=levels.tolist(), onsets=onsets.tolist(), rules=rules,
@@ -87,12 +93,51 @@ return { chords: found, key, numbers: harmony.statistics(frames.logits, 170),
     assert len(expected) > 5 and key is not None
     assert ROOTS[found["key"]["tonic"]] == key.tonic and ("major", "minor")[found["key"]["mode"]] == key.mode
     assert found["key"]["confidence"] == pytest.approx(key.confidence, abs=1e-4)
-    np.testing.assert_allclose(found["numbers"], frames.statistics(), atol=1e-4)
+    np.testing.assert_allclose(found["cells"], frames.statistics(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["numbers"], harmony_statistics(frames.statistics()), atol=1e-4)
     moved = [VOCABULARY[index] for index in found["inputs"]["chord_roots"]]
     assert [rules["names"][VOCABULARY.index(label)] for label in moved] == [
         chord.label for chord in normalise(expected, key)
     ]
     np.testing.assert_allclose(found["inputs"]["chord_durations"], ids.durations, atol=1e-5)
+
+
+def test_silence_and_parts_of_a_track_are_those_of_the_package(tmp_path):
+    """Chords of a waveform without its silence, in their places; what lies around a point of the curve."""
+    samples = np.random.default_rng(0).normal(0, 0.1, 60 * 100).astype(np.float32)
+    samples[:730], samples[2000:3500], samples[5700:] = 0, 1e-5, 0
+    cutter = SilenceCutter(100)
+    seconds = len(np.concatenate([cutter.push(samples), cutter.finish()])) / 100
+    edges = np.linspace(0, seconds, 12)
+    none = VOCABULARY.index("N")
+    ids = [none, 3, 20, none, none, 40, 3, 60, 70, 80, none]
+    chords = [ChordSegment(a, b, VOCABULARY[i]) for a, b, i in zip(edges[:-1], edges[1:], ids, strict=True)]
+    starts = [cutter.place(int(second) * 100) / 100 for second in np.arange(0, seconds, 10)]
+    cells = [[start, *range(index, index + 9)] for index, start in enumerate(starts)]
+    found = node(
+        tmp_path,
+        """
+const { parts } = windows.withoutSilence(Float32Array.from(input.samples), 100);
+const placed = harmony.withSilence(input.chords, parts, 100, 60, input.none);
+return { placed, inner: harmony.withoutEdges(placed, input.none), clipped: harmony.clipped(placed, 12, 42),
+  cells: harmony.cellsBetween(input.cells, 12, 42, 60), nearest: harmony.cellsBetween(input.cells, 0.1, 0.2, 60) };
+""",
+        samples=samples.tolist(), chords=[vars(c) | {"id": i} for c, i in zip(chords, ids, strict=True)],
+        none=none, cells=cells,
+    )  # fmt: skip
+    placed = with_silence(chords, cutter.kept_parts(), 100, 60.0)
+    track = TrackFeatures("", 60.0, [], torch.zeros(0), placed, None, np.array(cells))
+    around, nearest = with_harmony_of(track, 12, 42, FITTED), with_harmony_of(track, 0.1, 0.2, FITTED)
+
+    def listed(chords) -> list[tuple[float, float, int]]:
+        return [(round(c.start, 6), round(c.end, 6), VOCABULARY.index(c.label)) for c in chords]
+
+    for name, expected in {"placed": placed, "inner": without_edges(placed), "clipped": around.chords}.items():
+        assert [(round(c["start"], 6), round(c["end"], 6), c["id"]) for c in found[name]] == listed(expected)
+    assert len(placed) > 6 and placed[0].label == placed[-1].label == "N"
+    np.testing.assert_allclose(found["cells"], around.statistics)
+    np.testing.assert_allclose(found["nearest"], nearest.statistics)
+    assert 1 < len(found["cells"]) < len(cells) and len(found["nearest"]) == 1
 
 
 def test_no_chord_that_sounds_has_no_key(tmp_path):
@@ -127,7 +172,7 @@ def test_windows_are_those_of_the_package(tmp_path, seconds, hop, silence):
     )
     windows.push(waveform)
     spans, embeddings = windows.finish()
-    extractor = SimpleNamespace(window_seconds=size, hop_seconds=hop, skip_silence=silence)
+    extractor = SimpleNamespace(window_seconds=size, hop_seconds=hop, skip_silence=silence, harmony_seconds=None)
     found = node(
         tmp_path,
         """

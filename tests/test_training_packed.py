@@ -9,7 +9,7 @@ from m2e.evaluation.metrics import NO_QUADRANT
 from m2e.training.packed import LabelledTracks, learnt_tasks, mood_frequencies, pack, random_spans, statistics
 from modeling_m2e import ChordSegment, Key, M2EConfig, M2EForMusicEmotion, M2EProcessor
 from modeling_m2e.feature_extraction_m2e import M2EFeatureExtractor
-from modeling_m2e.harmony_statistics_m2e import STATISTICS
+from modeling_m2e.harmony_statistics_m2e import CELL_NUMBERS, STATISTICS
 from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.windows_m2e import Window
 
@@ -21,7 +21,7 @@ CHORDS = [ChordSegment(0.0, 1.5, "C:maj"), ChordSegment(1.5, 3.0, "G:min7"), Cho
 def track(number, windows, chords, key):
     spans = [Window(3.0 * i, 3.0 * i + 3, 1.0 if i < 2 else 0.25) for i in range(windows)]
     embeddings = torch.randn(windows, 6, generator=torch.Generator().manual_seed(number)).half().float()
-    statistics = np.random.default_rng(number).normal(size=STATISTICS).astype(np.float32)
+    statistics = np.random.default_rng(number).uniform(0.1, 1.0, (2, CELL_NUMBERS)).astype(np.float32)
     return TrackFeatures(f"{number}.wav", 3.0 * windows, spans, embeddings, chords, key, statistics)
 
 

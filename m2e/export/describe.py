@@ -39,6 +39,7 @@ def description(pipe: "MusicEmotionPipeline", parts: list[Graph]) -> dict[str, A
         tokens = chord_tokens(every, config.chord_vocabulary, max_chords=len(every))
         pairs = zip(tokens.roots.tolist(), tokens.qualities.tolist(), strict=True)
         found["tokens"] = dict(zip(VOCABULARY, pairs, strict=True))
+        found["chord_edges"] = config.chord_vocabulary == "paper"  # whether what is no chord at the ends is an input
     return found
 
 
@@ -59,6 +60,7 @@ def _windows(extractor: "M2EFeatureExtractor", encoder_seconds: float) -> dict[s
         "hop_seconds": extractor.hop_seconds,
         "encoder_seconds": encoder_seconds,
         "skip_silence": extractor.skip_silence,
+        "harmony_seconds": extractor.harmony_seconds,
         "min_tail_share": MIN_TAIL_SHARE,
     }
 

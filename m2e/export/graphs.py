@@ -15,6 +15,7 @@ from m2e.export.constant_q import ConstantQ
 from m2e.export.spectrum import Spectrum, framed
 from modeling_m2e import BTCModel, M2EEncoderModel, M2EForMusicEmotion
 from modeling_m2e.chord_decoding_m2e import ONSET_HOP, ONSET_WINDOW
+from modeling_m2e.chord_logits_m2e import MAX_GAIN
 from modeling_m2e.chords_m2e import BINS, BINS_PER_OCTAVE, CHUNK_FRAMES, CHUNK_SAMPLES, FLOOR, HOP, MIN_SAMPLES
 from modeling_m2e.chords_m2e import SAMPLING_RATE as CHORD_RATE
 from modeling_m2e.modeling_encoder import loudness
@@ -105,10 +106,14 @@ class ChordGraph(Graph):
         config, frames = self.model.config, features.shape[0]
         step = self.size - self.shared
         blocks = torch.sym_max(frames - self.shared + step - 1, step) // step
-        normalised = (features - config.feature_mean) / config.feature_std
         rows = (blocks + (step < self.size)) * step
-        padded = F.pad(normalised, (0, 0, 0, rows - frames))
-        predicted = self.model(framed(padded[None], self.size, step)[0]).logits
+        missing = (0, 0, 0, rows - frames)
+        pieces = framed(F.pad(features, missing)[None], self.size, step)[0]
+        there = framed(F.pad(torch.ones_like(features[:, :1]), missing)[None], self.size, step)[0]
+        if config.level is not None:  # as `levelled`
+            power = ((2 * pieces).exp() * there).sum((1, 2)) / (there.sum((1, 2)) * features.shape[1])
+            pieces = pieces + (config.level - power.log() / 2).clamp(max=MAX_GAIN)[:, None, None]
+        predicted = self.model(there * (pieces - config.feature_mean) / config.feature_std).logits
         if not self.shared:
             return predicted.flatten(0, 1)[:frames]
         counts = self._added(torch.ones_like(predicted[:, :, :1]))

@@ -40,11 +40,12 @@ from m2e.workers import predictions
 from modeling_m2e import M2EProcessor
 from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.record_m2e import FailedTrack
+from modeling_m2e.silence_m2e import SOFTEST
 from modeling_m2e.weights_m2e import fingerprint as network_fingerprint
 
 # Bump when cached values change under the same settings.
 EMBEDDINGS_VERSION = 1
-HARMONY_VERSION = 5
+HARMONY_VERSION = 6
 PLAN_TRACKS = 8  # measured by each process
 ROOT = Path("runs", "features")
 
@@ -63,7 +64,7 @@ def encoder_settings(processor: M2EProcessor) -> dict[str, Any]:
         **encoder.settings(),
         "sampling_rate": extractor.sampling_rate,
         "window_seconds": extractor.window_seconds,
-        **({"skip_silence": True} if extractor.skip_silence else {}),  # else caches keep their names
+        **({"skip_silence": SOFTEST} if extractor.skip_silence else {}),  # else caches keep their names
         **({"hop_seconds": extractor.hop_seconds} if extractor.hop_seconds is not None else {}),
     }
 

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from m2e.errors import DataError
 from modeling_m2e import ChordSegment, Key
+from modeling_m2e.harmony_statistics_m2e import CELL_NUMBERS
 from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.windows_m2e import Window
 
@@ -36,7 +37,7 @@ EMBEDDINGS, HARMONY = "embeddings", "harmony"
 SHARD_TRACKS = 256
 
 _CHORDS = pa.list_(pa.struct({"start": pa.float64(), "end": pa.float64(), "label": pa.string()}))
-_STATISTICS = pa.list_(pa.float32())
+_CELLS = pa.list_(pa.list_(pa.float32(), CELL_NUMBERS))
 _KEY = pa.struct({"tonic": pa.string(), "mode": pa.string(), "confidence": pa.float64()})
 
 
@@ -59,12 +60,12 @@ def embeddings_row(track: TrackFeatures) -> pa.Table:
 
 
 def harmony_row(chords: Sequence[ChordSegment], key: Key | None, statistics: np.ndarray | None = None) -> pa.Table:
-    """chords (start, end, label of each), key (null if undecided) and statistics (or null) of a track."""
+    """chords (start, end, label of each), key (null if undecided) and statistics (cells, or null) of a track."""
     return pa.table(
         {
             "chords": pa.array([[vars(chord) for chord in chords]], _CHORDS),
             "key": pa.array([None if key is None else vars(key)], _KEY),
-            "statistics": pa.array([statistics], _STATISTICS),
+            "statistics": pa.nulls(1, _CELLS) if statistics is None else _list_of_rows(statistics),
         }
     )
 
@@ -288,7 +289,7 @@ class StoredFeatures(Mapping[str, TrackFeatures]):
             chords = [ChordSegment(**chord) for chord in harmony["chords"].as_py()]
             key = Key(**harmony["key"].as_py()) if harmony["key"].is_valid else None
             if harmony["statistics"].is_valid:
-                statistics = harmony["statistics"].values.to_numpy()
+                statistics = _matrix(harmony["statistics"])
         row = self._embeddings.row(track)
         windows = [Window(*window) for window in row["windows"].as_py()]
         embeddings = torch.from_numpy(_matrix(row["embeddings"]).astype(np.float32))

@@ -191,7 +191,7 @@ class Recipe:
     start: model whose encoder, chord recogniser and weights are taken over; else
     encoder: {"type": "m2e-encoder"}, {"nets": [...]} of `modeling_taggers`, {"id": ..., "layers": [...]} of a MERT, or
     {"type": "transformers", "id": ..., "layers": [...]} of another network (`encoder_transformers_m2e`);
-    "window_seconds", "hop_seconds" and "skip_silence" in it are those of M2EFeatureExtractor; with
+    "window_seconds", "hop_seconds", "skip_silence" and "harmony_seconds" in it are those of M2EFeatureExtractor; with
     chord_decoding: "smooth" or "paper".
     datasets: by name; protocol: "paper" or "clean", see `datasets_scripts.protocols`.
     moods: "data", those of the data sets; "start", those of the start model; "jamendo", the 56 of MTG-Jamendo; or a

@@ -1,10 +1,21 @@
 // From a waveform to the record of a track, by three graphs. `run(graph, inputs)` gives {output: {data, dims}}.
 import { argmax, decode } from "./chords.js";
-import { chordInputs, estimateKey, statistics } from "./harmony.js";
-import { embed } from "./windows.js";
+import {
+  cells,
+  cellsBetween,
+  chordInputs,
+  clipped,
+  estimateKey,
+  statistics,
+  withoutEdges,
+  withSilence,
+} from "./harmony.js";
+import { embed, withoutSilence } from "./windows.js";
 
 const MARGIN_CHUNKS = 2; // around a part, so that every block of frames is whole that one of its frames lies in
 const PART_CHUNKS = 12;
+const MAX_PAUSE_SECONDS = 10; // for chords; a shorter pause is recognised as one
+const PARTS_PER_CONTEXT = 3; // a part of the curve is so much shorter than the harmony around it
 
 // The chord graph's outputs for a whole track, computed part by part. tell: with the share that is done.
 export async function chordFrames(waveform, rules, run, tell) {
@@ -59,26 +70,75 @@ export async function analyze(waveform, model, run, tell = () => {}) {
     return { seconds, embedding: output.embeddings.data };
   };
   const { embeddings, weights, spans } = await embed(waveform, rate, model.windows, encode);
+  const track = { embeddings, weights, spans, duration, chords: null, key: null };
+  if (chordRules) Object.assign(track, await harmonyOf(waveform, model, run, (share) => tell(0.5 + 0.5 * share)));
+  const outputs = await heads(track, model, run);
+  return record(outputs, await curveOf(track, outputs, model, run), model, track);
+}
+
+// {chords, key, cells} of a waveform. Unless it is decoded as published, silence is no chord and changes no other chord.
+async function harmonyOf(waveform, model, run, tell) {
+  const { sampling_rate: rate, chords: rules } = model;
+  const duration = waveform.length / rate;
+  const cut = rules.decoding === "paper" ? null : withoutSilence(waveform, rate, MAX_PAUSE_SECONDS);
+  const samples = cut ? cut.kept : waveform;
+  const frames = await chordFrames(samples, rules, run, tell);
+  const found = decode(frames, rules, samples.length / rate);
+  const statistics = cells(frames.logits, rules.labels.length, rules.seconds_per_frame);
+  if (!cut) return { chords: found, key: estimateKey(found, model.key), cells: statistics };
+  for (const cell of statistics) cell[0] = cut.place(Math.round(cell[0] * rate)) / rate;
+  const chords = withSilence(found, cut.parts, rate, duration, rules.labels.indexOf("N"));
+  return { chords, key: estimateKey(chords, model.key), cells: statistics };
+}
+
+// The outputs of the network for a track, or a part of one.
+function heads({ embeddings, weights, chords, key, cells }, model, run) {
   const inputs = {
     embeddings: [joined(embeddings), [embeddings.length, embeddings[0].length]],
     window_weights: [Float32Array.from(weights), [weights.length]],
   };
-  let [chords, key] = [null, null];
-  if (chordRules) {
-    const frames = await chordFrames(waveform, chordRules, run, (share) => tell(0.5 + 0.5 * share));
-    chords = decode(frames, chordRules, duration);
-    key = estimateKey(chords, model.key);
-    for (const [name, values] of Object.entries(chordInputs(chords, key, chordRules.labels, model.tokens)))
+  if (chords) {
+    const { labels } = model.chords;
+    const inner = model.chord_edges ? chords : withoutEdges(chords, labels.indexOf("N"));
+    for (const [name, values] of Object.entries(chordInputs(inner, key, labels, model.tokens)))
       inputs[name] = [values, name === "mode" ? [] : [values.length]];
-    const numbers = statistics(frames.logits, chordRules.labels.length);
+    const numbers = statistics(cells);
     inputs.harmony_statistics = [numbers, [numbers.length]];
   }
   const wanted = Object.keys(model.graphs.model.inputs);
-  const outputs = await run("model", Object.fromEntries(wanted.map((name) => [name, inputs[name]])));
-  return record(outputs, model, spans, duration, chords, key);
+  return run("model", Object.fromEntries(wanted.map((name) => [name, inputs[name]])));
 }
 
-function record(outputs, model, spans, duration, chords, key) {
+// Valence and arousal of each window, one after the other: with the harmony around it, if the model was made so.
+async function curveOf(track, outputs, model, run) {
+  const seconds = model.windows.harmony_seconds;
+  if (!seconds || track.duration <= seconds) return outputs.window_va?.data ?? [];
+  const found = [];
+  for (const part of parts(track, seconds, model)) found.push((await heads(part, model, run)).window_va.data);
+  return joined(found);
+}
+
+// The track in runs of windows, each with the harmony of `seconds` around its middle.
+function* parts(track, seconds, model) {
+  const { spans, duration } = track;
+  const run = ([start, end]) => Math.floor(((start + end) / 2 / seconds) * PARTS_PER_CONTEXT);
+  for (let first = 0; first < spans.length; ) {
+    let last = first + 1;
+    while (last < spans.length && run(spans[last]) === run(spans[first])) last++;
+    const middle = (spans[first][0] + spans[last - 1][1]) / 2;
+    const start = Math.min(Math.max(0, middle - seconds / 2), duration - seconds);
+    const part = { embeddings: track.embeddings.slice(first, last), weights: track.weights.slice(first, last), chords: null };
+    if (track.chords) {
+      part.chords = clipped(track.chords, start, start + seconds);
+      part.key = estimateKey(part.chords, model.key);
+      part.cells = cellsBetween(track.cells, start, start + seconds, duration);
+    }
+    yield part;
+    first = last;
+  }
+}
+
+function record(outputs, curve, model, { spans, duration, chords, key }) {
   const [low, high] = model.valence_arousal.scale;
   const { maps } = model.valence_arousal; // of valence and of arousal, where the model is calibrated
   const onScale = (x, axis) => Math.min(Math.max(maps ? interpolated(x, maps[axis]) : x, low), high);
@@ -88,7 +148,6 @@ function record(outputs, model, spans, duration, chords, key) {
     return { label, score, selected: score > thresholds[i] };
   });
   const [valence, arousal] = Array.from(outputs.va.data, onScale);
-  const curve = outputs.window_va?.data ?? [];
   const [neutralValence, neutralArousal] = model.valence_arousal.neutral;
   const happier = valence >= neutralValence;
   const quadrant = outputs.quadrant_logits

@@ -1,17 +1,20 @@
 // Cuts a waveform into the windows of the encoder, and averages its seconds: modeling_m2e/windows_m2e.py, silence_m2e.py,
 // window_embeddings_m2e.py. `rules` is the part "windows" of model.json.
 const BLOCK_SECONDS = 0.1;
-const SILENCE_POWER = 1e-7; // -70 dB
-const MAX_PAUSE_BLOCKS = 10;
+const SILENCE_POWER = 1e-9; // -90 dB
+const SOFTEST = 1e-6; // of the loudest block so far
+const MAX_PAUSE_SECONDS = 1;
 const MIN_SECONDS = 0.5;
 
-// {kept: waveform without silence, place: from a sample of it to the sample of the track}.
-export function withoutSilence(waveform, rate) {
+// {kept: waveform without silence, place: from a sample of it to the sample of the track, parts: [sample, place] at which
+// each part begins that nothing is left out of}.
+export function withoutSilence(waveform, rate, maxPause = MAX_PAUSE_SECONDS) {
   const size = Math.round(BLOCK_SECONDS * rate);
+  const maxPauseBlocks = Math.round(maxPause / BLOCK_SECONDS);
   const parts = [];
   const starts = [0];
   const shifts = [0];
-  let [pause, kept] = [[], 0];
+  let [pause, kept, loudest] = [[], 0, 0];
   const keep = (part) => {
     parts.push(part);
     kept += part.length;
@@ -20,7 +23,8 @@ export function withoutSilence(waveform, rate) {
     const block = waveform.subarray(begin, begin + size);
     const mean = block.reduce((a, b) => a + b, 0) / block.length;
     const power = block.reduce((a, b) => a + (b - mean) ** 2, 0) / block.length;
-    if (power >= SILENCE_POWER) {
+    loudest = Math.max(loudest, power);
+    if (power >= Math.max(SILENCE_POWER, SOFTEST * loudest)) {
       pause.forEach(keep);
       pause = [];
       keep(block);
@@ -29,7 +33,7 @@ export function withoutSilence(waveform, rate) {
         starts.push(kept - block.length);
         shifts.push(shift);
       }
-    } else if (kept && pause.length < MAX_PAUSE_BLOCKS) pause.push(block);
+    } else if (kept && pause.length < maxPauseBlocks) pause.push(block);
   }
   const result = new Float32Array(kept);
   let at = 0;
@@ -38,7 +42,7 @@ export function withoutSilence(waveform, rate) {
     at += part.length;
   }
   const place = (sample) => sample + shifts[starts.findLastIndex((start) => start <= sample)];
-  return { kept: result, place };
+  return { kept: result, place, parts: starts.map((start, i) => [start, start + shifts[i]]) };
 }
 
 // [{first, last: samples that the encoder takes; start, end, weight: the part of the track that they stand for}].
