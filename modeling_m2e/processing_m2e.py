@@ -226,7 +226,7 @@ class M2EProcessor(ProcessorMixin):
         )
 
     def _tokens(self, track: TrackFeatures) -> ChordTokens:
-        chords = track.chords or []
+        chords: Sequence[ChordSegment] = track.chords or []
         if self.chord_vocabulary != "paper":
             chords = without_edges(chords)
         return chord_tokens(normalise(chords, track.key), self.chord_vocabulary)
