@@ -111,9 +111,10 @@ class SmoothFrames:
 
     def finish(self) -> np.ndarray:
         """(frames,) class ids of the best path through all frames so far."""
-        frames = np.concatenate(self._log_probabilities) if self._log_probabilities else np.empty((0, 0))
-        if not len(frames):
+        if not self._log_probabilities:
             return np.empty(0, np.int64)
+        frames = np.concatenate(self._log_probabilities)
+        self._log_probabilities = [frames]  # once, not twice
         blocks = [slice(start, start + BLOCK_FRAMES) for start in range(0, len(frames), BLOCK_FRAMES)]
         ids = _best_path((frames[block].astype(np.float32) for block in blocks), self._penalty)
         if not self._key_weight or frames.shape[1] != len(VOCABULARY):
