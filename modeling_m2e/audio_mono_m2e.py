@@ -49,7 +49,9 @@ class MonoMixer:
         block = self._without_offset(self._on_scale(block))
         mono = np.ascontiguousarray(block[:, 0] if block.shape[1] == 1 else self._mixed(block), dtype=np.float32)
         self._low, self._high = min(self._low, float(mono.min())), max(self._high, float(mono.max()))
-        self._clipped += int((np.abs(block).max(axis=1) >= _FULL_SCALE).sum())
+        full = block >= _FULL_SCALE
+        full |= block <= -_FULL_SCALE
+        self._clipped += int(full.any(axis=1).sum())
         self._samples += len(mono)
         return mono
 
@@ -66,7 +68,7 @@ class MonoMixer:
             self.report.warn(f"The track is clipped: {self._clipped / self._samples:.0%} of it is at full scale.")
 
     def _on_scale(self, block: np.ndarray) -> np.ndarray:
-        peak = float(np.abs(block).max())
+        peak = float(_peaks(block).max())
         if not np.isfinite(peak):
             raise AudioError(f"{self.name}: holds NaN or infinite samples; export it again from its original.")
         if peak > _LOUDEST_FLOAT * self._scale:
@@ -98,8 +100,7 @@ class MonoMixer:
 
     def _mixed(self, block: np.ndarray) -> np.ndarray:
         channels = block.shape[1]
-        peaks = np.abs(block).max(axis=0)
-        sounding = peaks >= SILENCE_PEAK
+        sounding = _peaks(block) >= SILENCE_PEAK
         if self._active is None or len(self._active) != channels:
             self._active = np.zeros(channels, bool)
         self._active |= sounding
@@ -112,8 +113,13 @@ class MonoMixer:
             mono = block[:, used].mean(axis=1, dtype=np.float32)
         else:
             mono = block @ np.asarray(weights, np.float32)
-        powers = np.square(block, dtype=np.float32).mean(axis=0)
-        if len(active) > 1 and np.square(mono).mean() < _CANCELLED * powers.mean():
+        powers = np.array([channel @ channel for channel in block.T])
+        if len(active) > 1 and mono @ mono < _CANCELLED * powers.mean():
             self.report.warn("The channels cancel each other out in mono; only the strongest was used.")
             return block[:, powers.argmax()]
         return np.asarray(mono)
+
+
+def _peaks(block: np.ndarray) -> np.ndarray:
+    """(channels,) largest absolute values of a block (n, channels), without a copy of it."""
+    return np.maximum(block.max(axis=0), -block.min(axis=0))

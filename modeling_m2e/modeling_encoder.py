@@ -191,8 +191,8 @@ class M2EEncoderModel(CheckedModel):
         level: (batch,) the mean square that becomes 1; by default the loudness of each waveform.
         """
         level = loudness(input_values) if level is None else level
-        spectra = self.padded(input_values).unfold(-1, self.config.n_fft, self.config.hop_length) * self.window
-        spectrum = torch.fft.rfft(spectra)
+        frames = self.padded(input_values).unfold(-1, self.config.n_fft, self.config.hop_length)
+        spectrum = torch.fft.rfft(frames * self.window)
         power = spectrum.real.square() + spectrum.imag.square()
         return (power @ self.mel).transpose(1, 2) / level.clamp(min=1e-9)[:, None, None]
 

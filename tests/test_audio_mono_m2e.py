@@ -1,11 +1,15 @@
 """Mixing down to mono, and samples that are not on the scale of audio."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sounds import RATE, assert_one_sentence, encoded, needs_ffmpeg, noise, read, tone
 
 from m2e.errors import AudioError
+from modeling_m2e.audio_blocks_m2e import AudioReport
 from modeling_m2e.audio_m2e import load
+from modeling_m2e.audio_mono_m2e import MonoMixer
 
 
 def surround(**channels: np.ndarray) -> np.ndarray:
@@ -160,3 +164,24 @@ def test_quiet_and_clipped_tracks_are_named():
     (warning,) = read(((10 * tone(2.0)).clip(-1, 1), RATE))[2].warnings
     assert warning.startswith("The track is clipped: 8")
     assert read((noise(2.0), RATE))[2].warnings == []
+
+
+def test_clipping_counts_on_both_sides_and_in_any_channel():
+    block = np.stack([noise(2.0), noise(2.0, seed=1)], 1) / 2
+    block[::60, 0], block[30::60, 1] = 1.0, -1.0
+    assert read((block, RATE))[2].warnings == ["The track is clipped: 3% of it is at full scale."]
+
+
+# --- memory ---
+
+
+def test_a_block_is_mixed_in_less_than_three_times_its_memory():
+    block = np.stack([noise(60.0), noise(60.0, seed=1)], 1)
+    mixer = MonoMixer("track", RATE, AudioReport())
+    tracemalloc.start()
+    try:
+        mixer.mix(block)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.75 * block.nbytes  # in addition to the block itself

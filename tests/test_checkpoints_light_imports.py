@@ -9,7 +9,7 @@ SCRIPT = """
 import gc, sys
 from m2e.checkpoints.light_imports import import_lightly
 package = import_lightly("modeling_m2e")
-heavy = "torch._dynamo", "torch.distributed.tensor", "librosa", "numba"
+heavy = "torch._dynamo", "torch.distributed.tensor", "librosa", "numba", "scipy", "accelerate"
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from m2e.checkpoints.load import load
 record = load()((np.random.default_rng(0).normal(0, 0.1, 44100).astype(np.float32), 22050))
 assert record.error is None and record.valence is not None
 assert gc.isenabled() and torch.distributed.is_available()
+from transformers.utils import import_utils, is_scipy_available
+assert is_scipy_available is import_utils.is_scipy_available
 print([name for name in heavy if name in sys.modules])
 
 sys.path.insert(0, "tests")

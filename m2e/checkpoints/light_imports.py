@@ -1,8 +1,9 @@
-"""The model package without what only training needs: a command answers more than a second sooner.
+"""The model package without what only training needs: a command answers more than a second sooner, in less memory.
 
 transformers imports PyTorch's compiler (`torch._dynamo`) and its distributed tensors together with its model class.
-Nothing that predicts on one device uses them, and they take as long to import as all else. And it reads the source of
-all of its models twice, to learn their names.
+Nothing that predicts on one device uses them, and they take as long to import as all else. It imports scipy and
+accelerate, too, where they are installed: 50 MB. And it reads the source of all of its models twice, to learn their
+names.
 """
 
 import gc
@@ -16,6 +17,7 @@ from typing import Any
 
 COMPILER = "torch._dynamo"
 HEAVY = COMPILER, "transformers.modeling_utils"
+EXTRAS = "is_scipy_available", "is_accelerate_available"
 
 
 def import_lightly(module: str) -> ModuleType:
@@ -28,7 +30,7 @@ def import_lightly(module: str) -> ModuleType:
         return importlib.import_module(module)
     gc.disable()  # hundreds of thousands of objects are made, and none of them is garbage
     try:
-        with _without_compiler(), _models_listed_once():
+        with _without_compiler(), _without_extras(), _models_listed_once():
             return importlib.import_module(module)
     except (AttributeError, ImportError):  # a version of transformers that needs more of the compiler
         return importlib.import_module(module)
@@ -54,6 +56,20 @@ def _without_compiler() -> Iterator[None]:
     finally:
         vars(torch.distributed)["is_available"] = distributed
         del vars(torch)["_dynamo"], sys.modules[COMPILER]  # an import from now on finds the real one
+
+
+@contextmanager
+def _without_extras() -> Iterator[None]:
+    """While the block runs, transformers takes scipy and accelerate as not installed: it has them for the losses of
+    object detection and for models that one device cannot hold."""
+    from transformers import utils
+
+    originals = {name: vars(utils)[name] for name in EXTRAS}
+    vars(utils).update(dict.fromkeys(EXTRAS, lambda: False))
+    try:
+        yield
+    finally:
+        vars(utils).update(originals)
 
 
 @contextmanager
