@@ -41,7 +41,7 @@ CHUNK_SAMPLES = CHUNK_SECONDS * SAMPLING_RATE
 CHUNK_FRAMES = 1 + CHUNK_SAMPLES // HOP  # 108
 SECONDS_PER_FRAME = CHUNK_SECONDS / CHUNK_FRAMES  # a frame's share of its chunk; the hop is 0.3 % longer
 
-GROUP_CHUNKS = 12  # two minutes are transformed at once: bounds the memory
+GROUP_CHUNKS = 3  # half a minute is transformed at once: bounds the memory
 MIN_SAMPLES = 128  # the shortest signal that can be downsampled by six octaves
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 
@@ -172,9 +172,9 @@ class ChordFrames:
 
 
 class ChordStream:
-    """The chords of one waveform that arrives in blocks; holds at most two minutes of it.
+    """The chords of one waveform that arrives in blocks; holds at most half a minute of it.
 
-    The chords are those of the whole waveform at once: groups of two minutes overlap as blocks within a group do.
+    The chords are those of the whole waveform at once: the network's blocks go on from group to group.
     """
 
     def __init__(self, recognizer: "ChordRecognizer"):

@@ -282,7 +282,7 @@ class Recording(SmoothFrames):
 
 
 def test_groups_overlap_as_the_blocks_within_them():
-    """Three groups of two minutes against one pass over all: no frame depends on the border of a group."""
+    """Groups of half a minute against one pass over all: no frame depends on the border of a group."""
     torch.manual_seed(0)
     btc = BTCModel(BTCConfig(num_hidden_layers=1, hidden_size=16, intermediate_size=16))
     with torch.no_grad():
