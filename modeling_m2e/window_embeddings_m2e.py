@@ -83,13 +83,12 @@ class SlidingEmbeddings(WindowEmbeddings):
         _, seconds = super().finish()
         seconds = self._without_repeated(seconds)
         spans = sliding_plan(len(seconds), self._size, self._hop)
-        sums = torch.cat([torch.zeros(1, seconds.shape[1]), seconds]).double().cumsum(0)
-        means = [(sums[end] - sums[start]) / (end - start) for start, end in spans]
+        means = [seconds[start:end].mean(0) for start, end in spans]
         rate = self._encoder.sampling_rate
         # an incomplete second belongs to the last window
         ends = [end if end < len(seconds) else end + 1 for _, end in spans]
         windows = [self._cutter.span(start * rate, end * rate) for (start, _), end in zip(spans, ends, strict=True)]
-        return windows, torch.stack(means).float()
+        return windows, torch.stack(means)
 
     def _without_repeated(self, seconds: torch.Tensor) -> torch.Tensor:
         """Each second of the track once, without a last one that is less than half full."""
