@@ -158,7 +158,13 @@ def test_names_are_text_and_nothing_else(name):
 
 
 def test_accidentals_are_those_of_sheet_music():
-    for name, shown in (("C# minor", "C♯ minor"), ("Bbm7", "B♭m7"), ("F#", "F♯"), ("Dark, Eb major", "Dark, E♭ major")):
+    for name, shown in (
+        ("C# minor", "C♯ minor"),
+        ("Bbm7", "B♭m7"),
+        ("F#", "F♯"),
+        ("G#dim", "G♯dim"),
+        ("Dark, Eb major", "Dark, E♭ major"),
+    ):
         assert notes(name) == shown
     assert notes("Abba <b>#1</b>") == text("Abba <b>#1</b>")
 
