@@ -166,6 +166,9 @@ def test_the_page_predicts_what_the_package_predicts_even_without_a_server(serve
     assert chromium.serious(driver) == []
     the_cursor_moves_while_it_plays(driver)
     two_tracks_do_not_hide_each_other(driver, path)
+    driver.find_element("css selector", "#examples button").click()
+    until(lambda: driver.execute_script("return m2e.tracks[2]?.record"), "the record of an example")
+    assert chromium.serious(driver) == []
 
     driver.execute_async_script("navigator.serviceWorker.ready.then(() => arguments[0]())")
     until(lambda: driver.execute_script("return navigator.serviceWorker.controller !== null"), "the service worker")

@@ -94,6 +94,9 @@ $("files").addEventListener("change", () => {
   for (const file of $("files").files) add(file);
   $("files").value = "";
 });
+$("examples").addEventListener("click", async ({ target: { dataset } }) => {
+  if (dataset.clip) add(new File([await (await fetch(`examples/${dataset.clip}`)).blob()], dataset.clip));
+});
 for (const [event, over] of [["dragover", true], ["dragleave", false], ["drop", false]])
   addEventListener(event, (dragged) => {
     dragged.preventDefault();
