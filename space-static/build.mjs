@@ -6,6 +6,8 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
+const space = join(here, "..", "m2e", "space"); // its style and its player are those of this page
+const examples = join(here, "..", "examples");
 const runtime = join(here, "node_modules", "onnxruntime-web");
 const RUNTIME = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 const FOR_GPUS = ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"];
@@ -23,6 +25,12 @@ if (!existsSync(runtime)) fail("onnxruntime-web is not installed: run npm ci in 
 
 rmSync(out, { recursive: true, force: true });
 cpSync(join(here, "src"), out, { recursive: true });
+cpSync(join(space, "style.css"), join(out, "space.css"));
+// Gradio makes a function of the script, too
+const script = readFileSync(join(space, "results.js"), "utf8");
+writeFileSync(join(out, "results.js"), `export default function (element, trigger, watch) {\n${script}}\n`);
+const page = readFileSync(join(out, "index.html"), "utf8");
+for (const [, clip] of page.matchAll(/data-clip="(.+?)"/g)) cpSync(join(examples, clip), join(out, "examples", clip));
 mkdirSync(join(out, "vendor"));
 for (const name of [...RUNTIME, ...FOR_GPUS]) cpSync(join(runtime, "dist", name), join(out, "vendor", name));
 mkdirSync(join(out, "model"));

@@ -79,6 +79,13 @@ def test_workflows_can_be_read_and_write_nothing_by_default(path):
     assert all(job["timeout-minutes"] <= 60 for job in content["jobs"].values())
 
 
+def test_ci_runs_what_skips_without_node_and_without_the_mcp_of_gradio():
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    steps = ("npm ci", "tests/test_space_static_page.py", "gradio[mcp]", "tests/test_space_server.py -k mcp")
+    places = [text.find(step) for step in steps]
+    assert -1 not in places and places == sorted(places)
+
+
 def test_only_the_job_that_publishes_gets_a_token():
     text = (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
     before, publish = text.split("\n  publish:")

@@ -234,6 +234,11 @@ def test_narrow_nothing_sticks_out_and_the_player_is_on_the_first_screen(one_tra
     }).map((element) => element.className)"""
     assert one_track.driver.execute_script(sticking) == []
     assert one_track.driver.execute_script("return document.documentElement.scrollWidth") <= 390
+    gap = """const cells = document.querySelector('.m2e-cells'), range = document.createRange();
+      range.selectNodeContents(cells.closest('.m2e-tile').querySelector('h3'));
+      const [a, b] = [cells.getBoundingClientRect(), range.getBoundingClientRect()];
+      return Math.max(a.left - b.right, a.top - b.bottom)"""
+    assert one_track.driver.execute_script(gap) >= 0  # the scores of the quadrants do not cover their title
 
 
 def test_everything_has_a_name(one_track):

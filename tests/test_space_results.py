@@ -8,13 +8,13 @@ import pytest
 from space_records import full_record, record, track, words
 
 from modeling_m2e.key_m2e import KeySegment
-from modeling_m2e.record_m2e import Mood
+from modeling_m2e.record_m2e import CurvePoint, Mood
 
 pytest.importorskip("gradio", reason='gradio is in the extra "demo"')
 from m2e.space import facts  # noqa: E402
 from m2e.space.markup import notes, text  # noqa: E402
 from m2e.space.results import results, status  # noqa: E402
-from m2e.space.scale import Zoom  # noqa: E402
+from m2e.space.scale import MANY, Zoom  # noqa: E402
 from m2e.space.timeline import timeline  # noqa: E402
 
 WHOLE = Zoom()
@@ -54,6 +54,8 @@ def test_a_single_track_needs_no_list_and_several_do():
         assert f'data-show="{index}" title="{name}" aria-pressed="{str(index == 1).lower()}"' in drawn
         assert f'data-remove="{index}" aria-label="Remove {name}"' in drawn
     assert "Add a track" in results([])
+    unsure = track(full_record({"between": ["Q3", "Q4"]}))
+    assert "arousal 3.0 · between Q3 sad and Q4 calm" in words(results([unsure, unsure]))
 
 
 def test_the_facts_say_what_the_record_says():
@@ -126,6 +128,13 @@ def test_the_timeline_is_in_scale():
         assert 1 <= times.count("<span") <= 26
 
 
+def test_a_long_curve_has_no_dots_that_would_hide_each_other():
+    curve = [CurvePoint(second, second + 1, 5.0, 5.0) for second in range(MANY + 1)]
+    few, many = (results([track(record(curve=points))]) for points in (curve[:MANY], curve))
+    assert '<path class="m2e-valence"' in few and "m2e-dense" not in few
+    assert '<path class="m2e-valence"' not in many and "m2e-dense" in many
+
+
 def test_the_waveform_has_the_colours_of_the_emotion():
     drawn = timeline(track(record()), WHOLE)
     stops = re.findall(r'<stop class="m2e-tint" offset="([\d.]+)%" style="--v:([\d.]+)%;--a:([\d.]+)%"/>', drawn)
@@ -149,7 +158,13 @@ def test_names_are_text_and_nothing_else(name):
 
 
 def test_accidentals_are_those_of_sheet_music():
-    for name, shown in (("C# minor", "C♯ minor"), ("Bbm7", "B♭m7"), ("F#", "F♯"), ("Dark, Eb major", "Dark, E♭ major")):
+    for name, shown in (
+        ("C# minor", "C♯ minor"),
+        ("Bbm7", "B♭m7"),
+        ("F#", "F♯"),
+        ("G#dim", "G♯dim"),
+        ("Dark, Eb major", "Dark, E♭ major"),
+    ):
         assert notes(name) == shown
     assert notes("Abba <b>#1</b>") == text("Abba <b>#1</b>")
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from m2e.export.describe import _chords, _key, _windows
+from m2e.space import plane, scale
+from m2e.views.records import short_chord
 from modeling_m2e.chord_labels_m2e import VOCABULARY, ChordSegment, chord_tokens, without_edges
 from modeling_m2e.chords_m2e import ChordFrames
 from modeling_m2e.harmony_m2e import with_silence
@@ -35,6 +37,8 @@ def node(tmp_path: Path, script: str, **values) -> dict:
 import {{ readFileSync }} from "node:fs";
 import * as chords from "{SOURCE.as_uri()}/chords.js";
 import * as harmony from "{SOURCE.as_uri()}/harmony.js";
+import * as scale from "{SOURCE.as_uri()}/scale.js";
+import * as timeline from "{SOURCE.as_uri()}/timeline.js";
 import * as windows from "{SOURCE.as_uri()}/windows.js";
 const input = JSON.parse(readFileSync({json.dumps(str(place))}, "utf8"));
 const result = await (async () => {{ {script} }})();
@@ -189,3 +193,25 @@ return windows.embed(Float32Array.from(input.waveform), 100, input.rules, encode
     np.testing.assert_allclose(found["embeddings"], embeddings, atol=1e-4)
     np.testing.assert_allclose(found["spans"], [(window.start, window.end) for window in spans], atol=1e-6)
     np.testing.assert_allclose(found["weights"], [window.weight for window in spans], atol=1e-6)
+
+
+@pytest.mark.parametrize("farthest", [5.0, 6.3, 7.1, 8.9])
+def test_places_and_colours_are_those_of_the_space(tmp_path, farthest):
+    zoom, spots = scale.zoom_of([5.0, farthest]), [(50.0, 50.0), (50.0, 50.0), (52.0, 49.0), (99.0, 3.0)]
+    script = """
+const zoom = scale.zoomOf([5, input.farthest]);
+return { low: zoom.low, high: zoom.high, ticks: zoom.ticks, share: zoom.share(6.2), tint: scale.tint(input.farthest),
+  spread: scale.spread(input.spots), typical: scale.TYPICAL, many: scale.MANY };"""
+    found = node(tmp_path, script, farthest=farthest, spots=spots)
+    assert (found["low"], found["high"], found["ticks"]) == (zoom.low, zoom.high, zoom.ticks())
+    assert found["share"] == pytest.approx(zoom.share(6.2), abs=0.01)
+    assert found["tint"] == pytest.approx(scale.tint(farthest), abs=0.1)
+    assert np.allclose(found["spread"], plane.spread(spots), atol=0.02)
+    assert {name: tuple(ends) for name, ends in found["typical"].items()} == scale.TYPICAL
+    assert found["many"] == scale.MANY
+
+
+def test_chords_are_called_as_in_the_space(tmp_path):
+    assert node(tmp_path, "return input.labels.map(timeline.shortChord)", labels=list(VOCABULARY)) == [
+        short_chord(label) for label in VOCABULARY
+    ]

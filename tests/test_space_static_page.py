@@ -15,6 +15,9 @@ import pytest
 import soundfile as sf
 import tiny
 
+from m2e.space.markup import notes
+from m2e.views.records import short_chord
+
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "space-static"
 SHOTS = ROOT / "build" / "space-static"
@@ -83,6 +86,28 @@ def predicted(driver, path: Path) -> dict:
     return found
 
 
+def the_cursor_moves_while_it_plays(driver) -> None:
+    play = driver.find_element("css selector", ".m2e-play")
+    play.click()
+    passed = "return Number(document.querySelector('[role=slider]').ariaValueNow) > 0.3"
+    until(lambda: driver.execute_script(passed), "the cursor")
+    assert driver.execute_script("return !document.querySelector('.m2e-now').hidden")
+    play.click()
+    readout = driver.find_element("css selector", ".m2e-readout").text
+    assert "valence" in readout and "arousal" in readout
+
+
+def two_tracks_do_not_hide_each_other(driver, path: Path) -> None:
+    predicted(driver, path)
+    until(lambda: len(driver.find_elements("css selector", ".m2e-point")) == 2, "the second point")
+    points = driver.find_elements("css selector", ".m2e-point")
+    (a, b) = (np.array([point.rect["x"], point.rect["y"]]) for point in points)
+    assert np.linalg.norm(a - b) > 20
+    points[1].click()
+    pressed = "return [...document.querySelectorAll('#tracks button')].map((button) => button.ariaPressed)"
+    assert driver.execute_script(pressed) == ["false", "true"]
+
+
 def shoot(driver, name: str, width: int) -> None:
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -128,12 +153,21 @@ def test_the_page_predicts_what_the_package_predicts_even_without_a_server(serve
     assert np.mean(same) > 0.995
     assert found["key"]["tonic"] == expected.key.tonic and found["key"]["mode"] == expected.key.mode
 
-    assert driver.find_element("id", "sentence").text.endswith(f"in {expected.key}")
+    sentence = driver.find_element("css selector", ".m2e-head h2").text
+    assert sentence.endswith(f"in {notes(str(expected.key))}")
+    shown = "return [...document.querySelectorAll('.m2e-chords > span')].map((span) => span.title.split(',')[0])"
+    assert driver.execute_script(shown) == [notes(short_chord(name)) for _, name in chords if name != "N"]
     for name, width in (("wide", 1200), ("phone", 390)):
         shoot(driver, name, width)
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
     severe = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
     assert severe == []
 
+    assert chromium.serious(driver) == []
+    the_cursor_moves_while_it_plays(driver)
+    two_tracks_do_not_hide_each_other(driver, path)
+    driver.find_element("css selector", "#examples button").click()
+    until(lambda: driver.execute_script("return m2e.tracks[2]?.record"), "the record of an example")
     assert chromium.serious(driver) == []
 
     driver.execute_async_script("navigator.serviceWorker.ready.then(() => arguments[0]())")

@@ -39,7 +39,7 @@ def attributes(record: MusicEmotion) -> str:
     """Bars of energy, danceability and what else the record measures from 0 to 1; empty where it has none."""
     measured = record.get("attributes") or {}
     bars = "".join(_bar(str(name).replace("_", " "), value) for name, value in measured.items() if value is not None)
-    return f'<div class="m2e-moods"><h3>Attributes</h3><ul>{bars}</ul></div>' if bars else ""
+    return f'<div class="m2e-moods m2e-attributes"><h3>Attributes</h3><ul>{bars}</ul></div>' if bars else ""
 
 
 def warnings(record: MusicEmotion) -> str:

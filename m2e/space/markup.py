@@ -14,7 +14,7 @@ def text(value: str | None) -> str:
 
 def notes(value: str) -> str:
     """ "C# minor" and "Bbm" with the signs of sheet music, as text for HTML."""
-    signs = re.sub(r"\b([A-G])([#b])(?=m|\d|\W|$)", lambda found: found[1] + _ACCIDENTALS[found[2]], value)
+    signs = re.sub(r"\b([A-G])(#|b(?=m|\d|\W|$))", lambda found: found[1] + _ACCIDENTALS[found[2]], value)
     return text(signs)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from m2e.space.markup import text, tip
-from m2e.space.scale import TYPICAL, Zoom, tint_layers, tint_style
+from m2e.space.scale import MANY, TYPICAL, Zoom, tint_layers, tint_style
 from m2e.views.records import clock
 from modeling_m2e import MusicEmotion
 from modeling_m2e.record_m2e import CurvePoint
-from modeling_m2e.scale_m2e import POLES, QUADRANT_WORDS, SCALE
+from modeling_m2e.scale_m2e import POLES, QUADRANT_WORDS, SCALE, quadrant_words
 
 LABEL_GAP, LABEL_EDGE = 9.5, 5.0  # percent of the plane: between the centres of labels, and to its border
 _ROUNDS = 80  # in which labels push each other apart
@@ -59,7 +59,8 @@ def values(point: MusicEmotion | CurvePoint) -> str:
 
 
 def sentence(record: MusicEmotion) -> str:
-    return f"{record.path}: {values(record)}, {record.quadrant} {QUADRANT_WORDS[record.quadrant]}".replace(" ·", ",")
+    where = quadrant_words(record.quadrant, record.get("between"))
+    return f"{record.path}: {values(record)}, {where}".replace(" ·", ",")
 
 
 # --- parts ---
@@ -138,8 +139,9 @@ def _path(record: MusicEmotion, zoom: Zoom) -> str:
         f"{tip(f'<b>{clock(point.start)} – {clock(point.end)}</b><br>{values(point)}', x, y)}</button>"
         for point, (x, y) in zip(curve, spots, strict=True)
     )
+    dense = " m2e-dense" if len(curve) > MANY else ""
     return (
-        f'<div class="m2e-path"><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
+        f'<div class="m2e-path{dense}"><svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
         f'<polyline points="{line}"/></svg>{steps}</div>'
     )
 

@@ -14,7 +14,7 @@ from m2e.space.timeline import timeline
 from m2e.space.tracks import Track
 from m2e.views.records import clock
 from modeling_m2e import MusicEmotion
-from modeling_m2e.scale_m2e import QUADRANT_WORDS
+from modeling_m2e.scale_m2e import quadrant_words
 
 
 def header() -> str:
@@ -44,7 +44,7 @@ def results(tracks: Sequence[Track], shown: int = 0) -> str:
         f"{_track(tracks[shown], shown, len(records), zoom)}"
         f'<section class="m2e-card m2e-compare" aria-label="Plane and numbers"><div class="m2e-places">'
         f"{plane(records, shown, zoom)}{_list(records, shown)}</div>"
-        f'<div class="m2e-facts">{facts.tiles(record)}{facts.moods(record)}{facts.attributes(record)}</div></section>'
+        f'<div class="m2e-facts">{facts.tiles(record)}{facts.moods(record)}</div>{facts.attributes(record)}</section>'
     )
 
 
@@ -93,7 +93,7 @@ def _row(record: MusicEmotion, index: int, shown: bool) -> str:
     return (
         f'<li class="{"m2e-shown" if shown else ""}"><button type="button" data-show="{index}" title="{name}"'
         f' aria-pressed="{str(shown).lower()}">{_badge(record, index)}<span><b>{name}</b>'
-        f"<small>{notes(facts.headline(record))}</small><small>{values(record)} · {record.quadrant} "
-        f"{QUADRANT_WORDS[record.quadrant]}</small></span></button>"
+        f"<small>{notes(facts.headline(record))}</small><small>{values(record)} · "
+        f"{quadrant_words(record.quadrant, record.get('between'))}</small></span></button>"
         f'<button type="button" class="m2e-remove" data-remove="{index}" aria-label="Remove {name}">×</button></li>'
     )

@@ -11,6 +11,7 @@ CENTRE = sum(SCALE) / 2
 TYPICAL = {"valence": (3.4, 6.4), "arousal": (3.0, 6.5)}
 LEAST_REACH, STEP, MARGIN = 2.0, 0.5, 0.2  # of what is shown; the first holds nearly all of TYPICAL
 TINT_REACH, TINT_POWER = 1.5, 0.5  # values beyond are tinted fully; below 1, small differences show
+MANY = 24  # points of a curve; more of them would hide each other
 _TINT_STOPS = 8  # of a gradient; enough for a smooth one
 
 

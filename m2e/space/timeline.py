@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from m2e.space.markup import notes, text
-from m2e.space.scale import Zoom, tint_style
+from m2e.space.scale import MANY, Zoom, tint_style
 from m2e.space.tracks import Track
 from m2e.views.records import clock, short_chord
 from modeling_m2e import MusicEmotion
@@ -114,8 +114,10 @@ def _curve(record: MusicEmotion, zoom: Zoom) -> str:
         if points:
             ends = [(0, points[0][1]), *points, (100, points[-1][1])]
             line = " ".join(f"{x:.2f},{y:.2f}" for x, y in ends)
-            dots = "".join(f"M{x:.2f} {y:.2f}h.01" for x, y in points)
-            lines += f'<polyline class="m2e-{name}" points="{line}"/><path class="m2e-{name}" d="{dots}"/>'
+            lines += f'<polyline class="m2e-{name}" points="{line}"/>'
+            if len(points) <= MANY:
+                dots = "".join(f"M{x:.2f} {y:.2f}h.01" for x, y in points)
+                lines += f'<path class="m2e-{name}" d="{dots}"/>'
     numbers = "".join(f'<span style="bottom:{zoom.share(tick)}%">{tick}</span>' for tick in ticks)
     return (
         f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{lines}</svg>'

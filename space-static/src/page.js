@@ -1,23 +1,27 @@
 // The page: takes files, decodes them, has a worker predict, and shows the record of the chosen track.
-import { drawCurve, drawPlane } from "./charts.js";
+import { clock, make } from "./dom.js";
+import { facts, sentence } from "./facts.js";
+import { plane } from "./plane.js";
+import attach from "./results.js"; // that of the Space: the player, and the cursor that follows it
+import { tintStyle, zoomOf } from "./scale.js";
+import { outline, timeline } from "./timeline.js";
 
 const $ = (id) => document.getElementById(id);
-const WORDS = { Q1: "Happy, energetic", Q2: "Tense, angry", Q3: "Sad", Q4: "Calm" };
-const MOODS = 8;
-const tracks = []; // {name, url, record, provider, error, button}, in the order in which they came
-let [chosen, moveCursor] = [null, () => {}];
+const SIGNS = { play: "M8 5v14l11-7z", pause: "M7 5h4v14H7zm6 0h4v14h-4z" };
+const tracks = []; // {name, url, outline, record, provider, error, button}, in the order in which they came
+let [chosen, shownAnew] = [null, () => {}];
 
 const model = fetch("model/model.json").then((answer) => answer.json());
 const worker = new Worker("worker.js", { type: "module" });
 worker.onmessage = ({ data: { id, share, record, provider, error } }) => {
   const track = tracks[id];
-  if (share !== undefined) return tell(track, `${Math.round(100 * share)} %`);
+  if (share !== undefined) return tell(track, make("progress", { value: share, "aria-label": `Analysing ${track.name}` }));
   Object.assign(track, { record, provider, error });
   tell(track, record ? sentence(record) : `failed: ${error}`);
-  if (record) choose(chosen?.record ? chosen : track);
+  if (record) choose(chosen ?? track);
 };
 
-const tell = (track, state) => (track.button.querySelector(".state").textContent = state);
+const tell = (track, state) => track.button.querySelector(".state").replaceChildren(state);
 
 // A mono waveform (samples,) of a file, at the rate of the model.
 async function decoded(file, rate) {
@@ -30,19 +34,18 @@ async function decoded(file, rate) {
 
 async function add(file) {
   const id = tracks.length;
-  const button = document.createElement("button");
-  for (const name of ["name", "state"]) button.append(Object.assign(document.createElement("span"), { className: name }));
-  button.querySelector(".name").textContent = file.name;
+  const parts = ["name", "state"].map((name) => make("span", { class: name }));
+  const button = make("button", { type: "button", "aria-pressed": false }, ...parts);
+  parts[0].textContent = file.name;
   const track = { name: file.name, url: URL.createObjectURL(file), button };
   tracks.push(track);
   button.addEventListener("click", () => track.record && choose(track));
-  const row = document.createElement("li");
-  row.append(button);
-  $("tracks").append(row);
+  $("tracks").append(make("li", {}, button));
   tell(track, "reading");
   try {
     const waveform = await decoded(file, (await model).sampling_rate);
     if (waveform.length < 0.5 * (await model).sampling_rate) throw new Error("shorter than 0.5 s");
+    track.outline = outline(waveform);
     tell(track, "waiting");
     worker.postMessage({ id, waveform }, [waveform.buffer]);
   } catch (error) {
@@ -50,47 +53,49 @@ async function add(file) {
   }
 }
 
-const sentence = ({ quadrant, key }) => WORDS[quadrant] + (key ? `, in ${key.tonic} ${key.mode}` : "");
+const known = () => tracks.filter((track) => track.record);
 
-async function choose(track) {
-  const { valence_arousal: scale } = await model;
+function choose(track) {
   chosen = track;
   for (const each of tracks) each.button.setAttribute("aria-pressed", each === track);
-  const { record } = track;
-  $("result").hidden = false;
-  $("sentence").textContent = sentence(record);
-  $("numbers").textContent = `Valence ${record.valence.toFixed(2)}, arousal ${record.arousal.toFixed(2)}, of 1 to 9.`;
-  if ($("player").src !== track.url) $("player").src = track.url;
-  const known = tracks.filter((each) => each.record).map((each) => ({ ...each, chosen: each === track }));
-  drawPlane($("plane"), known, scale);
-  moveCursor = drawCurve($("curve"), record, scale.scale);
-  $("moods").replaceChildren(...record.moods.slice(0, MOODS).map(mood));
-  follow(0);
+  const all = known();
+  const points = [...all.map(({ record }) => record), ...track.record.curve];
+  const zoom = zoomOf(points.flatMap(({ valence, arousal }) => [valence, arousal]));
+  all.forEach(number);
+  const places = make("div", { class: "m2e-places" }, plane(all, all.indexOf(track), zoom));
+  $("result").replaceChildren(
+    make("section", { class: "m2e-card m2e-track", "aria-label": track.name }, head(track), timeline(track, zoom)),
+    make("section", { class: "m2e-card m2e-compare", "aria-label": "Plane and numbers" }, places, facts(track.record)),
+  );
+  shownAnew();
 }
 
-function mood({ label, score }) {
-  const row = document.createElement("li");
-  const bar = Object.assign(document.createElement("progress"), { value: score });
-  bar.setAttribute("aria-label", label);
-  row.append(label, bar, `${Math.round(100 * score)} %`);
-  return row;
+// The number of a track on the plane, in its colour, where there are several.
+function number(track, index, all) {
+  track.button.querySelector(".m2e-badge")?.remove();
+  if (all.length === 1) return;
+  const badge = { class: "m2e-badge", style: tintStyle(track.record), "aria-hidden": true };
+  track.button.prepend(make("span", badge, index + 1));
 }
 
-function follow(second) {
-  if (!chosen?.record) return;
-  moveCursor(second);
-  const { curve, chords } = chosen.record;
-  const point = curve.find((p) => p.start <= second && second < p.end) ?? curve.at(-1);
-  const chord = chords?.find((c) => c.start <= second && second < c.end);
-  const shown = [`valence ${point.valence.toFixed(1)}`, `arousal ${point.arousal.toFixed(1)}`];
-  if (chord && chord.label !== "N") shown.push(chord.label);
-  $("readout").textContent = `Now: ${shown.join(", ")}.`;
+function head({ name, record }) {
+  const signs = Object.entries(SIGNS).map(([sign, d]) => make("path", { class: `m2e-sign-${sign}`, d }));
+  const play = make("svg", { viewBox: "0 0 24 24", "aria-hidden": true }, ...signs);
+  const words = make("div", {}, make("h2", {}, sentence(record)), make("p", { class: "m2e-about" }, `${name} · ${clock(record.duration)}`));
+  return make("div", { class: "m2e-head" }, make("button", { type: "button", class: "m2e-play", "aria-label": "Play" }, play), words);
 }
 
-$("player").addEventListener("timeupdate", () => follow($("player").currentTime));
+attach(
+  $("result"),
+  (_, { show }) => show !== undefined && choose(known()[show]),
+  (_, begin) => (shownAnew = begin),
+);
 $("files").addEventListener("change", () => {
   for (const file of $("files").files) add(file);
   $("files").value = "";
+});
+$("examples").addEventListener("click", async ({ target: { dataset } }) => {
+  if (dataset.clip) add(new File([await (await fetch(`examples/${dataset.clip}`)).blob()], dataset.clip));
 });
 for (const [event, over] of [["dragover", true], ["dragleave", false], ["drop", false]])
   addEventListener(event, (dragged) => {
@@ -98,6 +103,10 @@ for (const [event, over] of [["dragover", true], ["dragleave", false], ["drop", 
     $("drop").classList.toggle("over", over);
     if (event === "drop") for (const file of dragged.dataTransfer.files) add(file);
   });
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const theme = () => document.body.classList.toggle("dark", dark.matches);
+dark.addEventListener("change", theme);
+theme();
 if ("serviceWorker" in navigator) navigator.serviceWorker.register("sw.js");
 
 window.m2e = { tracks }; // for tests and the curious
