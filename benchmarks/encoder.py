@@ -1,6 +1,6 @@
 """How the encoder's fidelity to its teachers grows with hours of audio and with its size.
 
-    python benchmarks/encoder.py POOL OUT [--steps 800]
+    python benchmarks/encoder.py POOL OUT [--steps 800] [--teachers NAME ...]
 
 Trains a short recipe for each variant (the full one is configuration/encoder.yaml), so that compare these with each
 other only. Fidelity: see the encoder's card. The same command resumes; finished variants are read from OUT.
@@ -38,8 +38,8 @@ class Variant:
 
 VARIANTS = (
     Variant("all hours"),
-    Variant("a third", 6.0),
-    Variant("a tenth", 2.0),
+    Variant("4 hours", 4.0),
+    Variant("1 hour", 1.0),
     Variant("half the width", None, {"widths": [8, 20, 64], "squeezed_width": 16, "hidden_size": 192}),
     Variant("1.5 times the width", None, {"widths": [24, 60, 192], "squeezed_width": 48, "hidden_size": 576}),
 )
@@ -85,9 +85,12 @@ def main() -> None:
     parser.add_argument("pool", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--teachers", nargs="+", help="of the recipe's, with labels in POOL; all by default")
     args = parser.parse_args()
     torch.set_flush_denormal(True)
     recipe = read_recipe(RECIPE, {"steps": args.steps, "evaluate_every": args.steps})
+    if args.teachers:
+        recipe = replace(recipe, teachers={name: recipe.teachers[name] for name in args.teachers})
     pool = Pool(args.pool, read_index(args.pool, recipe.sources), recipe.teachers)
     print(table([measure(variant, recipe, pool, args.out) for variant in VARIANTS]))
 
