@@ -154,6 +154,7 @@ def test_the_description_names_what_the_graphs_have(pipe, folder):
                 assert shapes == axes
     assert described["moods"]["labels"] == pipe.model.config.moods
     assert described["chords"]["labels"] == pipe.processor.chord_recognizer.labels
+    assert described["answers"] == exported.ANSWERS and described["descriptors"] == pipe.model.config.descriptors
     assert described["tokens"]["N"] == [1, 1]
     assert described["sampling_rate"] == 22050 and described["windows"]["seconds"] == 30.0
 
