@@ -18,6 +18,7 @@ for library in ("onnx", "onnxscript", "onnxruntime"):
 import exported  # noqa: E402
 import onnx  # noqa: E402
 
+import push_to_hub  # noqa: E402
 from m2e import cli  # noqa: E402
 from m2e.errors import ModelError  # noqa: E402
 from m2e.export.constant_q import ConstantQ  # noqa: E402
@@ -262,6 +263,26 @@ def test_the_command_names_a_missing_library(tmp_path, monkeypatch):
 
 def test_the_command_refuses_what_is_no_model(tmp_path):
     assert "holds no model" in run(tmp_path, tmp_path / "out", status=2)
+
+
+# --- push_to_hub.py --onnx ---
+
+
+def test_a_push_exports_first(pipe, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("m2e.export.convert.to_onnx", lambda part: onnx.load(folder / "onnx" / f"{part.name}.onnx"))
+    monkeypatch.chdir(tmp_path)
+    pipe.save_pretrained("model")
+    push_to_hub.main(["model", "--repo", "me/tiny", "--license", "mit", "--dry-run", "--onnx"])
+    written = tmp_path / "build" / "hub" / "models" / "me--tiny"
+    assert Graphs(written).description["model"] == "me/tiny"
+    assert "`chords_fp16.onnx`" in (written / "README.md").read_text(encoding="utf-8")
+    assert not (tmp_path / "model" / "onnx").exists()
+
+
+def test_a_push_of_another_encoder_says_that_it_has_no_graphs(tmp_path):
+    tiny.pipeline().save_pretrained(tmp_path / "model")
+    with pytest.raises(SystemExit, match="cannot be exported: its encoder is of type 'taggers'"):
+        push_to_hub.main([str(tmp_path / "model"), "--repo", "me/tiny", "--license", "mit", "--dry-run", "--onnx"])
 
 
 # --- m2e predict --runtime onnx ---
