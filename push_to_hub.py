@@ -4,11 +4,13 @@
     python push_to_hub.py runs/teacher --repo NAME/m2e-teacher --private
     python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --space NAME/m2e
     python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --collection "Music emotion"
+    python push_to_hub.py m2e/models/m2e-small --repo NAME/m2e-small --onnx
     python push_to_hub.py amaai-lab/music2emo@D_all --repo NAME/music2emo-d
 
 MODEL is a folder that training wrote (a teacher, a student or a chord recogniser), or a published checkpoint, which is
-converted: Music2Emo by its name, BTC as a .pt file. One commit sends weights, configuration, code, licences and a new
-card. Exit status: 0 everything is published, 1 an error, 2 wrong usage.
+converted: Music2Emo by its name, BTC as a .pt file. One commit sends weights, configuration, code, licences, a new card
+and the ONNX graphs in MODEL/onnx, if there are any; --onnx exports new ones. Exit status: 0 everything is published, 1
+an error, 2 wrong usage.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from m2e.checkpoints.load import local_folder
+from m2e.checkpoints.load import load, local_folder
 from m2e.errors import M2EError, PublishError
 from m2e.publish.repository import Repository, repository
 from m2e.publish.space import brings_wheel, space
@@ -38,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--revision", metavar="BRANCH", help="publish the model on this branch instead of main")
     options.add_argument(
         "--license", metavar="ID", help="set the licence of the weights if there is no card.json (apache-2.0, ...)"
+    )
+    options.add_argument(
+        "--onnx", action="store_true", help="export the model as ONNX graphs first (needs the extra onnx)"
     )
     options.add_argument(
         "--collection", metavar="TITLE", help="add what is published to this collection of the owner, made if need be"
@@ -64,12 +69,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def publish_all(args: argparse.Namespace, scratch: Path) -> None:
-    """Prepares everything before it sends anything. scratch: an empty folder for converted checkpoints."""
+    """Prepares everything before it sends anything. scratch: an empty folder for converted checkpoints and graphs."""
     todo: list[tuple[str, Repository, bool]] = []
     if args.repo:
         check_name(args.repo)
         folder = model_folder(args.model, scratch / "model")
-        todo.append((args.repo, repository(folder, args.repo, args.license, EXAMPLES), False))
+        graphs = exported(folder, args.repo, scratch / "graphs") if args.onnx else None
+        todo.append((args.repo, repository(folder, args.repo, args.license, EXAMPLES, graphs), False))
     if args.space:
         check_name(args.space)
         files = space(ROOT / "space", args.space, scratch / "space", args.repo)
@@ -102,6 +108,16 @@ def model_folder(model: str, scratch: Path) -> Path:
     if (path / "saved_models").is_dir() or (not path.exists() and "/" in model):
         return local_folder(model)[0]
     return path
+
+
+def exported(folder: Path, repo: str, out: Path) -> Path:
+    """OUT, with the graphs of a model, which its repository will name. Raises ModelError, UsageError."""
+    from m2e.export.write import export
+
+    pipe = load(folder, device="cpu")
+    pipe.name = repo
+    export(pipe, out)
+    return out
 
 
 def show(repo: str, files: Repository, is_space: bool) -> None:

@@ -17,10 +17,13 @@ for library in ("onnx", "onnxscript", "onnxruntime"):
 
 import exported  # noqa: E402
 import onnx  # noqa: E402
+from onnx import numpy_helper  # noqa: E402
 
+import push_to_hub  # noqa: E402
 from m2e import cli  # noqa: E402
 from m2e.errors import ModelError  # noqa: E402
 from m2e.export.constant_q import ConstantQ  # noqa: E402
+from m2e.export.convert import SMALL  # noqa: E402
 from m2e.export.runtime import Graphs  # noqa: E402
 from m2e.export.seam import with_graphs  # noqa: E402
 from m2e.export.spectrum import Spectrum, framed  # noqa: E402
@@ -154,6 +157,7 @@ def test_the_description_names_what_the_graphs_have(pipe, folder):
                 assert shapes == axes
     assert described["moods"]["labels"] == pipe.model.config.moods
     assert described["chords"]["labels"] == pipe.processor.chord_recognizer.labels
+    assert described["answers"] == exported.ANSWERS and described["descriptors"] == pipe.model.config.descriptors
     assert described["tokens"]["N"] == [1, 1]
     assert described["sampling_rate"] == 22050 and described["windows"]["seconds"] == 30.0
 
@@ -169,7 +173,23 @@ def test_graphs_have_common_operations_and_no_names_of_this_machine(folder):
 
 def test_half_weights_take_less_room(folder):
     sizes = {path.name: path.stat().st_size for path in (folder / "onnx").iterdir()}
-    assert all(sizes[f"{name}_fp16.onnx"] < sizes[f"{name}.onnx"] for name in ("encoder", "model"))
+    assert all(sizes[f"{name}_fp16.onnx"] < sizes[f"{name}.onnx"] for name in ("encoder", "chords", "model"))
+
+
+def test_filters_stay_exact_and_weights_do_not(pipe, folder):
+    for part in graphs(pipe):
+        model = onnx.load(folder / "onnx" / f"{part.name}_fp16.onnx").graph
+        held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.initializer}
+        for name in part.filters():
+            np.testing.assert_array_equal(held[name], part.get_buffer(name))
+        single = {name for name, value in held.items() if value.dtype == np.float32 and value.size >= SMALL}
+        assert single <= part.filters()
+
+
+def test_graphs_hold_no_counts(folder):
+    for path in (folder / "onnx").glob("*.onnx"):
+        whole = [tensor for tensor in onnx.load(path).graph.initializer if tensor.data_type == onnx.TensorProto.INT64]
+        assert max(int(np.prod(tensor.dims)) for tensor in whole) < 5000, path.name
 
 
 def test_another_encoder_is_refused_in_one_sentence(tmp_path):
@@ -261,6 +281,26 @@ def test_the_command_names_a_missing_library(tmp_path, monkeypatch):
 
 def test_the_command_refuses_what_is_no_model(tmp_path):
     assert "holds no model" in run(tmp_path, tmp_path / "out", status=2)
+
+
+# --- push_to_hub.py --onnx ---
+
+
+def test_a_push_exports_first(pipe, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("m2e.export.convert.to_onnx", lambda part: onnx.load(folder / "onnx" / f"{part.name}.onnx"))
+    monkeypatch.chdir(tmp_path)
+    pipe.save_pretrained("model")
+    push_to_hub.main(["model", "--repo", "me/tiny", "--license", "mit", "--dry-run", "--onnx"])
+    written = tmp_path / "build" / "hub" / "models" / "me--tiny"
+    assert Graphs(written).description["model"] == "me/tiny"
+    assert "`chords_fp16.onnx`" in (written / "README.md").read_text(encoding="utf-8")
+    assert not (tmp_path / "model" / "onnx").exists()
+
+
+def test_a_push_of_another_encoder_says_that_it_has_no_graphs(tmp_path):
+    tiny.pipeline().save_pretrained(tmp_path / "model")
+    with pytest.raises(SystemExit, match="cannot be exported: its encoder is of type 'taggers'"):
+        push_to_hub.main([str(tmp_path / "model"), "--repo", "me/tiny", "--license", "mit", "--dry-run", "--onnx"])
 
 
 # --- m2e predict --runtime onnx ---

@@ -133,6 +133,41 @@ def test_shards(saved, folder):
     assert "is incomplete: it lacks model-00001-of-00001.safetensors;" in refusal(folder)
 
 
+# --- graphs ---
+
+
+def with_graphs(folder: Path, *names: str) -> Path:
+    """The folder, with graphs of the encoder and of the heads as files of these names."""
+    (folder / "onnx").mkdir(parents=True)
+    (folder / "onnx" / "model.json").write_text(json.dumps({"graphs": {"encoder": {}, "model": {}}}))
+    for name in names or ("encoder.onnx", "encoder_fp16.onnx", "model.onnx", "model_fp16.onnx"):
+        (folder / "onnx" / name).write_bytes(b"0")
+    return folder
+
+
+def test_graphs_go_up_and_the_card_names_them(folder):
+    without = content(repository(folder, "me/tiny"), "README.md")
+    assert b"onnx" not in without
+    with_graphs(folder)
+    (folder / "onnx" / "older.onnx").write_bytes(b"0")
+    files = repository(folder, "me/tiny")
+    names = ["encoder.onnx", "encoder_fp16.onnx", "model.json", "model.onnx", "model_fp16.onnx"]
+    assert [name for name in files if name.startswith("onnx/")] == [f"onnx/{name}" for name in names]
+    card = content(files, "README.md").decode()
+    assert ": `encoder.onnx`, `encoder_fp16.onnx`, `model.onnx`, `model_fp16.onnx`." in card
+    assert "- onnx" in card.split("---")[1] and "transformers.js has no class for this model" in card
+
+
+def test_graphs_may_come_from_another_folder(saved, tmp_path):
+    files = repository(saved, "me/tiny", graphs=with_graphs(tmp_path))
+    assert files["onnx/model.onnx"] == tmp_path / "onnx" / "model.onnx"
+
+
+def test_graphs_are_complete(folder):
+    with_graphs(folder, "encoder.onnx", "encoder_fp16.onnx", "model.onnx")
+    assert "is incomplete: it lacks onnx/model_fp16.onnx; export it again." in refusal(folder)
+
+
 # --- chord recognisers ---
 
 

@@ -6,19 +6,22 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import exported
 import numpy as np
 import pytest
 import torch
 
-from m2e.export.describe import _chords, _key, _windows
+from m2e.export.describe import _chords, _emotion, _key, _windows
 from m2e.space import plane, scale
 from m2e.views.records import short_chord
+from modeling_m2e import M2EConfig
 from modeling_m2e.chord_labels_m2e import VOCABULARY, ChordSegment, chord_tokens, without_edges
 from modeling_m2e.chords_m2e import ChordFrames
 from modeling_m2e.harmony_m2e import with_silence
 from modeling_m2e.harmony_statistics_m2e import harmony_statistics
-from modeling_m2e.key_m2e import FITTED, ROOTS, estimate_key, normalise
+from modeling_m2e.key_m2e import FITTED, MODES, ROOTS, Key, estimate_key, normalise
 from modeling_m2e.local_harmony_m2e import with_harmony_of
+from modeling_m2e.output_m2e import compose
 from modeling_m2e.processing_m2e import TrackFeatures
 from modeling_m2e.silence_m2e import SilenceCutter
 from modeling_m2e.window_embeddings_m2e import SlidingEmbeddings, WindowEmbeddings
@@ -37,6 +40,7 @@ def node(tmp_path: Path, script: str, **values) -> dict:
 import {{ readFileSync }} from "node:fs";
 import * as chords from "{SOURCE.as_uri()}/chords.js";
 import * as harmony from "{SOURCE.as_uri()}/harmony.js";
+import * as record from "{SOURCE.as_uri()}/record.js";
 import * as scale from "{SOURCE.as_uri()}/scale.js";
 import * as timeline from "{SOURCE.as_uri()}/timeline.js";
 import * as windows from "{SOURCE.as_uri()}/windows.js";
@@ -193,6 +197,62 @@ return windows.embed(Float32Array.from(input.waveform), 100, input.rules, encode
     np.testing.assert_allclose(found["embeddings"], embeddings, atol=1e-4)
     np.testing.assert_allclose(found["spans"], [(window.start, window.end) for window in spans], atol=1e-6)
     np.testing.assert_allclose(found["weights"], [window.weight for window in spans], atol=1e-6)
+
+
+def outputs_of(random: np.random.Generator, config: M2EConfig) -> dict[str, list[float]]:
+    """What a network might give for one track: anything."""
+    wide = random.choice([0.3, 3.0])  # from unsure to sure
+    return {
+        "mood_logits": (random.normal(-2, 2 * wide, 56)).tolist(),
+        "va": random.uniform(5 - wide, 5 + wide, 2).tolist(),
+        "window_va": random.uniform(0, 10, (2, 2)).tolist(),
+        **({"quadrant_logits": random.normal(0, wide, 4).tolist()} if config.num_quadrants else {}),
+        **({"descriptor_logits": random.normal(1, 2, 3).tolist()} if config.descriptors else {}),
+        "va_spread": random.uniform(0, 1, 2).tolist(),
+    }
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_quadrants": 4, "answers": exported.ANSWERS, "descriptors": ["liveness", "music", "energy"]},
+        {"num_quadrants": 4, "mood_thresholds": [0.2] * 56},
+        {"answers": {"mood_base_rates": [0.05] * 56}},
+    ],
+)
+def test_records_say_what_those_of_the_package_say(tmp_path, settings):
+    config, random = M2EConfig.default(embedding_size=12, **settings), np.random.default_rng(0)
+    tracks, expected = [], []
+    for _ in range(400):
+        outputs, duration = outputs_of(random, config), random.uniform(0.5, 60)
+        tonic, mode, sure = random.integers(12), random.integers(2), random.random()
+        key = Key(ROOTS[tonic], MODES[mode], sure) if random.random() < 0.8 else None
+        windows = [SimpleNamespace(start=0.0, end=9.0), SimpleNamespace(start=9.0, end=20.0)]
+        expected.append(compose(**outputs, config=config, windows=windows, duration=duration, key=key))
+        plain = {"tonic": int(tonic), "mode": int(mode), "confidence": sure}
+        spans = [[window.start, window.end] for window in windows]
+        tracks.append((outputs, {"spans": spans, "duration": duration, "key": key and plain}))
+    script = """
+return input.tracks.map(([outputs, track]) => {
+  const data = Object.fromEntries(Object.entries(outputs).map(([name, data]) => [name, { data }]));
+  return record.compose(data, outputs.window_va.flat(), input.model, track);
+});"""
+    found = node(tmp_path, script, model=_emotion(config) | {"key": _key(FITTED)}, tracks=tracks)
+    said = ("selected_moods", "summary", "quadrant", "between", "warnings", "chords")
+    for one, other in zip(found, expected, strict=True):
+        assert {name: one[name] for name in said} == {name: getattr(other, name) for name in said}
+        assert one["key"] == (None if other.key is None else pytest.approx(vars(other.key)))
+        for name in ("valence", "arousal", "quadrant_scores", "music", "attributes"):
+            assert one[name] == pytest.approx(getattr(other, name)), name
+        for name in ("valence_interval", "arousal_interval"):
+            assert one.get(name) == pytest.approx(getattr(other, name)), name
+        assert one["curve"] == [pytest.approx(vars(point)) for point in other.curve]
+        assert [mood["label"] for mood in one["moods"]] == [mood.label for mood in other.moods]
+        assert [mood["score"] for mood in one["moods"]] == pytest.approx([mood.score for mood in other.moods])
+    assert len({one.summary for one in expected}) > 200
+    assert len({len(one.selected_moods) for one in expected}) >= 3
+    assert any(one.between for one in expected) == bool(config.num_quadrants)
+    assert any(one.warnings for one in expected) == bool(config.descriptors)
 
 
 @pytest.mark.parametrize("farthest", [5.0, 6.3, 7.1, 8.9])

@@ -17,6 +17,7 @@ import tiny
 
 from m2e.space.markup import notes
 from m2e.views.records import short_chord
+from modeling_m2e.descriptors_m2e import NOT_MUSIC
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "space-static"
@@ -86,6 +87,25 @@ def predicted(driver, path: Path) -> dict:
     return found
 
 
+def what_describes_the_track_is_shown(driver, expected) -> None:
+    ticked = "return [...document.querySelectorAll('.m2e-moods .m2e-on > :nth-child(2)')].map((mood) => mood.innerHTML)"
+    assert sorted(driver.execute_script(ticked)) == sorted(expected.selected_moods) != []
+    facts = driver.find_element("css selector", ".m2e-compare").text
+    low, high = expected.valence_interval
+    assert f"likely {low:.1f}–{high:.1f}" in facts
+    assert all(name in facts for name in ("Attributes", *expected.attributes))
+    assert driver.find_element("css selector", ".m2e-interval").rect["width"] > 0
+    assert driver.find_elements("css selector", ".m2e-warning") == []
+
+
+def sound_that_is_no_music_is_said_to_be_none(driver) -> None:
+    script = "Object.assign(m2e.tracks[0].record, { summary: null, warnings: [arguments[0]] })"
+    driver.execute_script(script, NOT_MUSIC)
+    driver.find_element("css selector", "#tracks button").click()
+    assert driver.find_element("css selector", ".m2e-head h2").text == "Perhaps no music"
+    assert driver.find_element("css selector", ".m2e-warning").text == NOT_MUSIC
+
+
 def the_cursor_moves_while_it_plays(driver) -> None:
     play = driver.find_element("css selector", ".m2e-play")
     play.click()
@@ -142,6 +162,11 @@ def test_the_page_predicts_what_the_package_predicts_even_without_a_server(serve
     assert found["valence"] == pytest.approx(expected.valence, abs=0.01)
     assert found["arousal"] == pytest.approx(expected.arousal, abs=0.01)
     assert found["quadrant"] == expected.quadrant
+    assert (found["summary"], found["selected_moods"]) == (expected.summary, expected.selected_moods)
+    assert found["quadrant_scores"] == pytest.approx(expected.quadrant_scores, abs=0.01)
+    assert found["attributes"] == pytest.approx(expected.attributes, abs=0.01)
+    assert found["music"] == pytest.approx(expected.music, abs=0.01) and found["warnings"] == expected.warnings
+    assert found["valence_interval"] == pytest.approx(expected.valence_interval, abs=0.02)
     moods = {mood.label: mood.score for mood in expected.moods}
     assert max(abs(mood["score"] - moods[mood["label"]]) for mood in found["moods"]) < 0.005
     assert len(found["curve"]) == len(expected.curve)
@@ -153,8 +178,8 @@ def test_the_page_predicts_what_the_package_predicts_even_without_a_server(serve
     assert np.mean(same) > 0.995
     assert found["key"]["tonic"] == expected.key.tonic and found["key"]["mode"] == expected.key.mode
 
-    sentence = driver.find_element("css selector", ".m2e-head h2").text
-    assert sentence.endswith(f"in {notes(str(expected.key))}")
+    assert driver.find_element("css selector", ".m2e-head h2").text == notes(expected.summary)
+    what_describes_the_track_is_shown(driver, expected)
     shown = "return [...document.querySelectorAll('.m2e-chords > span')].map((span) => span.title.split(',')[0])"
     assert driver.execute_script(shown) == [notes(short_chord(name)) for _, name in chords if name != "N"]
     for name, width in (("wide", 1200), ("phone", 390)):
@@ -166,6 +191,7 @@ def test_the_page_predicts_what_the_package_predicts_even_without_a_server(serve
     assert chromium.serious(driver) == []
     the_cursor_moves_while_it_plays(driver)
     two_tracks_do_not_hide_each_other(driver, path)
+    sound_that_is_no_music_is_said_to_be_none(driver)
     driver.find_element("css selector", "#examples button").click()
     until(lambda: driver.execute_script("return m2e.tracks[2]?.record"), "the record of an example")
     assert chromium.serious(driver) == []

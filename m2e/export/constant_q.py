@@ -66,8 +66,7 @@ class ConstantQ(nn.Module):
         for index, (halvings, hop) in enumerate(zip(self.halvings, self.hops, strict=True)):
             for _ in range(halvings):
                 signals, lengths = self.halve(signals), (lengths + 1) // 2
-                own = torch.arange(signals.shape[1], device=signals.device) < lengths[:, None]
-                signals = signals * own  # what the filter leaves behind the end is cut off
+                signals = signals * _own(signals, lengths)  # what the filter leaves behind the end is cut off
             kernels = self.get_buffer(f"octave_{index}")
             around = kernels.shape[2] // 2
             both = F.conv1d(F.pad(signals, (around, around))[:, None], kernels, stride=hop)
@@ -75,3 +74,10 @@ class ConstantQ(nn.Module):
             magnitudes.append((real.square() + imaginary.square()).sqrt())
         frames = min(part.shape[2] for part in magnitudes)
         return torch.cat([part[:, :, :frames] for part in reversed(magnitudes)], dim=1).transpose(1, 2)
+
+
+def _own(signals: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """(n, samples), true for the first (n,) samples. Compared in blocks: a graph would keep a count of all samples."""
+    starts = AT_ONCE * torch.arange(-(-signals.shape[1] // AT_ONCE))
+    left = lengths[:, None] - starts
+    return (torch.arange(AT_ONCE) < left[:, :, None]).flatten(1)[:, : signals.shape[1]]

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,17 +45,17 @@ def to_onnx(part: Graph) -> onnx.ModelProto:
     return model
 
 
-def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with the weights of its networks stored in half precision; it computes in single precision as before.
+def with_half_weights(model: onnx.ModelProto, exact: Collection[str]) -> onnx.ModelProto:
+    """The graph with its weights stored in half precision; it computes in single precision as before.
 
-    The filters of transforms stay exact: a spectrum needs more than the 66 dB of half precision.
+    exact: names of filters of transforms, which stay as they are: spectra need more than the 66 dB of half precision.
     """
     halved = onnx.ModelProto()
     halved.CopyFrom(model)
     casts = []
     for tensor in halved.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < SMALL or not tensor.name.startswith("model."):
+        if values.dtype != np.float32 or values.size < SMALL or tensor.name in exact:
             continue
         stored = f"{tensor.name}.half"
         casts.append(onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT))

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from m2e import __version__
 from m2e.export.graphs import Graph
+from modeling_m2e import answers_m2e, descriptors_m2e, key_m2e, scale_m2e, words_m2e
 from modeling_m2e import chord_decoding_m2e as decoding
-from modeling_m2e import key_m2e
 from modeling_m2e.answers_m2e import Answers
 from modeling_m2e.chord_labels_m2e import QUALITIES, ROOTS, VOCABULARY, Chord, ChordSegment, chord_tokens, parse_chord
 from modeling_m2e.chords_m2e import CHUNK_FRAMES, CHUNK_SAMPLES, SECONDS_PER_FRAME
-from modeling_m2e.output_m2e import neutral_place
+from modeling_m2e.output_m2e import CENTRAL, neutral_place
 from modeling_m2e.windows_m2e import MIN_TAIL_SHARE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def description(pipe: "MusicEmotionPipeline", parts: list[Graph]) -> dict[str, Any]:
-    """Graphs, windows, scales and labels; with a chord recogniser also how its chords are decoded, and the key."""
+    """Graphs, windows, scales, labels, words; with a chord recogniser also how its chords are decoded, and the key."""
     processor, config = pipe.processor, pipe.model.config
     found: dict[str, Any] = {
         "model": pipe.name,
@@ -29,8 +29,7 @@ def description(pipe: "MusicEmotionPipeline", parts: list[Graph]) -> dict[str, A
             part.name: {"file": f"{part.name}.onnx", "inputs": part.inputs, "outputs": part.outputs} for part in parts
         },
         "windows": _windows(processor.feature_extractor, processor.encoder.window_seconds),
-        "moods": _moods(config),
-        "valence_arousal": _valence_arousal(config),
+        **_emotion(config),
     }
     if processor.chord_recognizer is not None:
         found |= {"chords": _chords(processor.chord_recognizer), "key": _key(processor.key_profile)}
@@ -43,15 +42,19 @@ def description(pipe: "MusicEmotionPipeline", parts: list[Graph]) -> dict[str, A
     return found
 
 
-def _valence_arousal(config: "M2EConfig") -> dict[str, Any]:
-    """The scale, where it is neutral, and, of a calibrated model, the maps from outputs to the scale, each a line
-    through the points (source, target)."""
+def _emotion(config: "M2EConfig") -> dict[str, Any]:
+    """Labels and scales of the outputs of the heads; `answers` as in the configuration."""
     answers = Answers.read(config.answers, config.num_labels)
-    scale, neutral = [config.va_min, config.va_max], list(neutral_place(config, answers))
-    found: dict[str, Any] = {"scale": scale, "neutral": neutral}
-    if answers.calibration is not None:
-        found["maps"] = [{"source": list(line.source), "target": list(line.target)} for line in answers.calibration]
-    return found
+    return {
+        "moods": _moods(config),
+        "valence_arousal": {
+            "scale": [config.va_min, config.va_max],
+            "neutral": list(neutral_place(config, answers)),
+        },
+        "answers": answers.to_dict(),
+        "descriptors": config.descriptors,
+        "record": _record(),
+    }
 
 
 def _windows(extractor: "M2EFeatureExtractor", encoder_seconds: float) -> dict[str, Any]:
@@ -72,6 +75,30 @@ def _moods(config: "M2EConfig") -> dict[str, Any]:
         "scale": config.mood_scale or [1.0] * count,
         "offset": config.mood_offset or [0.0] * count,
         "thresholds": config.mood_thresholds or [0.5] * count,
+    }
+
+
+def _record() -> dict[str, Any]:
+    """Names and numbers by which outputs become intervals, warnings and words: of `answers_m2e`, `descriptors_m2e`,
+    `scale_m2e`, `words_m2e` and `output_m2e`."""
+    return {
+        "full_seconds": answers_m2e.FULL_SECONDS,
+        "min_share": answers_m2e.MIN_SHARE,
+        "spread_floor": answers_m2e.SPREAD_FLOOR,
+        "music": {
+            "name": descriptors_m2e.MUSIC,
+            "threshold": descriptors_m2e.MUSIC_THRESHOLD,
+            "warning": descriptors_m2e.NOT_MUSIC,
+        },
+        "attributes": descriptors_m2e.ATTRIBUTES,
+        "close": scale_m2e.CLOSE,
+        "central": CENTRAL,
+        "most_moods": words_m2e.MOST_MOODS,
+        "telling_share": words_m2e.TELLING_SHARE,
+        "spoken_moods": words_m2e.SPOKEN_MOODS,
+        "key_threshold": words_m2e.KEY_THRESHOLD,
+        "adjectives": words_m2e._ADJECTIVES,  # of moods: the word, and the signs of valence and arousal that it implies
+        "quadrants": words_m2e._OF_QUADRANTS,
     }
 
 

@@ -34,6 +34,10 @@ class Graph(nn.Module):
         """Inputs of lengths above 1, by which the exporter follows the network."""
         raise NotImplementedError
 
+    def filters(self) -> set[str]:
+        """Names of the numbers of its transforms."""
+        return {name for name, _ in self.named_buffers() if not name.startswith("model.")}
+
 
 class EncoderGraph(Graph):
     """Windows of a waveform to the embeddings of their seconds and of the whole."""

@@ -31,7 +31,8 @@ def export(pipe: "MusicEmotionPipeline", out: Path) -> list[Path]:
         for part in parts:
             model = to_onnx(part)
             (folder / f"{part.name}.onnx").write_bytes(model.SerializeToString())
-            (folder / f"{part.name}{HALF}.onnx").write_bytes(with_half_weights(model).SerializeToString())
+            half = with_half_weights(model, part.filters())
+            (folder / f"{part.name}{HALF}.onnx").write_bytes(half.SerializeToString())
         write_text(folder / DESCRIPTION, json.dumps(description(pipe, parts), ensure_ascii=False) + "\n")
 
     write_folder(out / FOLDER, write)

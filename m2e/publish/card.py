@@ -74,6 +74,11 @@ output = model(**processor("song.mp3"))  # mood_logits, va
 
 With the package `m2e` installed, none of that code runs and `trust_remote_code` is not needed."""
 
+USE_GRAPHS = """The folder `onnx/` holds the model as ONNX graphs that take waveforms: {graphs}. Those named
+`*_fp16` have weights in half precision. `model.json` has all that a program needs beside them.
+
+transformers.js has no class for this model: run the graphs with ONNX Runtime, as `docs/onnx.md` of m2e tells."""
+
 USE_CHORDS = """```python
 import m2e
 
@@ -105,10 +110,11 @@ def card_data(
     encoder: str | None = None,
     clips: Mapping[str, str] | None = None,
     hub_ids: bool = False,
+    tags: Iterable[str] = (),
 ) -> ModelCardData:
     """The card's metadata; the `results` of the evaluation make its model-index.
 
-    encoder: hub id, if its weights are downloaded.  clips: title -> address.
+    encoder: hub id, if its weights are downloaded.  clips: title -> address.  tags: further ones.
     hub_ids: name data sets by their ids on the hub, and only those that have one, as it links them.
     """
     model_type = config["model_type"]
@@ -123,7 +129,7 @@ def card_data(
         language="en",  # of mood and chord labels
         library_name="transformers",
         pipeline_tag="feature-extraction" if model_type == ENCODER_MODEL else "audio-classification",
-        tags=["music", *kind, "m2e"],
+        tags=["music", *kind, *tags, "m2e"],
         datasets=(on_hub if hub_ids else facts.datasets) or None,
         base_model=bases[0] if len(bases) == 1 else bases or None,
         widget=[{"example_title": title, "src": address} for title, address in (clips or {}).items()] or None,
@@ -305,11 +311,18 @@ def _emotion_kind(folder: Path, config: Json) -> _Kind:
     )
 
 
-def card(folder: Path, repo: str | None = None, license: str | None = None, clips: Iterable[str] = ()) -> str:
+def card(
+    folder: Path,
+    repo: str | None = None,
+    license: str | None = None,
+    clips: Iterable[str] = (),
+    graphs: Collection[str] = (),
+) -> str:
     """README.md of a complete model folder, or of the folder of a chord recogniser.
 
     repo: hub id of the repository it is for; None for a folder that is loaded by the model's name.
     license: of the weights, for a folder without facts.  clips: names of sample tracks in `repo`.
+    graphs: names of files with ONNX graphs in `repo`.
     Raises PublishError.
     """
     config = read_json(folder / "config.json", PublishError)
@@ -339,6 +352,7 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
         kind.use_alone.format(**names) if repo else "",
         f"Sample tracks (CC0): {samples}." if samples else "",
         f"[Try it in Colab]({colab(repo)})." if repo and has_notebook(config, examples) else "",
+        USE_GRAPHS.format(graphs=", ".join(f"`{Path(name).name}`" for name in graphs)) if graphs else "",
         "## Architecture",
         _bullets(kind.made_of),
         "## Training",
@@ -356,7 +370,8 @@ def card(folder: Path, repo: str | None = None, license: str | None = None, clip
         "## Citation",
         "```bibtex\n" + "\n\n".join(kind.papers) + "\n```",
     ]
-    metadata = card_data(facts, config, evaluation, kind.encoder, examples, hub_ids=repo is not None).to_yaml()
+    tags = ["onnx"] if graphs else []
+    metadata = card_data(facts, config, evaluation, kind.encoder, examples, repo is not None, tags).to_yaml()
     return f"---\n{metadata}\n---\n\n" + "\n\n".join(filter(None, parts)) + "\n"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from m2e.checkpoints.load import PARTS, SHARDS, WEIGHTS, missing_parts
 from m2e.checkpoints.weight_files import check_weights
 from m2e.errors import ModelError, PublishError
+from m2e.export import DESCRIPTION, FOLDER, HALF
 from m2e.publish import handler
 from m2e.publish.card import CHORD_MODEL, ENCODER_MODEL, PACKAGES, card, has_notebook
 from m2e.publish.facts import BTC_LICENSE, FILE, encoder_terms, facts_of
@@ -35,13 +36,18 @@ EXTRAS = (EVALUATION, FIDELITY, FILE, "training.jsonl", "chords/training.jsonl",
 
 
 def repository(
-    folder: str | Path, repo: str, license: str | None = None, examples: str | Path | None = None
+    folder: str | Path,
+    repo: str,
+    license: str | None = None,
+    examples: str | Path | None = None,
+    graphs: str | Path | None = None,
 ) -> Repository:
     """The files of the hub repository `repo` for the model in `folder`.
 
     folder: written by save_pretrained of a pipeline, a chord recogniser or an encoder; checkpoints and logs in it are
     ignored.  license: of the weights, if the folder has no card.json.
     examples: folder of free sample tracks, with a README.md on their sources, for the card.
+    graphs: folder with the exported graphs of the model in `onnx`; None = `folder`, which may have none.
     Raises PublishError for a folder without a complete, readable model.
     """
     folder = Path(folder).expanduser()
@@ -54,10 +60,12 @@ def repository(
             raise PublishError(f"{folder} holds no model of m2e: give a folder that training or conversion wrote.")
         alone = model_type in (CHORD_MODEL, ENCODER_MODEL)
         files = _network(folder, config) if alone else _emotion(folder, config)
+        exported = {} if alone else _graphs(Path(graphs or folder))
         files |= {name: path for pattern in EXTRAS for name, path in _found(folder, pattern).items()}
         clips = {} if examples is None else _clips(Path(examples))
         samples = [name for name in clips if name.endswith(".ogg")]
-        files |= {"README.md": card(folder, repo, license, samples).encode(), **clips}
+        nets = [name for name in exported if name.endswith(".onnx")]
+        files |= {"README.md": card(folder, repo, license, samples, nets).encode(), **clips, **exported}
         files |= eval_results(read_json(folder / EVALUATION, PublishError), repo)
         if has_notebook(config, samples):
             files["notebook.ipynb"] = notebook(facts_of(folder, config, license).name, repo, PACKAGES, samples[0])
@@ -84,6 +92,18 @@ def _emotion(folder: Path, config: dict[str, Any]) -> Repository:
     for pattern in (WEIGHTS, *SHARDS, *PARTS):
         files |= _found(folder, pattern)
     return files
+
+
+def _graphs(folder: Path) -> Repository:
+    """What `m2e export` wrote; empty where it did not. Raises PublishError where a graph is missing."""
+    described = read_json(folder / FOLDER / DESCRIPTION, PublishError)
+    if not described:
+        return {}
+    names = [f"{FOLDER}/{graph}{half}.onnx" for graph in described.get("graphs", {}) for half in ("", HALF)]
+    held = _found(folder, f"{FOLDER}/*")
+    if missing := [name for name in names if name not in held]:
+        raise PublishError(f"{folder} is incomplete: it lacks {', '.join(missing)}; export it again.")
+    return {name: held[name] for name in (*names, f"{FOLDER}/{DESCRIPTION}")}
 
 
 def _network(folder: Path, config: dict[str, Any]) -> Repository:

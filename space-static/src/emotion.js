@@ -1,5 +1,5 @@
 // From a waveform to the record of a track, by three graphs. `run(graph, inputs)` gives {output: {data, dims}}.
-import { argmax, decode } from "./chords.js";
+import { decode } from "./chords.js";
 import {
   cells,
   cellsBetween,
@@ -10,6 +10,7 @@ import {
   withoutEdges,
   withSilence,
 } from "./harmony.js";
+import { compose } from "./record.js";
 import { embed, withoutSilence } from "./windows.js";
 
 const MARGIN_CHUNKS = 2; // around a part, so that every block of frames is whole that one of its frames lies in
@@ -73,7 +74,7 @@ export async function analyze(waveform, model, run, tell = () => {}) {
   const track = { embeddings, weights, spans, duration, chords: null, key: null };
   if (chordRules) Object.assign(track, await harmonyOf(waveform, model, run, (share) => tell(0.5 + 0.5 * share)));
   const outputs = await heads(track, model, run);
-  return record(outputs, await curveOf(track, outputs, model, run), model, track);
+  return compose(outputs, await curveOf(track, outputs, model, run), model, track);
 }
 
 // {chords, key, cells} of a waveform. Unless it is decoded as published, silence is no chord and changes no other chord.
@@ -136,51 +137,4 @@ function* parts(track, seconds, model) {
     yield part;
     first = last;
   }
-}
-
-function record(outputs, curve, model, { spans, duration, chords, key }) {
-  const [low, high] = model.valence_arousal.scale;
-  const { maps } = model.valence_arousal; // of valence and of arousal, where the model is calibrated
-  const onScale = (x, axis) => Math.min(Math.max(maps ? interpolated(x, maps[axis]) : x, low), high);
-  const { labels, scale, offset, thresholds } = model.moods;
-  const moods = labels.map((label, i) => {
-    const score = 1 / (1 + Math.exp(-(scale[i] * outputs.mood_logits.data[i] + offset[i])));
-    return { label, score, selected: score > thresholds[i] };
-  });
-  const [valence, arousal] = Array.from(outputs.va.data, onScale);
-  const [neutralValence, neutralArousal] = model.valence_arousal.neutral;
-  const happier = valence >= neutralValence;
-  const quadrant = outputs.quadrant_logits
-    ? argmax(outputs.quadrant_logits.data)
-    : arousal >= neutralArousal
-      ? Number(!happier)
-      : 2 + Number(happier);
-  return {
-    duration,
-    valence,
-    arousal,
-    quadrant: `Q${quadrant + 1}`,
-    moods: moods.sort((a, b) => b.score - a.score),
-    key: key && {
-      tonic: model.key.tonics[key.tonic],
-      mode: ["major", "minor"][key.mode],
-      confidence: key.confidence,
-    },
-    chords: chords?.map(({ start, end, id }) => ({ start, end, label: model.chords.names[id] })) ?? null,
-    curve: spans.map(([start, end], i) => ({
-      start,
-      end,
-      valence: onScale(curve[2 * i], 0),
-      arousal: onScale(curve[2 * i + 1], 1),
-    })),
-  };
-}
-
-// The value at x of the line through the points (source, target); constant beyond its ends.
-function interpolated(x, { source, target }) {
-  const next = source.findIndex((each) => each >= x);
-  if (next < 0) return target.at(-1);
-  if (next === 0) return target[0];
-  const share = (x - source[next - 1]) / (source[next] - source[next - 1]);
-  return target[next - 1] + share * (target[next] - target[next - 1]);
 }

@@ -1,6 +1,6 @@
 // The page: takes files, decodes them, has a worker predict, and shows the record of the chosen track.
 import { clock, make } from "./dom.js";
-import { facts, sentence } from "./facts.js";
+import { attributes, facts, headline, warnings } from "./facts.js";
 import { plane } from "./plane.js";
 import attach from "./results.js"; // that of the Space: the player, and the cursor that follows it
 import { tintStyle, zoomOf } from "./scale.js";
@@ -17,7 +17,7 @@ worker.onmessage = ({ data: { id, share, record, provider, error } }) => {
   const track = tracks[id];
   if (share !== undefined) return tell(track, make("progress", { value: share, "aria-label": `Analysing ${track.name}` }));
   Object.assign(track, { record, provider, error });
-  tell(track, record ? sentence(record) : `failed: ${error}`);
+  tell(track, record ? headline(record) : `failed: ${error}`);
   if (record) choose(chosen ?? track);
 };
 
@@ -59,13 +59,16 @@ function choose(track) {
   chosen = track;
   for (const each of tracks) each.button.setAttribute("aria-pressed", each === track);
   const all = known();
-  const points = [...all.map(({ record }) => record), ...track.record.curve];
-  const zoom = zoomOf(points.flatMap(({ valence, arousal }) => [valence, arousal]));
+  const { record } = track;
+  const points = [...all.map(({ record }) => record), ...record.curve].flatMap(({ valence, arousal }) => [valence, arousal]);
+  const zoom = zoomOf([...points, ...(record.valence_interval ?? []), ...(record.arousal_interval ?? [])]);
   all.forEach(number);
   const places = make("div", { class: "m2e-places" }, plane(all, all.indexOf(track), zoom));
+  const named = { class: "m2e-card m2e-track", "aria-label": track.name };
+  const compared = { class: "m2e-card m2e-compare", "aria-label": "Plane and numbers" };
   $("result").replaceChildren(
-    make("section", { class: "m2e-card m2e-track", "aria-label": track.name }, head(track), timeline(track, zoom)),
-    make("section", { class: "m2e-card m2e-compare", "aria-label": "Plane and numbers" }, places, facts(track.record)),
+    make("section", named, head(track), ...warnings(record), timeline(track, zoom)),
+    make("section", compared, places, facts(record), ...attributes(record)),
   );
   shownAnew();
 }
@@ -81,7 +84,7 @@ function number(track, index, all) {
 function head({ name, record }) {
   const signs = Object.entries(SIGNS).map(([sign, d]) => make("path", { class: `m2e-sign-${sign}`, d }));
   const play = make("svg", { viewBox: "0 0 24 24", "aria-hidden": true }, ...signs);
-  const words = make("div", {}, make("h2", {}, sentence(record)), make("p", { class: "m2e-about" }, `${name} · ${clock(record.duration)}`));
+  const words = make("div", {}, make("h2", {}, headline(record)), make("p", { class: "m2e-about" }, `${name} · ${clock(record.duration)}`));
   return make("div", { class: "m2e-head" }, make("button", { type: "button", class: "m2e-play", "aria-label": "Play" }, play), words);
 }
 

@@ -6,17 +6,24 @@ export const WORDS = { Q1: "happy, energetic", Q2: "tense, angry", Q3: "sad", Q4
 export const POLES = { valence: ["unpleasant", "pleasant"], arousal: ["calm", "energetic"] };
 const MOVED = 1; // percent; a label this far from its point is joined to it by a line
 
+// Such as "Q2 tense, angry" and "between Q3 sad and Q4 calm".
+export function quadrantWords({ quadrant, between }) {
+  const named = between?.map((name) => `${name} ${WORDS[name].split(",")[0]}`);
+  return named ? `between ${named.join(" and ")}` : `${quadrant} ${WORDS[quadrant]}`;
+}
+
 export const values = ({ valence, arousal }) => `valence ${valence.toFixed(1)}, arousal ${arousal.toFixed(1)}`;
 
 // tracks: [{name, record}], with a record each; shown: the index of the chosen one.
 export function plane(tracks, shown, zoom) {
   const spots = tracks.map(({ record }) => [zoom.share(record.valence), zoom.share(record.arousal)]);
   const labels = spread(spots);
-  const said = tracks.map(({ name, record }, i) => `${i + 1}, ${name}: ${values(record)}, ${WORDS[record.quadrant]}`);
+  const said = tracks.map(({ name, record }, i) => `${i + 1}, ${name}: ${values(record)}, ${quadrantWords(record)}`);
   const ground = make("div", { class: "m2e-ground", "aria-hidden": true }, wash(zoom), typical(zoom));
   const points = tracks.map((track, i) => point(track, i, i === shown, labels[i]));
   const now = make("span", { class: "m2e-now", hidden: "" });
-  const parts = [ground, grid(zoom), ...quadrants(), ...path(tracks[shown].record, zoom), leaders(spots, labels)];
+  const chosen = [...interval(tracks[shown].record, zoom), ...path(tracks[shown].record, zoom)];
+  const parts = [ground, grid(zoom), ...quadrants(), ...chosen, leaders(spots, labels)];
   const area = make("div", { class: "m2e-area" }, ...parts, ...points, now, ...ticks(zoom));
   const note = `scale 1–9, shown ${zoom.low}–${zoom.high}; frame: the usual range of songs`;
   return make(
@@ -64,7 +71,7 @@ const axis = ([name, [low, high]]) =>
   make("span", { class: `m2e-axis m2e-axis-${name}` }, make("i", {}, low), make("b", {}, name), make("i", {}, high));
 
 function point({ name, record }, index, shown, [x, y]) {
-  const label = `${index + 1} ${name}: ${values(record)}, ${WORDS[record.quadrant]}`;
+  const label = `${index + 1} ${name}: ${values(record)}, ${quadrantWords(record)}`;
   const style = { ...place(x, y), ...tintStyle(record) };
   const kind = shown ? "m2e-point m2e-shown" : "m2e-point";
   const button = { type: "button", class: kind, "data-show": index, "aria-pressed": shown, "aria-label": label, style };
@@ -85,6 +92,14 @@ function leaders(spots, labels) {
     return [make("line", ends), make("circle", { cx: `${x}%`, cy: `${100 - y}%`, r: 3 })];
   });
   return make("svg", { class: "m2e-leaders", "aria-hidden": true }, ...lines);
+}
+
+// An ellipse as wide and high as the intervals of a track, where the model knows them.
+function interval({ valence_interval: x, arousal_interval: y }, zoom) {
+  if (!x || !y) return [];
+  const [[left, right], [bottom, top]] = [x, y].map((ends) => ends.map(zoom.share));
+  const style = { ...place(left, bottom), width: `${right - left}%`, height: `${top - bottom}%` };
+  return [make("span", { class: "m2e-interval", "aria-hidden": true, style })];
 }
 
 // The emotion over time as a line; its points seek to their time.
