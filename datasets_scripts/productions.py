@@ -1,4 +1,4 @@
-"""EMOPIA's pieces in productions of different arousal, calm, moderate and driving, in major and in minor, as a data set.
+"""EMOPIA's pieces in calm, moderate and driving productions, each in major and in minor, as a data set.
 
     python -m datasets_scripts.productions OUT EMOPIA --sounds FluidR3_GM.sf2 TimGM6mb.sf2 [--per-quadrant 8]
 
@@ -83,7 +83,7 @@ def put_in_mode(notes: Sequence[pretty_midi.Note], mode: str) -> None:
 
 
 def produce(path: Path, style: Style, mode: str, sounds: Sequence[str], rng: np.random.Generator) -> np.ndarray:
-    """(samples,) at 22,050 Hz of an excerpt in a style and a mode. Raises DataError, also for an excerpt with few notes."""
+    """(samples,) at 22,050 Hz of an excerpt in a style and a mode. Raises DataError, also for few notes."""
     tempo = rng.uniform(*style.tempo)
     end = read_midi(path).get_end_time()
     arrangement = arrange(Song(path.stem, path, [(0.0, end, "N")], []), rng, as_composed_share=1.0)

@@ -16,7 +16,7 @@ _OF_TEMPO = ("slow", "fast")
 
 # What a sentence calls the moods that are adjectives, or become one, and the signs of valence and arousal that they
 # imply (0: either). The other tags are uses and themes ("film", "summer"), which do not describe the emotion.
-_ADJECTIVES = {
+ADJECTIVES = {
     "calm": ("calm", 0, -1), "cool": ("cool", 0, 0), "dark": ("dark", -1, 0), "deep": ("deep", 0, 0),
     "dramatic": ("dramatic", 0, 0), "dream": ("dreamy", 0, -1), "emotional": ("emotional", 0, 0),
     "energetic": ("energetic", 0, 1), "epic": ("epic", 0, 0), "fast": ("fast", 0, 1), "fun": ("fun", 1, 1),
@@ -27,7 +27,7 @@ _ADJECTIVES = {
     "romantic": ("romantic", 0, 0), "sad": ("sad", -1, -1), "sexy": ("sexy", 0, 0), "slow": ("slow", 0, -1),
     "soft": ("soft", 0, -1), "upbeat": ("upbeat", 1, 1), "uplifting": ("uplifting", 1, 0),
 }  # fmt: skip
-_OF_QUADRANTS = {"Q1": ("happy", 1, 1), "Q2": ("tense", -1, 1), "Q3": ("sad", -1, -1), "Q4": ("calm", 1, -1)}
+OF_QUADRANTS = {"Q1": ("happy", 1, 1), "Q2": ("tense", -1, 1), "Q3": ("sad", -1, -1), "Q4": ("calm", 1, -1)}
 
 
 def select_by_lift(probabilities: np.ndarray, base_rates: np.ndarray, music: float | None = None) -> list[int]:
@@ -67,10 +67,10 @@ def summary(
     where a mood says it.  central: the track lies near the middle of the plane, where quadrants tell little; then the
     moods alone are told, if there are any.
     """
-    places = [_OF_QUADRANTS[name] for name in between or [quadrant]]
+    places = [OF_QUADRANTS[name] for name in between or [quadrant]]
     words: list[str] = []
     for mood in moods:
-        word, *signs = _ADJECTIVES.get(mood, ("", 0, 0))
+        word, *signs = ADJECTIVES.get(mood, ("", 0, 0))
         fits = central or all(any(sign in (0, place[axis + 1]) for place in places) for axis, sign in enumerate(signs))
         if word and fits:
             words.append(word)

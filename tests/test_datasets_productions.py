@@ -28,11 +28,12 @@ def onsets(waveform: np.ndarray) -> int:
 
 def test_a_driving_production_has_more_onsets_than_a_calm_one(tmp_path):
     path = score(tmp_path / "a.mid", 60)
-    calm, driving = (
-        np.mean([onsets(productions.produce(path, productions.STYLES[name], "major", ["additive"], np.random.default_rng(seed)))
-                 for seed in range(2)])
-        for name in ("calm", "driving")
-    )  # fmt: skip
+
+    def produced(name: str, seed: int) -> np.ndarray:
+        style, rng = productions.STYLES[name], np.random.default_rng(seed)
+        return productions.produce(path, style, "major", ["additive"], rng)
+
+    calm, driving = (np.mean([onsets(produced(name, seed)) for seed in range(2)]) for name in ("calm", "driving"))
     assert driving > 1.5 * calm
 
 

@@ -97,8 +97,8 @@ def _record() -> dict[str, Any]:
         "telling_share": words_m2e.TELLING_SHARE,
         "spoken_moods": words_m2e.SPOKEN_MOODS,
         "key_threshold": words_m2e.KEY_THRESHOLD,
-        "adjectives": words_m2e._ADJECTIVES,  # of moods: the word, and the signs of valence and arousal that it implies
-        "quadrants": words_m2e._OF_QUADRANTS,
+        "adjectives": words_m2e.ADJECTIVES,  # of moods: the word, and the signs of valence and arousal that it implies
+        "quadrants": words_m2e.OF_QUADRANTS,
     }
 
 
