@@ -1,6 +1,6 @@
 """How the encoder's fidelity to its teachers grows with hours of audio and with its size.
 
-    python benchmarks/encoder.py POOL OUT [--steps 800] [--teachers NAME ...]
+    python benchmarks/encoder.py POOL OUT [--steps 800] [--teachers NAME ...] [--publish]
 
 Trains a short recipe for each variant (the full one is configuration/encoder.yaml), so that compare these with each
 other only. Fidelity: see the encoder's card. The same command resumes; finished variants are read from OUT.
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from documents import put
 from torch.utils.flop_counter import FlopCounterMode
 
 from m2e.datasets.encoder.pool import read_index
@@ -23,7 +24,8 @@ from m2e.training.encoder.recipe import EncoderRecipe, read_recipe
 from m2e.training.encoder.train import train
 from modeling_m2e import M2EEncoderConfig, M2EEncoderModel
 
-RECIPE = Path(__file__).resolve().parent.parent / "configuration" / "encoder.yaml"
+ROOT = Path(__file__).resolve().parent.parent
+RECIPE = ROOT / "configuration" / "encoder.yaml"
 SECONDS = 10  # of audio, for multiply-adds
 
 
@@ -86,13 +88,17 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--teachers", nargs="+", help="of the recipe's, with labels in POOL; all by default")
+    parser.add_argument("--publish", action="store_true", help="put the table into docs/training.md")
     args = parser.parse_args()
     torch.set_flush_denormal(True)
     recipe = read_recipe(RECIPE, {"steps": args.steps, "evaluate_every": args.steps})
     if args.teachers:
         recipe = replace(recipe, teachers={name: recipe.teachers[name] for name in args.teachers})
     pool = Pool(args.pool, read_index(args.pool, recipe.sources), recipe.teachers)
-    print(table([measure(variant, recipe, pool, args.out) for variant in VARIANTS]))
+    text = table([measure(variant, recipe, pool, args.out) for variant in VARIANTS])
+    print(text)
+    if args.publish:
+        put(ROOT / "docs" / "training.md", {"numbers: encoder sizes": text})
 
 
 if __name__ == "__main__":

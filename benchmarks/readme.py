@@ -231,6 +231,16 @@ def cost_table() -> str:
     return "\n\n".join(parts)
 
 
+def settings_table() -> str:
+    """What precision, windows and batch of a network of the size of MERT-v1-95M change, in time and in answers."""
+    rows = []
+    for name, each in read_json(RESULTS / "speed_settings.json").items():
+        changed = f"{each['va_change']:.4f}" if "va_change" in each else ""
+        share = "" if name.startswith("int8") else f"{each['of_gemm']:.0%}"
+        rows.append([name, f"{each['s']:.2f} s", f"{each['speedup']:.2f}", share, changed])
+    return table(["setting", "time", "as published = 1", "of GEMM", "valence, arousal change by"], rows)
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """Markdown."""
     lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (head, *rows)]
@@ -249,6 +259,7 @@ def main() -> None:
         "numbers: key": key_table(),
         "numbers: mediaeval": mediaeval_table(),
         "numbers: predict": cost_table(),
+        "numbers: settings": settings_table(),
     }
     put(ROOT / "docs" / "results.md", tables)
 

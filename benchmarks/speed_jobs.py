@@ -181,7 +181,7 @@ def stages(path: str, runs: int = 5, model: str | None = None, threads: int | No
     convolutions. "other" is what no stage counts."""
     import soxr
 
-    from modeling_m2e import audio_m2e, chords_m2e, harmony_m2e, pipeline_m2e
+    from modeling_m2e import audio_m2e, chord_logits_m2e, chords_m2e, harmony_m2e, pipeline_m2e
 
     pipe = loaded(model, threads)
     pipe(path)
@@ -194,7 +194,7 @@ def stages(path: str, runs: int = 5, model: str | None = None, threads: int | No
     if encoder.seconds is not None:  # windows that slide over an embedding of each second
         watch.wrap(type(encoder), "seconds", "encoder")
     watch.wrap(chords_m2e, "cqt_features", "CQT")
-    watch.wrap(chords_m2e, "_block_logits", "chord network")
+    watch.wrap(chord_logits_m2e, "_block_logits", "chord network")
     watch.wrap(chords_m2e.ChordStream, "push", "decoding")
     watch.wrap(chords_m2e.ChordStream, "finish", "decoding")
     watch.wrap(harmony_m2e, "estimate_key", "key")

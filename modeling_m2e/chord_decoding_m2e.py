@@ -18,7 +18,6 @@ NO_CHORD = VOCABULARY.index("N")
 
 CHANGE_PENALTY = 4.0  # log-probability that a chord change has to gain; best on validation songs and clips
 KEY_WEIGHT = 0.3  # of the tonal context, in log-probabilities; best on validation songs and clips
-BLOCK_FRAMES = 1296  # two minutes, converted from half precision at once: bounds the memory
 
 SILENCE = np.log(1e-5)  # no bin of a frame of digital silence is louder
 DECAYED = 5.0  # in natural logarithms below the loud frames: 43 dB; 3 to 8 do alike on validation songs
@@ -113,15 +112,14 @@ class SmoothFrames:
         """(frames,) class ids of the best path through all frames so far."""
         if not self._log_probabilities:
             return np.empty(0, np.int64)
-        frames = np.concatenate(self._log_probabilities)
-        self._log_probabilities = [frames]  # once, not twice
-        blocks = [slice(start, start + BLOCK_FRAMES) for start in range(0, len(frames), BLOCK_FRAMES)]
-        ids = _best_path((frames[block].astype(np.float32) for block in blocks), self._penalty)
-        if not self._key_weight or frames.shape[1] != len(VOCABULARY):
+        pieces = self._log_probabilities
+        ids = _best_path((piece.astype(np.float32) for piece in pieces), self._penalty)
+        if not self._key_weight or pieces[0].shape[1] != len(VOCABULARY):
             return ids
+        ends = np.cumsum([len(piece) for piece in pieces]).tolist()
         in_key = (
-            frames[block] + self._key_weight * tonal_context(ids, block.start, min(block.stop, len(frames)))
-            for block in blocks
+            piece + self._key_weight * tonal_context(ids, end - len(piece), end)
+            for piece, end in zip(pieces, ends, strict=True)
         )
         return _best_path(in_key, self._penalty)
 

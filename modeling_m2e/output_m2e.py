@@ -168,7 +168,7 @@ def compose(
         ]
         moods = None if window_mood_logits is None else _array(window_mood_logits)
         record.segments = _segments(record.curve, moods, config, answers)
-        record.highlight = highlight(record.curve, None if embeddings is None else _array(embeddings))
+        record.highlight = highlight(record.curve, None if embeddings is None else np.asarray(embeddings))
     _place_among_others(record, np.zeros(2) if va_spread is None else _array(va_spread), config, answers)
     if musical:
         off = np.abs(np.subtract((valence, arousal), middle))

@@ -207,7 +207,7 @@ class MusicEmotionPipeline(Pipeline):
 
     def _forward(self, input_tensors: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
         track = input_tensors.pop("track")
-        local = self.processor.feature_extractor.harmony_seconds is not None
+        local = self.model.config.use_encoder and self.processor.feature_extractor.harmony_seconds is not None
         output = self.model(**input_tensors, output_windows=not local)
         found = {name: output[name] for name in OUTPUTS if output.get(name) is not None} | {"track": track}
         if not local:

@@ -36,7 +36,8 @@ class WindowEmbeddings:
         """The windows and their embeddings (windows, width)."""
         self._pending += self._cutter.finish()
         self._embed(1)
-        return self._windows, torch.cat(self._embeddings)
+        embeddings, self._embeddings = torch.cat(self._embeddings), []  # once, not twice
+        return self._windows, embeddings
 
     def _embed(self, enough: int) -> None:
         while len(self._pending) >= enough:
@@ -83,12 +84,14 @@ class SlidingEmbeddings(WindowEmbeddings):
         _, seconds = super().finish()
         seconds = self._without_repeated(seconds)
         spans = sliding_plan(len(seconds), self._size, self._hop)
-        means = [seconds[start:end].mean(0) for start, end in spans]
+        means = torch.empty(len(spans), seconds.shape[1])
+        for mean, (start, end) in zip(means, spans, strict=True):
+            torch.mean(seconds[start:end], 0, out=mean)
         rate = self._encoder.sampling_rate
         # an incomplete second belongs to the last window
         ends = [end if end < len(seconds) else end + 1 for _, end in spans]
         windows = [self._cutter.span(start * rate, end * rate) for (start, _), end in zip(spans, ends, strict=True)]
-        return windows, torch.stack(means)
+        return windows, means
 
     def _without_repeated(self, seconds: torch.Tensor) -> torch.Tensor:
         """Each second of the track once, without a last one that is less than half full."""
