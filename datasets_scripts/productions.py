@@ -1,12 +1,11 @@
-"""EMOPIA's pieces in calm, moderate and driving productions, each in major and in minor, as a data set.
+"""EMOPIA's pieces in productions of different arousal: calm, moderate and driving, as a data set.
 
-    python -m datasets_scripts.productions OUT EMOPIA --sounds FluidR3_GM.sf2 TimGM6mb.sf2 [--per-quadrant 8]
+    python -m datasets_scripts.productions OUT EMOPIA --sounds FluidR3_GM.sf2 TimGM6mb.sf2 [--per-quadrant 20]
 
-Pieces of the training split are produced in every style and mode. Styles differ in what listeners agree on (Gabrielsson
-& Lindström 2010): tempo, loudness of the touch, articulation, instruments, register and drums for arousal, the mode for
-valence. OUT gets `audio/*.flac` and `labels.csv` for the reader "folder": the arousal of the style, the valence of the
-mode, and for calm and driving ones the quadrant of both. The same command resumes an interrupted run; equal seeds give
-equal audio.
+Pieces of the training split are produced in every style. Styles differ in what listeners agree on (Gabrielsson &
+Lindström 2010): tempo, loudness of the touch, articulation, instruments, register and drums. OUT gets `audio/*.flac`
+and `labels.csv` for the reader "folder": the arousal of the style, the valence of the piece's quadrant, and for calm
+and driving ones the quadrant of both. The same command resumes an interrupted run; equal seeds give equal audio.
 """
 
 import argparse
@@ -15,7 +14,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +25,11 @@ from m2e.datasets.chords.pop909 import BASS, Song, arrange, bass_line, degrade, 
 from m2e.datasets.midi_audio import RATE, read_midi, render
 from m2e.errors import DataError, first_line
 from m2e.storage import write_text, write_whole
-from modeling_m2e.key_m2e import KEY_PROFILES, MODES
 from modeling_m2e.scale_m2e import quadrant
 
 SECONDS = 30.0
 MIDDLE = (5.1, 4.7)  # valence and arousal
-VALENCE = {"major": 6.2, "minor": 4.0}  # a point from the middle
-# What the steps of the other mode become, in semitones from the tonic; the minor keeps the leading tone.
-STEPS = {"major": {3: 4, 8: 9, 10: 11}, "minor": {4: 3, 9: 8}}
-KEYS = KEY_PROFILES["aarden-essen"]
+VALENCE = {"Q1": 6.2, "Q2": 4.0, "Q3": 4.0, "Q4": 6.2}  # of pieces, a point from the middle
 FEWEST_NOTES = 24  # in an excerpt
 
 
@@ -61,29 +55,8 @@ STYLES = {
 }
 
 
-def key_of(notes: Sequence[pretty_midi.Note]) -> tuple[int, str]:
-    """The tonic (0 for C) and the mode whose profile correlates best with the seconds of the pitch classes."""
-    seconds = np.zeros(12)
-    for note in notes:
-        seconds[note.pitch % 12] += note.end - note.start
-    fits = {
-        (tonic, mode): np.corrcoef(np.roll(profile, tonic), seconds)[0, 1]
-        for mode, profile in zip(MODES, KEYS, strict=True)
-        for tonic in range(12)
-    }
-    return max(fits, key=lambda key: fits[key])
-
-
-def put_in_mode(notes: Sequence[pretty_midi.Note], mode: str) -> None:
-    """Moves the notes from the other mode to this one, in place; does nothing where they are in it."""
-    tonic, own = key_of(notes)
-    for note in notes if own != mode else ():
-        step = (note.pitch - tonic) % 12
-        note.pitch += STEPS[mode].get(step, step) - step
-
-
-def produce(path: Path, style: Style, mode: str, sounds: Sequence[str], rng: np.random.Generator) -> np.ndarray:
-    """(samples,) at 22,050 Hz of an excerpt in a style and a mode. Raises DataError, also for few notes."""
+def produce(path: Path, style: Style, sounds: Sequence[str], rng: np.random.Generator) -> np.ndarray:
+    """(samples,) at 22,050 Hz of an excerpt in a style. Raises DataError, also for an excerpt with few notes."""
     tempo = rng.uniform(*style.tempo)
     end = read_midi(path).get_end_time()
     arrangement = arrange(Song(path.stem, path, [(0.0, end, "N")], []), rng, as_composed_share=1.0)
@@ -94,7 +67,6 @@ def produce(path: Path, style: Style, mode: str, sounds: Sequence[str], rng: np.
     program, velocity = int(rng.choice(style.programs)), rng.uniform(*style.velocity)
     octave = 12 * int(rng.choice(style.octaves))
     played = [note for track in midi.instruments for note in track.notes]
-    put_in_mode(played, mode)
     bass = bass_line(played, rng) if rng.random() < style.bass else []
     for track in midi.instruments:
         track.program = program
@@ -116,7 +88,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("emopia", type=Path, help="EMOPIA folder")
     parser.add_argument("--sounds", nargs="+", required=True, help="sound fonts, or 'additive'")
-    parser.add_argument("--per-quadrant", type=int, default=8, help="pieces of each quadrant")
+    parser.add_argument("--per-quadrant", type=int, default=20, help="pieces of each quadrant")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     pieces = emopia.read(args.emopia, check="off", per_quadrant=args.per_quadrant).to_list()
@@ -125,22 +97,21 @@ def main() -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["id", "audio", "artist", "split", "valence", "arousal", "quadrant"])
     for number, piece in enumerate(piece for piece in pieces if piece["split"] == "train"):
-        for place, (name, mode) in enumerate(product(STYLES, VALENCE)):
-            style, track = STYLES[name], f"{piece['id']}-{name}-{mode}"
+        for place, (name, style) in enumerate(STYLES.items()):
+            track = f"{piece['id']}-{name}"
             target = args.out / "audio" / f"{track}.flac"
             if not target.exists():
                 path = args.emopia / "midis" / f"{piece['id']}.mid"
                 try:
-                    waveform = produce(
-                        path, style, mode, args.sounds, np.random.default_rng([args.seed, number, place])
-                    )
+                    waveform = produce(path, style, args.sounds, np.random.default_rng([args.seed, number, place]))
                 except DataError as error:
                     print(f"skipped: {first_line(error)}", flush=True)
                     continue
                 write_whole(target, partial(soundfile.write, data=waveform, samplerate=RATE, format="FLAC"))
-            place_of = quadrant(VALENCE[mode], style.arousal, *MIDDLE) if name != "moderate" else ""
+            valence = VALENCE[piece["quadrant"]]
+            place_of = quadrant(valence, style.arousal, *MIDDLE) if name != "moderate" else ""
             audio = f"audio/{track}.flac"
-            table.writerow([track, audio, piece["artist"], "train", VALENCE[mode], style.arousal, place_of])
+            table.writerow([track, audio, piece["artist"], "train", valence, style.arousal, place_of])
     write_text(args.out / "labels.csv", text.getvalue())
 
 
