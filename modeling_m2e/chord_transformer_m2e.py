@@ -37,6 +37,7 @@ class ChordTransformer(nn.Module):
         layer = nn.TransformerEncoderLayer(
             size, config.chord_heads, config.chord_ffn_size, config.chord_dropout, batch_first=True
         )
+        layer.activation_relu_or_gelu = 0  # else PyTorch's fused layer holds the scores of all pairs of chords
         # Nested tensors would drop padding rows on one code path only; the mask alone gives the same result on all.
         self.encoder = nn.TransformerEncoder(layer, config.chord_layers, enable_nested_tensor=False)
 

@@ -255,7 +255,8 @@ def _weighted_mean(windows: torch.Tensor, weights: torch.Tensor | None) -> torch
         return windows.mean(dim=1)
     weights = weights.to(windows)
     total = weights.sum(dim=1, keepdim=True)
-    return (windows * (weights / total.clamp(min=torch.finfo(windows.dtype).tiny))[..., None]).sum(dim=1)
+    shares = weights / total.clamp(min=torch.finfo(windows.dtype).tiny)
+    return torch.bmm(shares[:, None], windows)[:, 0]  # a product would be as large as the windows
 
 
 class M2EForMusicEmotion(M2EPreTrainedModel):

@@ -99,7 +99,7 @@ def highlight(curve: Sequence[CurvePoint], embeddings: np.ndarray | None = None)
     distance = np.zeros(len(firsts))
     places = np.array([[point.valence, point.arousal] for point in curve])
     for matrix in [places] if embeddings is None else [places, embeddings]:
-        cells = np.add.reduceat(matrix, edges[:-1], dtype=np.float64) / counts
+        cells = np.add.reduceat(matrix, edges[:-1]).astype(np.float64) / counts
         sums = np.concatenate([np.zeros((1, cells.shape[1])), np.cumsum(cells, axis=0)])
         means = (sums[lasts] - sums[firsts]) / (lasts - firsts)[:, None]
         apart = np.linalg.norm(means - np.median(cells, axis=0), axis=1)
