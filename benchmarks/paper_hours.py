@@ -48,7 +48,7 @@ def table(found: list[tuple[tables.Row, float]], recipe: Recipe, planted: Mappin
     epochs, lines, sums = recipe.training.epochs, [], [0.0, 0.0]
     for row, seconds in found:
         tracks = sum(len(planted[name].sources["train"]) for name in row.datasets)
-        hours = tracks * epochs * track_seconds(recipe) / 3600, seconds * epochs / 3600
+        hours = tracks * epochs * track_seconds(recipe, row) / 3600, seconds * epochs / 3600
         sums = [total + each for total, each in zip(sums, hours, strict=True)]
         lines.append([row.name, f"{tracks:,}", *(f"{each:.2f}" for each in hours), f"{hours[1] / hours[0]:.2f}"])
     lines.append(["all", "", *(f"{each:.1f}" for each in sums), f"{sums[1] / sums[0]:.2f}"])

@@ -16,6 +16,7 @@ from modeling_m2e import M2EForMusicEmotion, M2EProcessor
 
 SPEED = Path(__file__).resolve().parent / "results" / "training.json"
 HARMONY_SPEED = 200  # seconds of audio in one second, of decoding, CQT, chords and key
+WITHOUT_CHORDS = 0.17  # of the time of a track, by benchmarks/paper_hours.py: the chords' transformer is most of it
 CHECKPOINT = 5  # float32 copies of the weights in a checkpoint: weights, best weights, average, two of Adam
 
 
@@ -46,7 +47,7 @@ def plan(
         pending[row] = pending.get(row, 0) + 1
     for row in rows:
         tracks = sum(counts[name] for name in row.datasets)
-        hours = tracks * recipe.training.epochs * track_seconds(recipe) / 3600
+        hours = tracks * recipe.training.epochs * track_seconds(recipe, row) / 3600
         number = pending.get(row, 0)
         training_hours += hours * number
         state = f"{tracks:,} tracks, {recipe.training.epochs} epochs, {number} of {len(seeds)} seeds to do"
@@ -65,12 +66,13 @@ def window_seconds(processor: M2EProcessor) -> float:
     return time.perf_counter() - began
 
 
-def track_seconds(recipe: Recipe) -> float:
-    """Of training on one track, with validation, by the measured run of the recipe that is most alike."""
+def track_seconds(recipe: Recipe, row: tables.Row) -> float:
+    """Of training a model on one track, with validation, by the measured run of the recipe that is most alike."""
     runs = json.loads(SPEED.read_text())["runs"]
     alike = "mert-95m-paper" if recipe.model.get("preset") == "paper" else "mert-95m"
     measured = runs[alike]["student"]
-    return measured["with_validation_s"] / measured["tracks"]
+    seconds = measured["with_validation_s"] / measured["tracks"]
+    return float(seconds * (WITHOUT_CHORDS if row.features == "mert" else 1))
 
 
 def weights(recipe: Recipe, processor: M2EProcessor) -> int:
