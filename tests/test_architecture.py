@@ -29,7 +29,7 @@ ALLOWED = {
     "features": BASE | {"checkpoints", "inputs", "remote", "workers"},
     "evaluation": BASE | {"checkpoints", "datasets", "features"},
     "library": BASE | {"checkpoints", "inputs", "terminal", "views", "workers"},
-    "publish": BASE | {"checkpoints", "datasets", "evaluation"},
+    "publish": BASE | {"checkpoints", "datasets", "evaluation", "export"},  # which graphs go up with a model
     "training": BASE | {"checkpoints", "datasets", "features", "evaluation", "publish", "terminal"},
     "export": BASE,
     "space": BASE | {"checkpoints", "inputs", "views", "workers"},
