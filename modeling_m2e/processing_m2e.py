@@ -210,7 +210,8 @@ class M2EProcessor(ProcessorMixin):
         weights = [torch.tensor([window.weight for window in track.windows]) for track in tracks]
 
         def padded(arrays: Iterable[torch.Tensor | np.ndarray]) -> torch.Tensor:
-            return pad_sequence([torch.as_tensor(array) for array in arrays], batch_first=True)
+            tensors = [torch.as_tensor(array) for array in arrays]
+            return tensors[0][None] if len(tensors) == 1 else pad_sequence(tensors, batch_first=True)
 
         return BatchFeature(
             {

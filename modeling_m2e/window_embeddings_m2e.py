@@ -97,5 +97,7 @@ class SlidingEmbeddings(WindowEmbeddings):
         """Each second of the track once, without a last one that is less than half full."""
         rate, samples = self._encoder.sampling_rate, self._cutter.last_samples
         whole, cells = max(1, round(samples / rate)), -(-samples // rate)
-        before, last = seconds[: len(seconds) - cells], seconds[len(seconds) - cells :][:whole]
-        return torch.cat([before, last[(samples - self._cutter.last_new) // rate :]])
+        first, repeated = len(seconds) - cells, (samples - self._cutter.last_new) // rate
+        if repeated:  # in place: a long track is not copied
+            seconds[first : first + whole - repeated] = seconds[first + repeated : first + whole].clone()
+        return seconds[: first + whole - repeated]
