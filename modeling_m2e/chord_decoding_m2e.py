@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .chord_labels_m2e import QUALITIES, ROOTS, VOCABULARY
+from .chord_labels_m2e import NO_CHORD_LABEL, QUALITIES, ROOTS, VOCABULARY
 
-NO_CHORD = VOCABULARY.index("N")
+NO_CHORD = VOCABULARY.index(NO_CHORD_LABEL)
 
 CHANGE_PENALTY = 4.0  # log-probability that a chord change has to gain; best on validation songs and clips
 KEY_WEIGHT = 0.3  # of the tonal context, in log-probabilities; best on validation songs and clips

@@ -47,6 +47,8 @@ _SHORTHANDS |= {f"{kind}{n}": _SHORTHANDS[f"{kind}7"] for kind in ("", "maj", "m
 # The 170 classes of the recogniser in the order of its output; a bare root is its major triad.
 VOCABULARY = (*(root if q == "maj" else f"{root}:{q}" for root in ROOTS for q in QUALITIES), "X", "N")
 
+NO_CHORD_LABEL = VOCABULARY[-1]
+
 PAD_TOKEN = 0  # of roots and qualities, in both vocabularies of token ids
 PAPER_MAX_CHORDS = 100
 
@@ -267,7 +269,7 @@ _TOKEN_IDS = {"m2e": _token_ids(_CHORDS), "paper": _paper_token_ids(_CHORDS)}
 
 def without_edges(segments: Sequence[ChordSegment]) -> Sequence[ChordSegment]:
     """The segments from the first chord to the last: what is no chord before and after them is no harmony."""
-    sounding = [index for index, segment in enumerate(segments) if segment.label != "N"]
+    sounding = [index for index, segment in enumerate(segments) if segment.label != NO_CHORD_LABEL]
     return segments[sounding[0] : sounding[-1] + 1] if sounding else segments[:0]
 
 

@@ -6,13 +6,12 @@ import numpy as np
 
 from .audio_blocks_m2e import AudioReport
 from .audio_m2e import AudioInput, stream
-from .chord_labels_m2e import ChordSegment
+from .chord_labels_m2e import NO_CHORD_LABEL, ChordSegment
 from .chords_m2e import ChordRecognizer
 from .key_m2e import FITTED, Key, estimate_key
 from .limits_m2e import Limits
 from .silence_m2e import SilenceCutter
 
-NO_CHORD = "N"
 MAX_PAUSE_SECONDS = 10.0  # inside the track; a shorter pause is recognised as one
 MIN_SILENCE = 0.01  # seconds; shorter gaps are roundings
 MIN_PART = 0.1  # seconds; of a chord on one side of left-out silence, less is an error of its border
@@ -95,10 +94,10 @@ def with_silence(
                 placed.append(replace(chord, start=start + shifts[part], end=end + shifts[part]))
             start = end
     whole: list[ChordSegment] = []
-    for chord in [*placed, ChordSegment(duration, duration, NO_CHORD)]:
+    for chord in [*placed, ChordSegment(duration, duration, NO_CHORD_LABEL)]:
         before = whole[-1].end if whole else 0.0
         if chord.start - before > MIN_SILENCE:
-            whole.append(ChordSegment(before, chord.start, NO_CHORD, 1.0))
+            whole.append(ChordSegment(before, chord.start, NO_CHORD_LABEL, 1.0))
         whole.append(chord)
     return [replace(chord, end=min(chord.end, duration)) for chord in _joined(whole) if chord.start < duration]
 
@@ -107,7 +106,7 @@ def _joined(chords: list[ChordSegment]) -> list[ChordSegment]:
     """The chords, of which those without a chord that follow each other are one."""
     joined: list[ChordSegment] = []
     for chord in chords:
-        if joined and chord.label == joined[-1].label == NO_CHORD:
+        if joined and chord.label == joined[-1].label == NO_CHORD_LABEL:
             joined[-1] = replace(joined[-1], end=max(chord.end, joined[-1].end))
         else:
             joined.append(chord)

@@ -168,7 +168,7 @@ def compose(
         ]
         moods = None if window_mood_logits is None else _array(window_mood_logits)
         record.segments = _segments(record.curve, moods, config, answers)
-        record.highlight = highlight(record.curve, None if embeddings is None else np.asarray(embeddings))
+        record.highlight = highlight(record.curve, None if embeddings is None else _array(embeddings, np.float32))
     _place_among_others(record, np.zeros(2) if va_spread is None else _array(va_spread), config, answers)
     if musical:
         off = np.abs(np.subtract((valence, arousal), middle))
@@ -222,8 +222,9 @@ def _segments(
     return found
 
 
-def _array(values: "Numbers") -> np.ndarray:
-    """float64 copy of an array, list, or tensor of any device and precision."""
+def _array(values: "Numbers", dtype: type = np.float64) -> np.ndarray:
+    """The numbers of an array, list, or tensor of any device and precision, in `dtype`."""
     if hasattr(values, "detach"):  # a tensor
-        values = values.detach().cpu().double().numpy()  # in this order: some devices have no doubles
-    return np.asarray(values, dtype=np.float64)
+        values = values.detach().cpu()  # first: some devices have no doubles
+        values = (values.double() if dtype is np.float64 else values.float()).numpy()
+    return np.asarray(values, dtype=dtype)

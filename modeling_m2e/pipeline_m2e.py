@@ -207,12 +207,15 @@ class MusicEmotionPipeline(Pipeline):
 
     def _forward(self, input_tensors: dict[str, Any]) -> dict[str, Any]:  # type: ignore[override]
         track = input_tensors.pop("track")
-        local = self.model.config.use_encoder and self.processor.feature_extractor.harmony_seconds is not None
+        tracks = track if isinstance(track, list) else [track]
+        seconds = self.processor.feature_extractor.harmony_seconds
+        longer = seconds is not None and any(isinstance(t, TrackFeatures) and t.duration > seconds for t in tracks)
+        local = self.model.config.use_encoder and longer  # a shorter track is one part: itself
         output = self.model(**input_tensors, output_windows=not local)
         found = {name: output[name] for name in OUTPUTS if output.get(name) is not None} | {"track": track}
         if not local:
             return found
-        each = [self._window_outputs(one) for one in (track if isinstance(track, list) else [track])]
+        each = [self._window_outputs(one) for one in tracks]
         return found | {name: pad_sequence([one[name] for one in each], batch_first=True) for name in WINDOW_OUTPUTS}
 
     def _window_outputs(self, track: TrackFeatures | FailedTrack) -> dict[str, torch.Tensor]:

@@ -81,6 +81,15 @@ def test_the_curve_is_predicted_part_by_part(monkeypatch, at_once):
     assert not np.allclose(found, [[point.valence, point.arousal] for point in alike.curve], atol=1e-3)
 
 
+def test_a_short_track_goes_through_the_network_once(monkeypatch):
+    pipe, calls = tiny.pipeline(), []
+    pipe.processor.feature_extractor.harmony_seconds = 5.0
+    forward = pipe.model.forward
+    monkeypatch.setattr(pipe.model, "forward", lambda *args, **inputs: calls.append(1) or forward(*args, **inputs))
+    assert pipe((tiny.waveform(4.5), tiny.SAMPLING_RATE)).curve and len(calls) == 1
+    assert pipe((tiny.waveform(12.0), tiny.SAMPLING_RATE)).curve and len(calls) > 2
+
+
 def test_tracks_of_one_batch_have_curves_of_their_own_length():
     pipe = tiny.pipeline()
     pipe.processor.feature_extractor.harmony_seconds = 5.0

@@ -72,12 +72,8 @@ class Material:
         return read_soft_labels(path, self.dataset["id"][:], self.dataset["audio"][:], moods, self.read_ids)
 
 
-WINDOW_SETTINGS = (
-    "window_seconds",
-    "hop_seconds",
-    "skip_silence",
-    "harmony_seconds",
-)  # in a recipe's encoder, of the feature extractor
+# In a recipe's encoder, of the feature extractor.
+WINDOW_SETTINGS = ("window_seconds", "hop_seconds", "skip_silence", "harmony_seconds")
 
 
 def load_parts(
