@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from .chord_labels_m2e import NO_CHORD_LABEL, QUALITIES, ROOTS, VOCABULARY
+from .rows_m2e import Rows
 
 NO_CHORD = VOCABULARY.index(NO_CHORD_LABEL)
 
@@ -100,33 +101,33 @@ class SmoothFrames:
 
     def __init__(self, change_penalty: float = CHANGE_PENALTY, key_weight: float = KEY_WEIGHT):
         self._penalty, self._key_weight = change_penalty, key_weight
-        self._log_probabilities: list[np.ndarray] = []
+        self._log_probabilities = Rows(np.float16)
 
     def push(self, logits: np.ndarray) -> None:
         """Takes the logits (frames, classes) of the next frames."""
         shifted = logits - logits.max(axis=1, keepdims=True)
         log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        self._log_probabilities.append(np.maximum(log_probabilities, -1e4).astype(np.float16))
+        self._log_probabilities.append(np.maximum(log_probabilities, -1e4))
 
     def finish(self) -> np.ndarray:
         """(frames,) class ids of the best path through all frames so far."""
-        if not self._log_probabilities:
+        if not len(self._log_probabilities):
             return np.empty(0, np.int64)
-        pieces = self._log_probabilities
-        ids = _best_path((piece.astype(np.float32) for piece in pieces), self._penalty)
-        if not self._key_weight or pieces[0].shape[1] != len(VOCABULARY):
+        blocks = list(self._log_probabilities.blocks())
+        ids = _best_path((block.astype(np.float32) for block in blocks), self._penalty)
+        if not self._key_weight or blocks[0].shape[1] != len(VOCABULARY):
             return ids
-        ends = np.cumsum([len(piece) for piece in pieces]).tolist()
+        ends = np.cumsum([len(block) for block in blocks]).tolist()
         in_key = (
-            piece + self._key_weight * tonal_context(ids, end - len(piece), end)
-            for piece, end in zip(pieces, ends, strict=True)
+            block + self._key_weight * tonal_context(ids, end - len(block), end)
+            for block, end in zip(blocks, ends, strict=True)
         )
         return _best_path(in_key, self._penalty)
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
         """(frames,) float32 probability of the class of each frame, by the network alone."""
         parts, start = [np.empty(0, np.float32)], 0
-        for part in self._log_probabilities:
+        for part in self._log_probabilities.blocks():
             own = ids[start : start + len(part)]
             parts.append(np.exp(part[np.arange(len(own)), own].astype(np.float32)))
             start += len(part)

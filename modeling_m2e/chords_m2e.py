@@ -30,6 +30,7 @@ from .cqt_m2e import cqt_magnitude
 from .errors_m2e import AudioError, ModelError, reason
 from .harmony_statistics_m2e import HarmonyStatistics
 from .modeling_btc import BTCConfig, BTCModel
+from .rows_m2e import Rows
 
 # The input of the published network (Park et al., ISMIR 2019, section 4.1).
 SAMPLING_RATE = 22050  # Hz
@@ -127,9 +128,7 @@ class ChordFrames:
     def __init__(self, labels: Sequence[str], decoding: str):
         self._labels, self._smooth = labels, decoding != "paper"
         self._frames = DECODINGS[decoding]()
-        self._levels: list[np.ndarray] = []
-        self._likeliest: list[np.ndarray] = []
-        self._onsets: list[np.ndarray] = []
+        self._levels, self._likeliest, self._onsets = Rows(), Rows(np.uint8), Rows()  # columns
         self._statistics = HarmonyStatistics(SECONDS_PER_FRAME)
 
     def push(self, logits: np.ndarray, levels: np.ndarray) -> None:
@@ -140,25 +139,25 @@ class ChordFrames:
             self._statistics.push(logits)
         if self._smooth:
             if full_vocabulary:
-                self._levels.append(levels)
-                self._likeliest.append(logits[:, : len(VOCABULARY) - 2].argmax(axis=1))  # without X and N
+                self._levels.append(levels[:, None])
+                self._likeliest.append(logits[:, : len(VOCABULARY) - 2].argmax(axis=1)[:, None])  # without X and N
             if "N" in self._labels:  # of any vocabulary
                 force_no_chord(logits, levels, self._labels.index("N"))
         self._frames.push(logits)
 
     def push_onsets(self, strength: np.ndarray) -> None:
         """Takes the next values of `onset_strength`."""
-        self._onsets.append(strength)
+        self._onsets.append(strength[:, None])
 
     def finish(self, seconds: float, duration: float | None = None) -> list[ChordSegment]:
         """The chords of everything that was pushed; see `ChordStream.finish`.  seconds: of audio that were."""
         ids, borders = self._frames.finish(), None
         if self._smooth:
-            if self._likeliest:
-                ids = extend_into_decay(ids, np.concatenate(self._levels), np.concatenate(self._likeliest))
+            if len(self._likeliest):
+                ids = extend_into_decay(ids, self._levels.joined()[:, 0], self._likeliest.joined()[:, 0])
             borders = _changes(ids) * SECONDS_PER_FRAME
-            if self._onsets:
-                borders = move_to_onsets(borders, np.concatenate(self._onsets))
+            if len(self._onsets):
+                borders = move_to_onsets(borders, self._onsets.joined()[:, 0])
             duration = seconds if duration is None else min(seconds, duration)
         segments = frames_to_segments(ids, SECONDS_PER_FRAME, self._labels, borders, self._frames.probabilities(ids))
         if duration is None:

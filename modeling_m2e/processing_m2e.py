@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -161,22 +161,22 @@ class M2EProcessor(ProcessorMixin):
                     reader.push(block[own])
             if progress is not None:
                 progress(describe(source), windows.duration, report.seconds_expected)
+        found = None if chords is None else chords.finish(windows.duration, self.key_profile)
+        bpm = None if beats is None else beats.finish()
+        del chords, beats, readers  # a long track holds much there
         spans, embeddings = windows.finish()
-        track = TrackFeatures(
+        return TrackFeatures(
             describe(source),
             windows.duration,
             spans,
             embeddings,
-            chords=None,
-            key=None,
+            chords=None if found is None else found.chords,
+            key=None if found is None else found.key,
+            statistics=None if found is None else found.statistics,
             seconds_used=report.seconds_used,
             warnings=tuple(report.warnings),
-            tempo=None if beats is None else beats.finish(),
+            tempo=bpm,
         )
-        if chords is None:
-            return track
-        found = chords.finish(track.duration, self.key_profile)
-        return replace(track, chords=found.chords, key=found.key, statistics=found.statistics)
 
     def _window_embeddings(self) -> WindowEmbeddings:
         extractor = self.feature_extractor

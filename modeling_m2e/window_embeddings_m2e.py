@@ -5,6 +5,7 @@ import torch
 
 from .encoder_m2e import Encoder
 from .errors_m2e import ModelError
+from .rows_m2e import Rows
 from .windows_m2e import Window, Windows, sliding_plan
 
 
@@ -20,7 +21,7 @@ class WindowEmbeddings:
         self._cutter = Windows(round(window_seconds * rate), rate, skip_silence)
         self._pending: list[tuple[np.ndarray, Window]] = []
         self._windows: list[Window] = []
-        self._embeddings: list[torch.Tensor] = []
+        self._embeddings = Rows()
 
     @property
     def duration(self) -> float:
@@ -36,13 +37,14 @@ class WindowEmbeddings:
         """The windows and their embeddings (windows, width)."""
         self._pending += self._cutter.finish()
         self._embed(1)
-        embeddings, self._embeddings = torch.cat(self._embeddings), []  # once, not twice
+        embeddings, self._embeddings = torch.from_numpy(self._embeddings.joined()), Rows()  # once, not twice
         return self._windows, embeddings
 
     def _embed(self, enough: int) -> None:
         while len(self._pending) >= enough:
             equal = _equally_long(self._pending[: self._batch])
-            self._embeddings.append(self.of(torch.from_numpy(np.stack([samples for samples, _ in equal]))))
+            embeddings = self.of(torch.from_numpy(np.stack([samples for samples, _ in equal])))
+            self._embeddings.append(embeddings.float().cpu().numpy())
             self._windows += [window for _, window in equal]
             del self._pending[: len(equal)]
 
@@ -84,14 +86,13 @@ class SlidingEmbeddings(WindowEmbeddings):
         _, seconds = super().finish()
         seconds = self._without_repeated(seconds)
         spans = sliding_plan(len(seconds), self._size, self._hop)
-        means = torch.empty(len(spans), seconds.shape[1])
-        for mean, (start, end) in zip(means, spans, strict=True):
-            torch.mean(seconds[start:end], 0, out=mean)
+        for row, (start, end) in enumerate(spans):  # in place: a row before the span is not read again
+            seconds[row] = seconds[start:end].mean(0)
         rate = self._encoder.sampling_rate
         # an incomplete second belongs to the last window
         ends = [end if end < len(seconds) else end + 1 for _, end in spans]
         windows = [self._cutter.span(start * rate, end * rate) for (start, _), end in zip(spans, ends, strict=True)]
-        return windows, means
+        return windows, seconds[: len(spans)]
 
     def _without_repeated(self, seconds: torch.Tensor) -> torch.Tensor:
         """Each second of the track once, without a last one that is less than half full."""
