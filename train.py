@@ -3,7 +3,7 @@
     python train.py configuration/fine-tune.yaml --data FOLDER --out runs/mine
     python train.py configuration/mert-95m.yaml --data mtg-jamendo=J deam=D emomusic=E pmemo=P --out runs/mert-95m
     python train.py configuration/m2e-small.yaml --data 4q=4Q emopia=EMOPIA emotify=EMOTIFY \
-        productions=PRODUCTIONS --out runs/m2e-small
+        productions=PRODUCTIONS compositions=COMPOSITIONS --out runs/m2e-small
     python train.py configuration/chords.yaml --features RENDERED LABELLED --out runs/chords
 
 Features are computed once and cached. The same command resumes an interrupted run; use torchrun for several processes

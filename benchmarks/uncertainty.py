@@ -6,6 +6,8 @@ RUN is a model that train.py wrote with its held-out predictions. Intervals are 
 measured on the other half, many times; so each number is of tracks that neither the networks nor the intervals have
 learnt. --test predicts the test splits of data sets of m2e-small's recipe and counts the labels inside the intervals
 of the records; of data sets without a test split of the recipe's own (`train_only`) it takes validation and test.
+Labels of a `relative` data set have no level of their own: they are counted as they are, and moved by the mean
+difference of the tracks that were learnt.
 """
 
 import argparse
@@ -91,14 +93,24 @@ def of_records(pipe: Any, folders: Mapping[str, str]) -> list[dict[str, Any]]:
     for name, folder in folders.items():
         entry = recipe.datasets[name]
         splits = ("validation", "test") if entry.train_only else ("test",)
-        tracks = [each for each in read_dataset(entry.reader, folder, **entry.options) if each["split"] in splits]
-        records = [pipe(each["audio"], harmony=True) for each in tracks]
+        every = read_dataset(entry.reader, folder, **entry.options).to_list()
+        tracks = [each for each in every if each["split"] in splits]
+        learnt = [each for each in every if each["split"] == "train"] if entry.relative else []
+        records, of_learnt = ([pipe(each["audio"], harmony=True) for each in some] for some in (tracks, learnt))
         for dimension in DIMENSIONS:
             ends = np.array([getattr(record, f"{dimension}_interval") for record in records])
             labels = np.array([each[dimension] for each in tracks], dtype=np.float64)
-            inside = (ends[:, 0] <= labels) & (labels <= ends[:, 1])
-            about = {"dataset": name, "dimension": dimension, "tracks": f"{', '.join(splits)}: {len(tracks)}"}
-            rows.append(about | {"coverage": float(inside.mean()), "width": float(np.ptp(ends, axis=1).mean())})
+            about = {"dataset": name, "dimension": dimension}
+            width = float(np.ptp(ends, axis=1).mean())
+            levels = {f"{', '.join(splits)}: {len(tracks)}": 0.0}
+            if learnt:  # only differences were learnt; these tracks tell where they lie
+                pairs = zip(of_learnt, learnt, strict=True)
+                levels["the same, moved as the tracks that were learnt"] = float(
+                    np.mean([getattr(record, dimension) - each[dimension] for record, each in pairs])
+                )
+            for which, level in levels.items():
+                inside = (ends[:, 0] <= labels + level) & (labels + level <= ends[:, 1])
+                rows.append(about | {"tracks": which, "coverage": float(inside.mean()), "width": width})
     return rows
 
 

@@ -9,26 +9,21 @@ and driving ones the quadrant of both. The same command resumes an interrupted r
 """
 
 import argparse
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pretty_midi
-import soundfile
 
 from m2e.datasets import emopia
 from m2e.datasets.chords.pop909 import BASS, Song, arrange, bass_line, degrade, drum_track, excerpt, stretch_midi
 from m2e.datasets.midi_audio import RATE, read_midi, render
+from m2e.datasets.rendered import MIDDLE, Rendered, audio_file, write_flac, write_labels
 from m2e.errors import DataError, first_line
-from m2e.storage import write_text, write_whole
 from modeling_m2e.scale_m2e import quadrant
 
 SECONDS = 30.0
-MIDDLE = (5.1, 4.7)  # valence and arousal
 VALENCE = {"Q1": 6.2, "Q2": 4.0, "Q3": 4.0, "Q4": 6.2}  # of pieces, a point from the middle
 FEWEST_NOTES = 24  # in an excerpt
 
@@ -49,9 +44,9 @@ class Style:
 
 
 STYLES = {
-    "calm": Style(3.6, (0.5, 0.75), (0.35, 0.6), 1.1, (-1, 0), (0, 4, 24, 46, 48, 70, 89, 91), 0.0, 0.2),
+    "calm": Style(3.2, (0.5, 0.75), (0.35, 0.6), 1.1, (-1, 0), (0, 4, 24, 46, 48, 70, 89, 91), 0.0, 0.2),
     "moderate": Style(4.6, (0.85, 1.1), (0.7, 0.9), 1.0, (0,), (0, 1, 4, 24, 25, 48, 60, 73), 0.25, 0.5),
-    "driving": Style(5.8, (1.25, 1.7), (1.0, 1.5), 0.7, (0, 1), (0, 1, 27, 29, 30, 45, 48, 61, 62, 81), 0.8, 0.9),
+    "driving": Style(6.2, (1.25, 1.7), (1.0, 1.5), 0.7, (0, 1), (0, 1, 27, 29, 30, 45, 48, 61, 62, 81), 0.8, 0.9),
 }
 
 
@@ -92,27 +87,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     pieces = emopia.read(args.emopia, check="off", per_quadrant=args.per_quadrant).to_list()
-    (args.out / "audio").mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", "audio", "artist", "split", "valence", "arousal", "quadrant"])
+    tracks = []
     for number, piece in enumerate(piece for piece in pieces if piece["split"] == "train"):
         for place, (name, style) in enumerate(STYLES.items()):
             track = f"{piece['id']}-{name}"
-            target = args.out / "audio" / f"{track}.flac"
+            target = audio_file(args.out, track)
             if not target.exists():
                 path = args.emopia / "midis" / f"{piece['id']}.mid"
                 try:
-                    waveform = produce(path, style, args.sounds, np.random.default_rng([args.seed, number, place]))
+                    write_flac(
+                        target, produce(path, style, args.sounds, np.random.default_rng([args.seed, number, place]))
+                    )
                 except DataError as error:
                     print(f"skipped: {first_line(error)}", flush=True)
                     continue
-                write_whole(target, partial(soundfile.write, data=waveform, samplerate=RATE, format="FLAC"))
             valence = VALENCE[piece["quadrant"]]
-            place_of = quadrant(valence, style.arousal, *MIDDLE) if name != "moderate" else ""
-            audio = f"audio/{track}.flac"
-            table.writerow([track, audio, piece["artist"], "train", valence, style.arousal, place_of])
-    write_text(args.out / "labels.csv", text.getvalue())
+            place_of = quadrant(valence, style.arousal, *MIDDLE) if name != "moderate" else None
+            tracks.append(Rendered(track, piece["artist"], valence, style.arousal, place_of))
+    write_labels(args.out, tracks)
 
 
 if __name__ == "__main__":

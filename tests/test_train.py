@@ -250,7 +250,7 @@ def test_another_seed_or_input_is_another_model(paper):
         ([str(ROOT / "configuration" / "chords.yaml"), "--set", "gain=high"], "gain is 'high': give a number"),
         ([str(ROOT / "configuration" / "chords.yaml")], "features holds no validation-*.npz"),
         (
-            [SMALL, "--data", "4q=x", "emopia=y", "emotify=z", "productions=p"],
+            [SMALL, "--data", "4q=x", "emopia=y", "emotify=z", "productions=p", "compositions=c"],
             "panda_dataset_taffc_metadata.csv nor metadata.csv: give the 4Q folder; y holds no midis",
         ),
     ],
@@ -280,7 +280,8 @@ def test_data_folders_are_matched_by_name(fixtures):
         train.data_folders(four, ["x", "deam=y"])
     with pytest.raises(TrainingError, match="trained on emomusic, mtg-jamendo too"):
         train.data_folders(four, ["deam=x", "pmemo=y"])
-    small, folders = read_recipe(SMALL), {"4q": "a", "emopia": "b", "emotify": "c", "productions": "d"}
+    small = read_recipe(SMALL)
+    folders = {"4q": "a", "emopia": "b", "emotify": "c", "productions": "d", "compositions": "e"}
     assert train.data_folders(small, [f"{name}={folder}" for name, folder in folders.items()]) == folders
     alone = read_recipe(ROOT / "configuration" / "m2e-small.yaml", settings={"datasets": ["4q"]})
     assert train.data_folders(alone, ["a"]) == {"4q": "a"}

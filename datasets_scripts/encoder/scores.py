@@ -12,17 +12,15 @@ import argparse
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from m2e.datasets.chords.pop909 import AS_COMPOSED, Song, arrange, degrade, excerpt, stretch_midi
 from m2e.datasets.encoder.pool import CLIP_SECONDS, MIN_SECONDS
 from m2e.datasets.midi_audio import RATE, read_midi, render
+from m2e.datasets.rendered import write_flac
 from m2e.errors import DataError, first_line
-from m2e.storage import write_whole
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def produce_file(number: int, path: Path, out: Path, sounds: Sequence[str], seed
     except DataError as error:
         print(f"skipped: {first_line(error)}", flush=True)
         return
-    write_whole(target, partial(soundfile.write, data=waveform, samplerate=RATE, format="FLAC"))
+    write_flac(target, waveform)
 
 
 def main() -> None:
