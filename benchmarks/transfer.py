@@ -3,7 +3,8 @@
     python benchmarks/transfer.py [--emopia EMOPIA] [--emotify EMOTIFY] [--model m2e-small]
 
 Composed tracks differ in what listeners agree on (Gabrielsson & Lindström 2010): tempo, mode, loudness, register,
-articulation, dissonance, drums; key, chords, melody, instruments and sound font are random. No model learns from them.
+articulation, dissonance, drums; key, chords, melody, instruments and sound font are random. No model learns from them;
+m2e-small does from tracks of another composer (datasets_scripts.compositions).
 EMOPIA is its test split, rendered piano. Scores: macro F1 of the quadrants; how often a track of the higher side is
 ranked above one of the lower (ROC-AUC), of arousal (Q1, Q2 over Q3, Q4) and of valence (Q1, Q4 over Q2, Q3). Of
 Emotify's tracks listeners said what they felt: rank correlation with proxies of arousal and valence, over all tracks,
