@@ -86,7 +86,9 @@ def data_folders(recipe: Recipe, given: Sequence[str]) -> dict[str, str]:
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("recipe", type=Path, help="YAML file, see configuration/")
-    options.add_argument("--data", nargs="+", metavar="[NAME=]FOLDER", help="your copies of the data sets")
+    options.add_argument(
+        "--data", action="extend", nargs="+", metavar="[NAME=]FOLDER", help="your copies of the data sets"
+    )
     options.add_argument("--out", type=Path, required=True, help="folder of the model; teachers are saved next to it")
     options.add_argument(
         "--features",
@@ -102,9 +104,16 @@ def parser() -> argparse.ArgumentParser:
         help="folder of an m2e-encoder (default: that of the package), or of published tagger weights",
     )
     options.add_argument("--chords", type=Path, help="folder with a chord recogniser (default: that of m2e-small)")
-    options.add_argument("--ablation", nargs="+", default=[], metavar="NAME", help="apply ablations of the recipe")
     options.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="change settings of the recipe: training.epochs=3"
+        "--ablation", action="extend", nargs="+", default=[], metavar="NAME", help="apply ablations of the recipe"
+    )
+    options.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change settings of the recipe: training.epochs=3",
     )
     return options
 

@@ -222,11 +222,15 @@ def run(args: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, help="names the encoder and the data sets")
-    parser.add_argument("--data", nargs="+", required=True, metavar="NAME=FOLDER", help="data sets of the recipe")
+    parser.add_argument(
+        "--data", action="extend", nargs="+", required=True, metavar="NAME=FOLDER", help="data sets of the recipe"
+    )
     parser.add_argument("--layers", default="0-12", help="hidden states (default: 0-12)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--features", type=Path, default=FEATURES, help=f"feature cache (default: {FEATURES})")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change settings of the recipe")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change settings of the recipe"
+    )
     args = parser.parse_args(arguments)
     disable_progress_bar()
     try:

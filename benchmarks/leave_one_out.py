@@ -164,12 +164,16 @@ def run(args: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, help="names the encoder, the data sets and the network")
-    parser.add_argument("--data", nargs="+", required=True, metavar="NAME=FOLDER", help="your copies of the data sets")
+    parser.add_argument(
+        "--data", action="extend", nargs="+", required=True, metavar="NAME=FOLDER", help="your copies of the data sets"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the networks and results")
     parser.add_argument("--features", type=Path, default=FEATURES, help=f"feature cache (default: {FEATURES})")
     parser.add_argument("--encoder", type=Path, help="folder of an m2e-encoder, or of published tagger weights")
     parser.add_argument("--chords", type=Path, help="folder of a chord recogniser (default: that of m2e-small)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change settings of the recipe")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change settings of the recipe"
+    )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
     parser.add_argument("--publish", action="store_true", help="put the table into docs/results.md")
     args = parser.parse_args(arguments)

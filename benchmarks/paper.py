@@ -217,14 +217,18 @@ def write_tables(data: Mapping[str, Material], args: argparse.Namespace, recipe:
 
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--data", nargs="+", required=True, metavar="NAME=FOLDER", help="your copies of the data sets")
+    options.add_argument(
+        "--data", action="extend", nargs="+", required=True, metavar="NAME=FOLDER", help="your copies of the data sets"
+    )
     options.add_argument("--out", type=Path, required=True, help="folder of the models and tables")
     options.add_argument("--only", nargs="+", choices=tables.TABLES, default=list(tables.TABLES), help="tables to make")
     options.add_argument("--protocol", choices=("paper", "clean"), default="paper", help="splits (default: paper)")
     options.add_argument("--seeds", type=int, nargs="+", default=[0], help="train every model with each (default: 0)")
     options.add_argument("--encoder", help="recipe whose encoder is used, or an encoder in JSON (default: the paper's)")
     options.add_argument("--recipe", type=Path, default=RECIPE, help="how models are trained (default: as the paper's)")
-    options.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change settings of the recipe")
+    options.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change settings of the recipe"
+    )
     options.add_argument("--features", type=Path, default=FEATURES, help=f"feature cache (default: {FEATURES})")
     options.add_argument("--chords", type=Path, help="folder of a chord recogniser (default: that of m2e-small)")
     options.add_argument("--mediaeval", type=Path, help="folder of groundtruth.npy and SYSTEM_predictions.npy")

@@ -214,7 +214,6 @@ def test_one_table_of_another_protocol(command):
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (["--data", "deam=x"], "trained on emomusic, mtg-jamendo, pmemo too"),
         (["--encoder", "none.yaml"], "none.yaml cannot be read"),
         (["--encoder", "mert"], "neither JSON nor a recipe"),
     ],
@@ -223,6 +222,11 @@ def test_faults_end_in_one_sentence(command, more, expected):
     run, _ = command
     with pytest.raises(SystemExit, match=expected):
         run(*more)
+
+
+def test_all_data_sets_are_needed(tmp_path):
+    with pytest.raises(SystemExit, match="trained on emomusic, mtg-jamendo, pmemo too"):
+        paper.main(["--data", "deam=x", "--out", str(tmp_path)])
 
 
 def test_an_encoder_of_a_recipe():

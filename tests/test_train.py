@@ -268,6 +268,13 @@ def test_a_chord_recogniser_needs_features(tmp_path):
         train.main([str(ROOT / "configuration" / "chords.yaml"), "--out", str(tmp_path / "out")])
 
 
+def test_options_that_are_repeated_add_up():
+    arguments = ["r.yaml", "--out", "o", "--set", "a=1", "b=2", "--data", "x=1", "--set", "c=3", "--data", "y=2"]
+    read = train.parser().parse_args(arguments)
+    assert (read.set, read.data) == (["a=1", "b=2", "c=3"], ["x=1", "y=2"])
+    assert train.parser().parse_args(arguments[:3]).set == []  # none is left from the call before
+
+
 def test_data_folders_are_matched_by_name(fixtures):
     from m2e.training.recipe import read_recipe
 

@@ -241,7 +241,9 @@ def main() -> None:
     parser.add_argument("--emotify", type=Path, help="Emotify folder with labels.csv")
     parser.add_argument("--emopia", type=Path, help="EMOPIA folder; every rendered-FONT in it is a source")
     parser.add_argument("--packages", type=Path, help="folder that datasets_scripts.encoder.packages has filled")
-    parser.add_argument("--folder", nargs="+", default=[], metavar="NAME=PATH", help="any folder of audio files")
+    parser.add_argument(
+        "--folder", action="extend", nargs="+", default=[], metavar="NAME=PATH", help="any folder of audio files"
+    )
     args = parser.parse_args()
     sources: dict[str, Callable[[], Iterable[Recording]]] = {}
     if args.panda4q:

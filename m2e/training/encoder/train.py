@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--pool", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
+    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change a setting")
     args = parser.parse_args()
     recipe = read_recipe(args.recipe, dict(parse_setting(text) for text in args.set))
     torch.set_flush_denormal(True)
