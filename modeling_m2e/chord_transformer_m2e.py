@@ -21,6 +21,25 @@ def sinusoidal_positions(length: int, size: int, device: torch.device | None = N
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
 
 
+class _Layer(nn.TransformerEncoderLayer):
+    """PyTorch's layer; where it checks the mask of its attention, it imports an algebra system for .25 s."""
+
+    def _sa_block(
+        self,
+        x: torch.Tensor,
+        attn_mask: torch.Tensor | None,
+        key_padding_mask: torch.Tensor | None,
+        is_causal: bool = False,
+    ) -> torch.Tensor:
+        own = self.self_attn
+        parts = F.linear(x, own.in_proj_weight, own.in_proj_bias).unflatten(-1, (3, own.num_heads, own.head_dim))
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        mask = None if key_padding_mask is None else key_padding_mask[:, None, None]  # -inf where padded
+        dropout = own.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout)
+        return self.dropout1(own.out_proj(mixed.transpose(1, 2).flatten(2)))
+
+
 class ChordTransformer(nn.Module):
     """Chord tokens to one harmony vector: the output at the start token."""
 
@@ -34,9 +53,7 @@ class ChordTransformer(nn.Module):
         self.quality_embedding = _embedding(config.num_quality_tokens, size // 2)
         self.duration_projection = nn.Linear(1, size) if config.chord_durations else None
         self.cls = nn.Parameter(torch.zeros(size)) if config.learned_cls else None
-        layer = nn.TransformerEncoderLayer(
-            size, config.chord_heads, config.chord_ffn_size, config.chord_dropout, batch_first=True
-        )
+        layer = _Layer(size, config.chord_heads, config.chord_ffn_size, config.chord_dropout, batch_first=True)
         layer.activation_relu_or_gelu = 0  # else PyTorch's fused layer holds the scores of all pairs of chords
         # Nested tensors would drop padding rows on one code path only; the mask alone gives the same result on all.
         self.encoder = nn.TransformerEncoder(layer, config.chord_layers, enable_nested_tensor=False)

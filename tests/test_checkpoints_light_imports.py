@@ -9,7 +9,7 @@ SCRIPT = """
 import gc, sys
 from m2e.checkpoints.light_imports import import_lightly
 package = import_lightly("modeling_m2e")
-heavy = "torch._dynamo", "torch.distributed.tensor", "librosa", "numba", "scipy", "accelerate"
+heavy = "torch._dynamo", "torch.distributed.tensor", "sympy", "librosa", "numba", "scipy", "accelerate"
 
 import numpy as np
 import torch
