@@ -77,10 +77,13 @@ def main() -> None:
     tracks = {name: np.array([track[name] for track in found]) for name in ("quadrant", "split", "artist")}
     tracks["va"] = np.array([(track["valence"], track["arousal"]) for track in found])
     table = Table("on", "validation", "folds", title="quadrant F1 / valence R2 / arousal R2")
+    musicnn = taught(args.pool, clips, TAGGERS[:1])
     for folder in args.encoders or [embedded_model() / "encoder"]:
-        table.add_row(str(folder), *scores(embed(folder, args.pool, clips), tracks))
+        own = embed(folder, args.pool, clips)
+        table.add_row(str(folder), *scores(own, tracks))
+        table.add_row("and MusiCNN beside it", *scores(np.concatenate([own, musicnn], axis=1), tracks))
     table.add_row("the three taggers", *scores(taught(args.pool, clips, TAGGERS), tracks))
-    table.add_row("MusiCNN alone", *scores(taught(args.pool, clips, TAGGERS[:1]), tracks))
+    table.add_row("MusiCNN alone", *scores(musicnn, tracks))
     Console().print(table)
 
 
