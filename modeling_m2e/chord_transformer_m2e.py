@@ -22,7 +22,8 @@ def sinusoidal_positions(length: int, size: int, device: torch.device | None = N
 
 
 class _Layer(nn.TransformerEncoderLayer):
-    """PyTorch's layer; where it checks the mask of its attention, it imports an algebra system for .25 s."""
+    """PyTorch's layer, with its own attention for predictions: PyTorch's imports an algebra system to check the mask,
+    which takes .25 s."""
 
     def _sa_block(
         self,
@@ -31,13 +32,14 @@ class _Layer(nn.TransformerEncoderLayer):
         key_padding_mask: torch.Tensor | None,
         is_causal: bool = False,
     ) -> torch.Tensor:
+        if self.training:
+            return super()._sa_block(x, attn_mask, key_padding_mask, is_causal)
         own = self.self_attn
         parts = F.linear(x, own.in_proj_weight, own.in_proj_bias).unflatten(-1, (3, own.num_heads, own.head_dim))
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         mask = None if key_padding_mask is None else key_padding_mask[:, None, None]  # -inf where padded
-        dropout = own.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout)
-        return self.dropout1(own.out_proj(mixed.transpose(1, 2).flatten(2)))
+        mixed = F.scaled_dot_product_attention(query, key, value, mask)
+        return own.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
 class ChordTransformer(nn.Module):

@@ -33,4 +33,4 @@ def test_torchrun_with_two_processes_gives_the_same_model(tmp_path):
     for name, scores in one["scores"].items():
         assert two["scores"][name] == pytest.approx(scores, abs=0.002, nan_ok=True)
     weights = [load_file(folder / "final.safetensors") for folder in (alone, together)]
-    assert training_child.differences(*weights) < 3e-3  # rounding in another order makes 0.001 in six epochs
+    assert training_child.differences(*weights) < 1e-3
