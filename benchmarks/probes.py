@@ -19,10 +19,9 @@ from sklearn.metrics import f1_score, r2_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from m2e.checkpoints.load import embedded_model
-from m2e.datasets.encoder.emotions import FOLDS, RATED, TAGGERS, fitted, predicted
+from m2e.datasets.encoder.emotions import FOLDS, RATED, TAGGERS, annotated, fitted, predicted
 from m2e.datasets.encoder.labels import load_labels
 from m2e.datasets.encoder.pool import Clip, clip_samples, read_index
-from m2e.datasets.registry import read_dataset
 from modeling_m2e.modeling_encoder import M2EEncoderModel
 from modeling_m2e.scale_m2e import QUADRANTS
 
@@ -72,10 +71,8 @@ def main() -> None:
     parser.add_argument("encoders", type=Path, nargs="*", metavar="ENCODER")
     args = parser.parse_args()
     clips = read_index(args.pool, [RATED])
-    by_id = {track["id"]: track for track in read_dataset("4q", args.panda4q)}
-    found = [by_id[Path(clip.path).stem] for clip in clips]
-    tracks = {name: np.array([track[name] for track in found]) for name in ("quadrant", "split", "artist")}
-    tracks["va"] = np.array([(track["valence"], track["arousal"]) for track in found])
+    _, va, quadrant, artist = annotated(clips, args.panda4q)
+    tracks = {"va": va, "quadrant": quadrant, "artist": artist, "split": np.array([clip.split for clip in clips])}
     table = Table("on", "validation", "folds", title="quadrant F1 / valence R2 / arousal R2")
     musicnn = taught(args.pool, clips, TAGGERS[:1])
     for folder in args.encoders or [embedded_model() / "encoder"]:

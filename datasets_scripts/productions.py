@@ -94,10 +94,9 @@ def main() -> None:
             target = audio_file(args.out, track)
             if not target.exists():
                 path = args.emopia / "midis" / f"{piece['id']}.mid"
+                rng = np.random.default_rng([args.seed, number, place])
                 try:
-                    write_flac(
-                        target, produce(path, style, args.sounds, np.random.default_rng([args.seed, number, place]))
-                    )
+                    write_flac(target, produce(path, style, args.sounds, rng))
                 except DataError as error:
                     print(f"skipped: {first_line(error)}", flush=True)
                     continue

@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -165,18 +165,20 @@ class M2EProcessor(ProcessorMixin):
         bpm = None if beats is None else beats.finish()
         del chords, beats, readers  # a long track holds much there
         spans, embeddings = windows.finish()
-        return TrackFeatures(
+        track = TrackFeatures(
             describe(source),
             windows.duration,
             spans,
             embeddings,
-            chords=None if found is None else found.chords,
-            key=None if found is None else found.key,
-            statistics=None if found is None else found.statistics,
+            chords=None,
+            key=None,
             seconds_used=report.seconds_used,
             warnings=tuple(report.warnings),
             tempo=bpm,
         )
+        if found is None:
+            return track
+        return replace(track, chords=found.chords, key=found.key, statistics=found.statistics)
 
     def _window_embeddings(self) -> WindowEmbeddings:
         extractor = self.feature_extractor
